@@ -1,0 +1,69 @@
+"""``decaystudy ablate``: a trained model under another decay."""
+
+from __future__ import annotations
+
+import json
+
+from decaystudy.commands.parsing import make_parser, parse
+from decaystudy.errors import UserError
+
+DESCRIPTION = """Perplexity of a trained model under a decay that it was not trained with, without training it again.
+
+Each change is made by itself and compared with the model as it is, sequence by sequence. Only the decay is changed: a
+key that is shared with it (k = 1 − λ) stays as the model has it.
+
+  decaystudy ablate runs/a --clamp-decay 0.8              every λ is 0.8
+  decaystudy ablate runs/a --clamp-decay 0,0.9            no λ is above 0.9
+  decaystudy ablate runs/a --freeze-decay-to-median --average-heads"""
+
+
+def run(arguments: list[str]) -> int:
+    """Parse, measure and print; returns the exit code."""
+    parser = make_parser("ablate", DESCRIPTION)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs")
+    parser.add_argument(
+        "--clamp-decay", type=str | None, default=None, metavar="λ|LOW,HIGH", help="set every λ, or bound it"
+    )
+    parser.add_argument(
+        "--freeze-decay-to-median",
+        action="store_true",
+        help="each λ is its median over held-out text, by layer, head and dimension",
+    )
+    parser.add_argument("--average-heads", action="store_true", help="each token's λ is the mean over heads")
+    parser.add_argument("--drop-rope", action="store_true", help="q and k are not rotated")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parse(parser, arguments)
+    if not given.runs:
+        raise UserError("name at least one run's folder, such as runs/a")
+    clamp = read_clamp(given.clamp_decay) if given.clamp_decay is not None else None
+    from decaystudy.evaluation.ablation import ablate
+    from decaystudy.evaluation.loading import load_run
+    from decaystudy.evaluation.table import ablation_table
+
+    found = {
+        str(folder): ablate(
+            load_run(folder),
+            clamp=clamp,
+            freeze_to_median=given.freeze_decay_to_median,
+            average_heads=given.average_heads,
+            drop_rope=given.drop_rope,
+        )
+        for folder in given.runs
+    }
+    if given.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    for folder, values in found.items():
+        print(f"{folder}\n{ablation_table(values)}\n")
+    return 0
+
+
+def read_clamp(text: str) -> tuple[float, float]:
+    """Bounds from ``0.8`` or ``0.5,0.9``."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise UserError(f"--clamp-decay is {text!r}: give one λ such as 0.8, or two such as 0.5,0.9")
+    return numbers[0], numbers[-1]

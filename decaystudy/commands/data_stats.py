@@ -1,0 +1,28 @@
+"""``decaystudy data-stats``: documents, tokens and samples of a source."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
+from decaystudy.commands.parsing import make_parser
+
+DESCRIPTION = """What a source looks like as tokens: documents, tokens, bytes a token, lengths, a few decoded samples,
+and the hash of the first --tokens tokens that a run with this seed trains on."""
+
+
+def run(arguments: list[str]) -> int:
+    """Parse and print; returns the exit code."""
+    parser = make_parser("data-stats", DESCRIPTION)
+    parser.add_argument("--tokens", type=str, default="1M", help="how many tokens of the stream are hashed")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_data_settings(parser)
+    config, seed, others = given_data(parser, arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    from decaystudy.data.stats import describe, stats
+
+    facts = stats(config, seed=seed, tokens=count_tokens(others["tokens"]) or 1)
+    print(json.dumps(facts, indent=2, ensure_ascii=False) if others["json"] else describe(facts))
+    return 0

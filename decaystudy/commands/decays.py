@@ -1,0 +1,48 @@
+"""``decaystudy decays``: where the decays of trained models are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from decaystudy.commands.parsing import make_parser, parse
+from decaystudy.errors import UserError
+
+DESCRIPTION = """Quantiles of λ by layer and head over real text, half-lives in tokens (ln ½ / ln median λ), and how
+much of λ is saturated near 0 (below 0.01) and 1 (above 0.999).
+
+  decaystudy decays runs/a
+  decaystudy decays runs/a runs/b --figure medians.svg     median against layer, one line a run
+  decaystudy decays runs/a --text my.txt --heads --json"""
+
+
+def run(arguments: list[str]) -> int:
+    """Parse, measure and print; returns the exit code."""
+    parser = make_parser("decays", DESCRIPTION)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("--text", type=str | None, default=None, metavar="FILE", help="instead of the held-out text")
+    parser.add_argument("--heads", action="store_true", help="a row a head too")
+    parser.add_argument("--figure", type=str | None, default=None, metavar="FILE", help="draw medians (svg, pdf, png)")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all heads, instead of a table")
+    given = parse(parser, arguments)
+    if not given.runs:
+        raise UserError("name at least one run's folder, such as runs/a")
+    from decaystudy.evaluation.decays import decay_distribution
+    from decaystudy.evaluation.loading import load_run
+    from decaystudy.evaluation.table import aligned, decay_rows
+
+    found: dict[str, list[dict[str, Any]]] = {}
+    for folder in given.runs:
+        found[str(folder)] = decay_distribution(load_run(folder), given.text)
+    if given.figure is not None:
+        from decaystudy.evaluation.figures import median_by_layer, save
+
+        save(median_by_layer(found), given.figure)
+    if given.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    for folder, layers in found.items():
+        print(f"{folder}\n{aligned(decay_rows(layers, heads=given.heads))}\n")
+    if given.figure is not None:
+        print(f"figure: {given.figure}")
+    return 0

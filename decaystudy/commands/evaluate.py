@@ -1,0 +1,76 @@
+"""``decaystudy evaluate``: perplexity and tasks for trained models."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from decaystudy.commands.parsing import make_parser, parse
+from decaystudy.errors import UserError
+from decaystudy.evaluation.catalog import GROUP_SUMMARIES
+
+DESCRIPTION = """Validation perplexity, then lm-eval's tasks, for runs or for models in Hugging Face form.
+
+Results go into RUN/evaluation.json, the outcome of each question into RUN/evaluation/. What was evaluated before on the
+same weights is found again; an interrupted evaluation goes on with the next task.
+
+  decaystudy evaluate runs/a runs/b                       the paper's ten tasks (see prepare-tasks)
+  decaystudy evaluate runs/a --tasks offline              no network needed
+  decaystudy evaluate runs/a --tasks piqa,arc_easy --limit 100
+
+groups of tasks:
+""" + "\n".join(f"  {name:<9}{summary}" for name, summary in GROUP_SUMMARIES.items())
+
+
+def run(arguments: list[str]) -> int:
+    """Parse, evaluate and print a table; returns the exit code."""
+    parser = make_parser("evaluate", DESCRIPTION)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs, or of exported models")
+    parser.add_argument("--tasks", type=str, default="paper", help="groups and tasks of lm-eval, such as offline,piqa")
+    parser.add_argument("--limit", type=int | None, default=None, help="at most so many questions of each task")
+    parser.add_argument(
+        "--batch-size", type=str, default="auto", help="questions at once; auto sizes batches by their tokens"
+    )
+    parser.add_argument(
+        "--lengths", type=bool, default=True, help="also loss by position, and perplexity at 1 to 8 times the length"
+    )
+    parser.add_argument(
+        "--figure", type=str | None, default=None, metavar="FILE", help="draw loss by position (svg, pdf, png)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what evaluation.json holds instead of a table")
+    given = parse(parser, arguments)
+    if not given.runs:
+        raise UserError("name at least one run's folder, such as runs/a")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    from decaystudy.evaluation.run import evaluate
+
+    found: dict[str, dict[str, Any]] = {}
+    for folder in given.runs:
+        say(str(folder))
+        found[str(folder)] = evaluate(
+            folder,
+            given.tasks,
+            limit=given.limit,
+            batch_size=given.batch_size,
+            lengths=given.lengths,
+            tell=say,
+        )
+    measured = {folder: values for folder, values in found.items() if "positions" in values}
+    if given.figure is not None and measured:
+        from decaystudy.evaluation.figures import loss_by_position, save
+
+        save(loss_by_position(measured), given.figure)
+    if given.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    from decaystudy.evaluation.table import evaluation_table
+
+    print(evaluation_table(found, given.tasks))
+    return 0
+
+
+def say(line: str) -> None:
+    """A line of progress."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,48 @@
+"""``decaystudy generate``: text from a trained model."""
+
+from __future__ import annotations
+
+import sys
+
+from decaystudy.commands.parsing import make_parser, parse
+from decaystudy.errors import UserError
+
+DESCRIPTION = """Go on with a text, token by token, as the model of a run (or of an exported folder) would.
+
+  decaystudy generate runs/a --prompt "The state of a linear attention"
+  decaystudy generate runs/a --prompt "" --temperature 0.8 --top-k 50 --seed 1"""
+
+
+def run(arguments: list[str]) -> int:
+    """Parse and stream text; returns the exit code."""
+    parser = make_parser("generate", DESCRIPTION)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="the folder of a finished run or of an exported model")
+    parser.add_argument("--prompt", type=str, default="", help="the text to go on with")
+    parser.add_argument("--tokens", type=int, default=100, help="at most so many tokens are added")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 always takes the most likely token")
+    parser.add_argument("--top-k", type=int, default=0, help="draw from so many most likely tokens; 0 from all")
+    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the fewest tokens of this probability")
+    parser.add_argument("--seed", type=int, default=0, help="seeds the draws")
+    given = parse(parser, arguments)
+    if len(given.runs) != 1:
+        raise UserError("name one run's folder, such as runs/a")
+    for name, value, least in (("tokens", given.tokens, 1), ("temperature", given.temperature, 0)):
+        if value < least:
+            raise UserError(f"--{name} is {value}: give at least {least}")
+    if given.top_k < 0 or not 0 < given.top_p <= 1:
+        raise UserError("--top-k must be 0 or more, and --top-p above 0 and at most 1")
+    from decaystudy.evaluation.generation import stream
+
+    for piece in stream(
+        given.runs[0],
+        given.prompt,
+        tokens=given.tokens,
+        temperature=given.temperature,
+        top_k=given.top_k,
+        top_p=given.top_p,
+        seed=given.seed,
+    ):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    print()
+    return 0

@@ -1,0 +1,25 @@
+"""``decaystudy list``: what there is to choose from."""
+
+from __future__ import annotations
+
+from decaystudy.commands.parsing import make_parser, parse
+
+
+def run(arguments: list[str]) -> int:
+    """Print studies, decays, scales and data sources, a line each."""
+    parse(make_parser("list", "Studies, decays, scales and data sources, with a line of description each."), arguments)
+    from decaystudy.data.sources import SOURCES
+    from decaystudy.decay import DECAYS
+    from decaystudy.scales import SCALES
+    from decaystudy.study.spec import describe_studies
+
+    groups = {
+        "studies (decaystudy run-study NAME)": describe_studies(),
+        "decays (--model.decay NAME)": [(name, decay.summary) for name, decay in DECAYS.items()],
+        "scales (--scale NAME)": [(name, scale.summary) for name, scale in SCALES.items()],
+        "data sources (--data.source NAME)": [(name, source.summary) for name, source in SOURCES.items()],
+    }
+    width = max(len(name) for rows in groups.values() for name, _ in rows) + 2
+    for title, rows in groups.items():
+        print(f"{title}\n" + "\n".join(f"  {name:<{width}}{line}" for name, line in rows) + "\n")
+    return 0

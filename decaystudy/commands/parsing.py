@@ -1,0 +1,143 @@
+"""What the verbs' parsers have in common: jsonargparse over plain dataclasses, and errors of one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from decaystudy.errors import UserError, nearest, unknown
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "dict": "name: value pairs",
+}
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help as the descriptions are written, with room for the names of settings."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)
+
+
+def make_parser(verb: str, description: str) -> ArgumentParser:
+    """A parser that raises instead of exiting."""
+    return ArgumentParser(
+        prog=f"decaystudy {verb}",
+        description=description,
+        exit_on_error=False,
+        allow_abbrev=False,
+        formatter_class=_formatter(),
+        default_env=False,
+    )
+
+
+def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True) -> Namespace:
+    """Parse, with a ``UserError`` for every mistake.
+
+    Args:
+        defaults: false returns only what was given.
+    """
+    try:
+        return parser.parse_args(arguments, defaults=defaults)
+    except argparse.ArgumentError as error:
+        raise explain(parser, str(error)) from None
+    except (ValueError, TypeError) as error:
+        raise explain(parser, str(error)) from None
+
+
+def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` (nested) with the types that the parser knows, or a ``UserError``."""
+    try:
+        return parser.parse_object(dict(values), defaults=False).as_dict()
+    except (argparse.ArgumentError, ValueError, TypeError) as error:
+        raise explain(parser, str(error)) from None
+
+
+def explain(parser: ArgumentParser, message: str) -> UserError:
+    """jsonargparse's message as one sentence with the nearest valid choice."""
+    if match := re.search(r"[Uu]nrecognized arguments?: (.*)", message):
+        word = match[1].split()[0]
+        options = [option for action in parser._actions for option in action.option_strings]
+        if not word.startswith("-"):
+            return UserError(
+                f"unexpected argument {word!r}: settings are written --name value; see {parser.prog} --help"
+            )
+        close = nearest(word.split("=")[0], options)
+        hint = f"did you mean {close}? " if close else ""
+        return UserError(f"unknown setting {word.split('=')[0]}: {hint}see {parser.prog} --help for all of them")
+    if match := re.search(r'Parser key "([^"]+)":', message):
+        given = re.search(r"(?:Got value|Given value): (.*)", message)
+        value = f" is {given[1].strip()!r}" if given else ""
+        return UserError(f"{match[1]}{value}: give {expected(message)}")
+    if match := re.search(r"argument (--?[\w.\-/]+).*: expected (.*)", message):
+        return UserError(f"{match[1]} expects {match[2]}; see {parser.prog} --help")
+    first = next((line.strip() for line in message.splitlines() if line.strip()), "the settings cannot be read")
+    return UserError(f"{first}; see {parser.prog} --help")
+
+
+def expected(message: str) -> str:
+    """In words, the types that jsonargparse says it expected."""
+    found: list[str] = []
+    for name, literals in re.findall(r"Expected a (?:<class '(\w+)'>|(?:typing\.)?Literal\[([^\]]*)\])", message):
+        words = [literal.strip(" '\"") for literal in literals.split(",")] if literals else [WORDS.get(name, name)]
+        found += [word for word in words if word not in found]
+    if "NoneType" in message or "null" in message:
+        found.append("null")
+    return " or ".join(found) if found else "a value of another type"
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """A YAML file of settings."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"cannot read --config {path}: {(error.strerror or str(error)).lower()}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise UserError(f"{where} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings: write them as name: value")
+    return values
+
+
+def check_keys(values: Mapping[str, Any], config: type, where: str) -> None:
+    """Refuse keys that the dataclass ``config`` (with its nested sections) doesn't have."""
+    known = [field.name for field in fields(config)]
+    for key in values:
+        if key not in known:
+            raise unknown(f"setting in {where}:", key, known)
+
+
+def sections(config: type) -> Iterator[tuple[str, type]]:
+    """The nested dataclasses of a dataclass, by field name."""
+    from typing import get_type_hints
+
+    for name, kind in get_type_hints(config).items():
+        if is_dataclass(kind):
+            yield name, kind  # type: ignore[misc]
+
+
+def _formatter() -> type:
+    from jsonargparse import DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        def __init__(self, prog: str) -> None:
+            super().__init__(prog, max_help_position=34, width=118)
+
+    return Formatter

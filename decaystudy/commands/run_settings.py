@@ -1,0 +1,81 @@
+"""The settings of a run as flags, configuration files and a scale, laid over each other in that order of strength."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from decaystudy.commands.parsing import check_keys, check_types, parse, read_config, sections
+from decaystudy.data.config import DataConfig
+from decaystudy.errors import UserError
+from decaystudy.model.config import ModelConfig
+from decaystudy.scales import SCALES
+from decaystudy.training.config import RecipeConfig
+from decaystudy.training.run_config import RunConfig, build_section, merge, scale_defaults
+
+SETTINGS = ("scale", "seed", "strategy", "threads", "model", "data", "recipe", "trainer")
+
+
+def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> None:
+    """Flags for everything in a ``RunConfig`` but ``skip``."""
+    scales = ", ".join(SCALES)
+    if "scale" not in skip:
+        parser.add_argument("--scale", type=str, default="tiny", help=f"size of model, data and recipe: {scales}")
+    if "seed" not in skip:
+        parser.add_argument("--seed", type=int, default=0, help="seeds the start values and the order of the documents")
+    parser.add_argument(
+        "--strategy", type=str, default="auto", help="auto, ddp, fsdp (FSDP2), or another strategy known to Lightning"
+    )
+    parser.add_argument(
+        "--threads", type=int | None, default=None, help="CPU threads of one process (tiny: 1; else left to torch)"
+    )
+    if "model" not in skip:
+        parser.add_class_arguments(ModelConfig, "model", skip={"vocab_size"})
+    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(RecipeConfig, "recipe")
+    parser.add_argument(
+        "--trainer",
+        type=dict[str, Any],
+        default={},
+        metavar="NAME VALUE",
+        help="a setting of Lightning's Trainer, as in --trainer.max_steps 1000 --trainer.devices 8 "
+        "--trainer.precision bf16-mixed",
+    )
+
+
+def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run's settings that were given, by files and by flags, and the verb's other arguments (with defaults)."""
+    given = parse(parser, arguments, defaults=False).as_dict()
+    others = {key: value for key, value in parser.get_defaults().as_dict().items() if key not in SETTINGS}
+    others.update({key: value for key, value in given.items() if key not in SETTINGS})
+    settings: dict[str, Any] = {}
+    for path in others.get("config") or []:
+        values = read_config(path)
+        check_keys(values, RunConfig, path)
+        for name, section in sections(RunConfig):
+            if values.get(name) is not None:
+                if not isinstance(values[name], dict):
+                    raise UserError(f"{path}: section {name} is {values[name]!r}, which holds no settings by name")
+                check_keys(values[name], section, f"{path}, section {name}")
+        typed = {key: value for key, value in values.items() if value is not None}
+        if isinstance(typed.get("model"), dict):
+            typed["model"] = {key: value for key, value in typed["model"].items() if key != "vocab_size"}
+        settings = merge(settings, check_types(parser, typed))
+    return merge(settings, {key: given[key] for key in SETTINGS if key in given}), others
+
+
+def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:
+    """The run of these settings over the defaults of its scale.
+
+    Args:
+        fetch: get a tokenizer that isn't known yet, whose vocabulary decides the size of the model.
+    """
+    merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
+    if fetch:
+        from decaystudy.data.tokenizer import fetch_tokenizer
+
+        data: DataConfig = build_section("data", merged["data"])
+        data.validate()
+        fetch_tokenizer(data)
+    return RunConfig.from_dict(merged)

@@ -1,0 +1,80 @@
+"""``decaystudy run-study``: plan, train and compare the runs of one or more studies."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from decaystudy.commands.parsing import make_parser
+from decaystudy.commands.run_settings import add_run_settings, given_settings
+from decaystudy.errors import UserError
+from decaystudy.study.launch_slurm import SlurmOptions
+from decaystudy.study.run import run_study
+
+DESCRIPTION = """Answer a question: plan, train and compare the runs of one or more studies.
+
+A study is named (see decaystudy list) or given as a YAML file. Its cells are trained in processes of their own under
+--out, where a cell that several studies need is trained once; finished runs are not trained again and interrupted ones
+go on. At the end comes a table with paired differences and intervals; results.json, results.csv and results.md are in
+OUT/NAME.
+
+  decaystudy run-study sharing
+  decaystudy run-study sharing granularity --scale 160m --seeds 0,1,2 --dry-run --gpu a100-80gb
+  decaystudy run-study my/question.yaml --sweep lr=1e-4,3e-4,1e-3
+  decaystudy run-study sharing --scale 410m --launcher slurm --devices 8 --slurm.partition a100
+
+exit code: 0 when every cell finished, 1 when one did not, 2 for a mistake in the call."""
+
+
+def run(arguments: list[str]) -> int:
+    """Parse and run; returns the exit code."""
+    parser = make_parser("run-study", DESCRIPTION)
+    parser.add_argument("studies", nargs="*", metavar="NAME_OR_FILE", help="studies by name or path")
+    parser.add_argument("--scale", type=str | None, default=None, help="size of all cells (default: the study's first)")
+    parser.add_argument("--seeds", type=str | None, default=None, help="such as 0,1 or 0-4; 3 is the one seed 3")
+    parser.add_argument("--all-cells", action="store_true", help="also cells that the study leaves out at this scale")
+    parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="where runs and results go")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan (runs, FLOPs, hours, memory) and stop")
+    parser.add_argument("--json", action="store_true", help="the plan as JSON")
+    parser.add_argument("--jobs", type=int | None, default=None, help="runs at once (default: as many as fit)")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs, or processes, of each run")
+    parser.add_argument("--gpu", type=str | None, default=None, help="GPU that planned hours assume, such as a100-80gb")
+    parser.add_argument(
+        "--sweep", type=str | None, default=None, metavar="lr=A,B,…", help="learning rates to try each cell at"
+    )
+    parser.add_argument("--evaluate", action="store_true", help="evaluate every cell on the study's tasks")
+    parser.add_argument("--launcher", type=str, default="local", help="local, or slurm (a job a cell)")
+    parser.add_class_arguments(SlurmOptions, "slurm")
+    parser.add_argument("--attach", action="store_true", help="watch the jobs of an earlier call until they end")
+    parser.add_argument("--cancel", action="store_true", help="end the jobs of an earlier call")
+    parser.add_argument(
+        "--config", type=str, action="append", metavar="FILE", help="a YAML file of settings for all cells"
+    )
+    add_run_settings(parser, skip=("scale", "seed", "model"))
+    settings, others = given_settings(parser, arguments)
+    if not others["studies"]:
+        raise UserError("name at least one study, such as sharing (decaystudy list shows them), or give a study file")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    scale = settings.pop("scale", None)
+    for key in ("seed", "model"):
+        if key in settings:
+            raise UserError(f"a study sets {key} for each cell itself: take it out of the --config file")
+    return run_study(
+        list(others["studies"]),
+        scale=scale,
+        seeds=others["seeds"],
+        all_cells=others["all_cells"],
+        out=others["out"],
+        dry_run=others["dry_run"],
+        as_json=others["json"],
+        jobs=others["jobs"],
+        devices=others["devices"],
+        launcher=others["launcher"],
+        gpu=others["gpu"],
+        sweep=others["sweep"],
+        evaluate=others["evaluate"],
+        overrides=settings,
+        slurm=SlurmOptions(**(others.get("slurm") or {})),
+        attach=others["attach"],
+        cancel=others["cancel"],
+    )

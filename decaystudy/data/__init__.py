@@ -1,0 +1,20 @@
+"""Text in, tokens out: sources, tokenizers, the token cache, the training stream and the DataModule.
+
+Nothing here imports torch until ``DataModule`` is asked for.
+"""
+
+from typing import Any
+
+__all__ = ["DataConfig", "DataModule"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "DataModule":
+        from decaystudy.data.datamodule import DataModule
+
+        return DataModule
+    if name == "DataConfig":
+        from decaystudy.data.config import DataConfig
+
+        return DataConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,147 @@
+"""The settings of the data: which text, which tokenizer, how long the sequences, what is held out. Needs no torch."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from decaystudy.data.folders import read_json
+from decaystudy.data.sources import SOURCES
+from decaystudy.errors import UserError, unknown
+
+STREAM_VERSION = 1
+"""Raised whenever the same settings would give other tokens than before."""
+
+DOCUMENT_SETTINGS = ("name", "config", "split", "column", "files", "revision")
+"""Fields that only some sources read."""
+
+
+@dataclass
+class DataConfig:
+    """Which tokens a run sees."""
+
+    source: str = "python-docs"
+    """Where the text comes from: python-docs (offline), fineweb-edu, hub (any text dataset) or files."""
+
+    tokenizer: str = "auto"
+    """auto is the source's own; else a tokenizer of the hub or a folder by name, or bpe:N, trained on the source."""
+
+    sequence_length: int = 2048
+    """Tokens a sequence; each block of the stream has one more, for the last target."""
+
+    reset_state_at_documents: bool = False
+    """Clear the state at each document's first token, so that nothing is carried from one document to the next."""
+
+    validation_fraction: float | None = None
+    """Share of the documents held out, by a hash of their id (default: 0.03 of python-docs, 0.01 of the others)."""
+
+    validation_tokens: int = 262_144
+    """At most so many of the held-out tokens are used for validation; the rest stay out of training all the same."""
+
+    num_workers: int = 0
+    """Processes that load batches; the tokens don't depend on it."""
+
+    name: str | None = None
+    """The dataset on the hub, such as allenai/c4 (source hub; fineweb-edu has its own)."""
+
+    config: str | None = None
+    """The dataset's configuration (sources hub and fineweb-edu, there sample-10BT unless set)."""
+
+    split: str = "train"
+    """The dataset's split (sources hub and fineweb-edu)."""
+
+    column: str = "text"
+    """The column or field that holds the text (all sources but python-docs)."""
+
+    files: str | None = None
+    """The files to read, as a path or a quoted glob (source files)."""
+
+    revision: str | None = None
+    """Commit, branch or tag of the dataset; pinned at first use if not set (sources hub and fineweb-edu)."""
+
+    def validate(self) -> None:
+        """Raise a UserError for the first setting that makes no sense."""
+        source = SOURCES.get(self.source)
+        if source is None:
+            raise unknown("data source", self.source, SOURCES)
+        for setting in DOCUMENT_SETTINGS:
+            if setting not in source.settings and getattr(self, setting) != getattr(DataConfig, setting):
+                using = ", ".join(name for name, other in SOURCES.items() if setting in other.settings)
+                raise UserError(f"--data.{setting} means nothing to the source {self.source}: it is for {using}")
+        if self.source == "files" and not self.files:
+            raise UserError("the source files needs --data.files, a path or a quoted glob such as 'texts/*.jsonl'")
+        if self.source == "hub" and not self.name:
+            raise UserError("the source hub needs --data.name, a dataset such as allenai/c4")
+        if self.sequence_length < 1:
+            raise UserError(f"--data.sequence_length must be at least 1, not {self.sequence_length}")
+        if not 0 < self.held_out_share < 1:
+            raise UserError(f"--data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
+        if self.validation_tokens <= self.sequence_length:
+            raise UserError(
+                f"--data.validation_tokens {self.validation_tokens} holds not one sequence: "
+                f"give at least {self.sequence_length + 1}"
+            )
+        if self.num_workers < 0:
+            raise UserError(f"--data.num_workers must be 0 or more, not {self.num_workers}")
+        trained_vocabulary(self.tokenizer_name)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer with ``auto`` resolved."""
+        return SOURCES[self.source].tokenizer if self.tokenizer == "auto" else self.tokenizer
+
+    @property
+    def held_out_share(self) -> float:
+        """The validation fraction with its default resolved."""
+        share = self.validation_fraction
+        return SOURCES[self.source].validation_fraction if share is None else share
+
+
+def trained_vocabulary(tokenizer: str) -> int | None:
+    """N of ``bpe:N``; None for a tokenizer that is not trained on the source."""
+    kind, colon, size = tokenizer.partition(":")
+    if kind != "bpe" or not colon:
+        if not tokenizer.strip():
+            raise UserError("--data.tokenizer is empty: use auto, bpe:N, or a tokenizer's name such as gpt2")
+        return None
+    if not size.isdecimal() or not 257 <= int(size) <= 2**20:
+        raise UserError(f"--data.tokenizer {tokenizer!r} needs a size from 257 to {2**20}, such as bpe:2048")
+    return int(size)
+
+
+def vocabulary_size(config: DataConfig) -> int:
+    """Tokens in the vocabulary, without torch or network: from the tokenizer's name, or from its cached copy."""
+    name = config.tokenizer_name
+    trained = trained_vocabulary(name)
+    if trained is not None:
+        return trained
+    if name in ("gpt2", "openai-community/gpt2"):
+        return 50257
+    from decaystudy.data.tokenizer import named_folder
+
+    known = read_json(named_folder(name) / "about.json")
+    if known is None:
+        raise UserError(
+            f"the size of the tokenizer {name!r} is not known yet: "
+            f"run decaystudy prepare-data --data.source {config.source} --data.tokenizer {name} first"
+        )
+    return int(known["vocab_size"])
+
+
+def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:
+    """The settings that decide which tokens are trained on, in which blocks, and which are held out."""
+    values = asdict(config)
+    kept = {name: values[name] for name in SOURCES[config.source].settings if values[name] is not None}
+    if "files" in kept:
+        kept["files"] = os.path.abspath(os.path.expanduser(kept["files"]))
+    tokenizer = config.tokenizer_name
+    local = Path(tokenizer).expanduser()
+    return {
+        "stream_version": STREAM_VERSION,
+        "source": config.source,
+        **kept,
+        "tokenizer": str(local.absolute()) if trained_vocabulary(tokenizer) is None and local.exists() else tokenizer,
+        "sequence_length": config.sequence_length,
+        "validation_fraction": config.held_out_share,
+        "validation_tokens": config.validation_tokens,
+    }

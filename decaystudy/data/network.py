@@ -1,0 +1,85 @@
+"""Patience with a bad network: try again with growing pauses, then say how to go on."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from decaystudy.errors import UserError
+
+log = logging.getLogger("decaystudy")
+T = TypeVar("T")
+
+PAUSES = (1.0, 4.0, 15.0, 60.0)
+"""Seconds between tries; the hub's own client tries each request several times within one of ours."""
+
+TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
+TRANSPORT = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "fsspec"}
+
+
+def persevere(what: str, action: Callable[[], T]) -> T:
+    """Call ``action`` until it succeeds; after the last failure raise a UserError. Errors not of the network pass.
+
+    ``what`` completes "could not …".
+    """
+    for client in ("httpx", "httpx2"):  # which tell every request
+        logging.getLogger(client).setLevel(max(logging.WARNING, logging.getLogger(client).level))
+    for pause in (*PAUSES, None):
+        try:
+            return action()
+        except Exception as error:
+            if not transient(error):
+                raise
+            reason = brief(error)
+            if pause is None:
+                raise UserError(
+                    f"could not {what} in {len(PAUSES) + 1} tries ({reason}): run the same command again when the "
+                    "network is back (all that is tokenized is kept)"
+                ) from error
+        log.warning("could not %s (%s): trying again in %g s", what, reason, pause)
+        time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def transient(error: BaseException) -> bool:
+    """Whether trying again may help: no connection, a connection cut, or a server too busy."""
+    status = status_code(error)
+    if status is not None:
+        return status in TRANSIENT_STATUS
+    for link in chain(error):
+        kind = type(link)
+        if kind.__name__ in ("OfflineModeIsEnabled", "UserError"):
+            return False
+        if isinstance(link, ConnectionError | TimeoutError) or kind.__module__.partition(".")[0] in TRANSPORT:
+            return True
+    return False
+
+
+def status_code(error: BaseException) -> int | None:
+    """The HTTP status behind an error, or None."""
+    for link in chain(error):
+        status = getattr(getattr(link, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def offline(error: BaseException) -> bool:
+    """Whether the error says that the user has forbidden the network."""
+    return any(type(link).__name__ == "OfflineModeIsEnabled" for link in chain(error))
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """The error and what caused it, outermost first."""
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or link.__context__
+    return links
+
+
+def brief(error: BaseException) -> str:
+    """The error in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]

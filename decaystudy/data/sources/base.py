@@ -1,0 +1,68 @@
+"""What a source of text is: an ordered list of parts, each an ordered list of documents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from decaystudy.data.config import DataConfig
+
+
+class Document(NamedTuple):
+    """One text and the name under which it is known; the name decides whether the document is held out."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a source that is read and tokenized by itself: a range of a file, or some whole files in a row.
+
+    ``start`` and ``stop`` count what the file's format counts (row groups, bytes); a stop of None is the file's end.
+    """
+
+    name: str
+    start: int = 0
+    stop: int | None = None
+    files: int = 1
+
+    def __str__(self) -> str:
+        if self.files > 1:
+            return f"{self.name} and {self.files - 1} more"
+        return self.name if self.stop is None else f"{self.name}[{self.start}:{self.stop}]"
+
+
+class Source(Protocol):
+    """A text corpus. The class is cheap to import; ``open`` may read files or talk to a hub."""
+
+    summary: ClassVar[str]
+    """One line for ``decaystudy list``."""
+    tokenizer: ClassVar[str]
+    """What ``--data.tokenizer auto`` means."""
+    validation_fraction: ClassVar[float]
+    """The share of documents held out unless the user says otherwise."""
+    settings: ClassVar[tuple[str, ...]]
+    """The fields of DataConfig that say which documents these are."""
+
+    label: str
+    """A short name for folders and messages."""
+    revision: str
+    """What pins the content: a commit of a hub repository or a hash of the documents."""
+
+    @classmethod
+    def open(cls, config: "DataConfig") -> "Source":
+        """The source that ``config`` names, with its revision known."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the documents and their order, as JSON."""
+        ...
+
+    def parts(self) -> list[Part]:
+        """All parts in source order, without reading their documents."""
+        ...
+
+    def documents(self, part: Part) -> Iterator[Document]:
+        """The documents of one part in source order."""
+        ...

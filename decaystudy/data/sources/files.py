@@ -1,0 +1,178 @@
+"""Text files on this machine, named by a glob: json lines, parquet and plain text, plain or compressed."""
+
+import glob
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
+from decaystudy.data.sources.base import Document, Part
+from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
+from decaystudy.errors import UserError
+
+if TYPE_CHECKING:
+    from decaystudy.data.config import DataConfig
+
+PART_BYTES = 16 * 2**20
+"""Text in one part, about 4 million tokens: the unit of tokenizing, of repair and of shuffling."""
+
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+FORMATS = (*JSON_LINES, ".parquet", ".txt", ".text", ".md")
+
+
+class Files:
+    """Local files in the order of their paths; a text file, a json line and a parquet row are one document each."""
+
+    summary: ClassVar[str] = "your own .jsonl, .parquet or .txt files, also .gz or .zst, by a glob (--data.files)"
+    tokenizer: ClassVar[str] = "bpe:2048"
+    validation_fraction: ClassVar[float] = 0.01
+    settings: ClassVar[tuple[str, ...]] = ("files", "column")
+
+    def __init__(self, paths: list[Path], column: str):
+        self.column = column
+        self.root = Path(os.path.commonpath([path.parent for path in paths]))
+        self.paths = {path.relative_to(self.root).as_posix(): path for path in paths}
+        self.label = slug(f"files-{self.root.name}")
+        self.revision = digest(list(zip(self.paths, content_hashes(paths), strict=True)))
+
+    @classmethod
+    def open(cls, config: "DataConfig") -> "Files":
+        """Find the files and hash their contents (each once, until it changes)."""
+        pattern = os.path.abspath(os.path.expanduser(config.files or ""))
+        paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+        if not paths:
+            raise UserError(
+                f"no file matches --data.files {config.files!r}: give a path or a quoted glob such as 'texts/*.jsonl'"
+            )
+        for path in paths:
+            if layout(path)[0] not in FORMATS:
+                raise UserError(f"{path} has no known format: use {', '.join(FORMATS)}, each also with .gz or .zst")
+        return cls(paths, config.column)
+
+    def identity(self) -> dict[str, Any]:
+        return {"source": "files", "revision": self.revision, "column": self.column}
+
+    def parts(self) -> list[Part]:
+        """Row groups of parquet files, byte ranges of long json lines files, all else whole, small files together."""
+        found: list[Part] = []
+        full = PART_BYTES + 1
+        held = full  # bytes of the last part, where it may take another whole file
+        for name, path in self.paths.items():
+            kind, packing = layout(path)
+            size = path.stat().st_size
+            if kind == ".parquet":
+                with path.open("rb") as file:
+                    found += parquet_parts(name, file, self.column, PART_BYTES, str(path))
+                held = full
+            elif kind in JSON_LINES and not packing and size > PART_BYTES:
+                cuts = [*range(0, size - PART_BYTES // 2, PART_BYTES), size]
+                found += [Part(name, a, b) for a, b in itertools.pairwise(cuts)]
+                held = full
+            elif held + size <= PART_BYTES:
+                found[-1] = replace(found[-1], files=found[-1].files + 1)
+                held += size
+            else:
+                found.append(Part(name))
+                held = size
+        return found
+
+    def documents(self, part: Part) -> Iterator[Document]:
+        names = list(self.paths)
+        first = names.index(part.name)
+        for name in names[first : first + part.files]:
+            path = self.paths[name]
+            kind, packing = layout(path)
+            with opened(path, packing) as file:
+                if kind == ".parquet":
+                    yield from parquet_documents(part, file, self.column, str(path))
+                elif kind in JSON_LINES:
+                    yield from json_documents(part, file, self.column, path)
+                else:
+                    yield Document(name, unpacked(file.read, path).decode("utf-8", "replace"))
+
+
+def layout(path: Path) -> tuple[str, str]:
+    """The format's suffix and the compression's ('' for none)."""
+    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
+    if suffixes[-1] in (".gz", ".zst"):
+        return (suffixes[-2] if len(suffixes) > 1 else ".txt"), suffixes[-1]
+    return suffixes[-1], ""
+
+
+def opened(path: Path, packing: str) -> IO[bytes]:
+    """The file's content as bytes, unpacked."""
+    if packing == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if packing == ".zst":
+        try:
+            import zstandard
+        except ImportError as error:
+            raise UserError(f"{path} is packed with zstd: pip install zstandard to read it") from error
+        unpacker = zstandard.ZstdDecompressor()
+        return io.BufferedReader(unpacker.stream_reader(path.open("rb"), read_across_frames=True, closefd=True))
+    return path.open("rb")
+
+
+def unpacked(read: Callable[[], bytes], path: Path) -> bytes:
+    """What ``read`` gives; a UserError if the file's packing is damaged."""
+    try:
+        return read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it anew") from error
+    except Exception as error:
+        if type(error).__name__ != "ZstdError":
+            raise
+        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it anew") from error
+
+
+def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iterator[Document]:
+    """Lines that begin in the bytes [start, stop) of the file, each one JSON object."""
+    position = part.start
+    if position:
+        file.seek(position - 1)
+        position += len(file.readline()) - 1  # to the first line that begins at start or after
+    while part.stop is None or position < part.stop:
+        line = unpacked(file.readline, path)
+        if not line:
+            return
+        at, position = position, position + len(line)
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig" if at == 0 else "utf-8", "replace"))
+            text = row[column]
+        except (ValueError, TypeError):
+            raise UserError(f"{path} has no JSON object in the line at byte {at}: give one object a line") from None
+        except KeyError:
+            raise UserError(
+                f"{path} has no field {column!r} in the line at byte {at}: choose --data.column from {', '.join(row)}"
+            ) from None
+        text = "" if text is None else str(text)
+        yield Document(str(row["id"]) if row.get("id") is not None else text, text)
+
+
+def content_hashes(paths: list[Path]) -> list[str]:
+    """The SHA-256 of each file's bytes, remembered by path, size and time of change."""
+    memory = cache_folder("sources", f"files-{digest([str(path) for path in paths])[:12]}.json")
+    stamps = [f"{path} {status.st_size} {status.st_mtime_ns}" for path in paths for status in (path.stat(),)]
+    known = read_json(memory) or {}
+    if any(stamp not in known for stamp in stamps):
+        with lock(memory.with_suffix(".lock")):
+            known = read_json(memory) or {}
+            known = {stamp: known.get(stamp) or file_hash(path) for stamp, path in zip(stamps, paths, strict=True)}
+            write_json(memory, known)
+    return [known[stamp] for stamp in stamps]
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

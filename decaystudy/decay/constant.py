@@ -1,0 +1,61 @@
+"""Decays that are set, not learned: a constant, and none at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from decaystudy.decay.base import Decay, Site
+from decaystudy.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Constant(Decay):
+    """log λ = log c for a fixed c, the same in every layer, head, dimension and token.
+
+    Our own: the causal test of which λ is best. Nothing learned.
+    Shapes: log λ (size,).
+    """
+
+    c: float = 0.8
+    """The constant λ, 0 < c ≤ 1."""
+
+    name: ClassVar[str] = "constant"
+    summary: ClassVar[str] = "one fixed λ everywhere (option c)"
+    data_dependent: ClassVar[bool] = False
+    sharings: ClassVar[tuple[bool | str, ...]] = (False,)
+    uniform_in_head: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.c, bool) or not isinstance(self.c, (int, float)) or not 0 < self.c <= 1:
+            raise UserError(f"option 'c' of decay 'constant' is {self.c!r}: give a number above 0 and at most 1")
+
+    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+        import torch
+
+        return torch.full((site.size,), math.log(self.c), dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class NoDecay(Decay):
+    """log λ = 0: plain linear attention. Nothing learned.
+
+    Source: Katharopoulos et al., *Transformers are RNNs* (arXiv 2006.16236).
+    Shapes: log λ (size,).
+    """
+
+    name: ClassVar[str] = "none"
+    summary: ClassVar[str] = "λ = 1, plain linear attention"
+    data_dependent: ClassVar[bool] = False
+    sharings: ClassVar[tuple[bool | str, ...]] = (False,)
+    uniform_in_head: ClassVar[bool] = True
+
+    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+        import torch
+
+        return torch.zeros(site.size, dtype=torch.float64)

@@ -1,0 +1,106 @@
+"""LightNet's decay: each token's share of all that came before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from decaystudy.decay.base import SHARINGS, Decay, Decayed, Site
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Stands for f = −∞ at padding: its exponential is zero in every dtype, and no gradient of it is NaN.
+NOTHING = -1e30
+
+
+@dataclass(frozen=True)
+class LightNet(Decay):
+    """log λ_t = logsigmoid(z_{t−1} − f_t), where z_t = logaddexp(z_{t−1}, f_t) and z_0 = 0.
+
+    That is z_t = log(1 + Σ_{s≤t} exp f_s) and λ_t = exp(z_{t−1} − z_t).
+    Source: Qin et al., *You Only Scan Once* (arXiv 2405.21022).
+    Shapes: f, log λ (B, T, size); carry (B, 2, size), float32: z and f of the last token.
+    Start: with f = 0, λ_t = t / (t + 1): it rises towards one along the document.
+    Shared key: 1 − λ_t, computed as sigmoid(f_t − z_{t−1}) since the difference of two large z loses digits;
+    ``sharing: released`` takes the previous token's logit, exp(f_{t−1} − z_t) with f_0 = 0.
+    """
+
+    name: ClassVar[str] = "lightnet"
+    summary: ClassVar[str] = "logsigmoid(z_{t−1} − f_t), z the running log-sum-exp of f"
+    sharings: ClassVar[tuple[bool | str, ...]] = SHARINGS
+
+    def apply(
+        self,
+        logit: Tensor | None,
+        extras: Mapping[str, Tensor],
+        site: Site,
+        *,
+        carry: Tensor | None = None,
+        resets: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Decayed:
+        import torch
+        from torch.nn.functional import logsigmoid
+
+        assert logit is not None
+        start = logit.new_zeros(logit.shape[0], 2, logit.shape[2]) if carry is None else carry.to(logit.dtype)
+        heard = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
+        if resets is None:
+            running = torch.cat((start[:, :1], heard), dim=1).logcumsumexp(dim=1)
+            before, after = running[:, :-1], running[:, 1:]
+        else:
+            before, after = _segmented(heard, start[:, :1], resets)
+        log_decay = logsigmoid(before - logit)
+        key = None
+        if site.sharing in (True, "tied"):
+            key = torch.sigmoid(logit - before)
+        elif site.sharing == "released":
+            key = torch.exp(_previous(logit, start[:, 1:], resets, mask) - after)
+        last = _last(logit, start[:, 1:], mask)
+        return Decayed(log_decay, key, torch.cat((after[:, -1:], last), dim=1))
+
+
+def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Tensor]:
+    """z before and after each token, starting again at zero where ``resets`` is true.
+
+    A scan over log2 T doublings: each step joins a token's running sum with that of the tokens before it, unless a
+    document starts in between, so nothing of another document is ever added and taken away again.
+    """
+    import torch
+
+    # The constant 1 = e^0 of every document enters at its first token; the carried z at the first token of all.
+    opening = torch.where(resets[:, :1, None], torch.zeros_like(start), start)
+    since = torch.logaddexp(logit, torch.where(resets[..., None], 0.0, NOTHING).to(logit.dtype))
+    since = torch.cat((torch.logaddexp(logit[:, :1], opening), since[:, 1:]), dim=1)
+    closed = resets.clone()
+    reach = 1
+    while reach < logit.shape[1]:
+        earlier = torch.where(closed[:, reach:, None], NOTHING, since[:, :-reach])
+        since = torch.cat((since[:, :reach], torch.logaddexp(since[:, reach:], earlier)), dim=1)
+        closed = torch.cat((closed[:, :reach], closed[:, reach:] | closed[:, :-reach]), dim=1)
+        reach *= 2
+    before = torch.cat((start, since[:, :-1]), dim=1)
+    return torch.where(resets[..., None], 0.0, before), since
+
+
+def _previous(logit: Tensor, first: Tensor, resets: Tensor | None, mask: Tensor | None) -> Tensor:
+    """The logit of the token before, zero before a document's first; padding before the first token counts as none."""
+    import torch
+
+    previous = torch.cat((first, logit[:, :-1]), dim=1)
+    if mask is not None:
+        padded = torch.cat((torch.zeros_like(mask[:, :1]), ~mask[:, :-1]), dim=1)
+        # Padding stands on the left, so what a padded predecessor hides is what came in by ``first``.
+        previous = torch.where(padded[..., None], first, previous)
+    if resets is not None:
+        previous = torch.where(resets[..., None], 0.0, previous)
+    return previous
+
+
+def _last(logit: Tensor, first: Tensor, mask: Tensor | None) -> Tensor:
+    import torch
+
+    last = logit[:, -1:]
+    return last if mask is None else torch.where(mask[:, -1:, None], last, first)

@@ -1,0 +1,79 @@
+"""TNL's fixed decay and TNL-L's learned one: one λ a head, whatever the token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from decaystudy.decay.base import Decay, Extra, Site
+from decaystudy.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def tnl_log_decay(site: Site) -> list[float]:
+    """log λ = −(1/n_h) · (1 − l/(L − 1) + 1e-5) for each head h, n_h log-spaced from 2 to 256 (one head: 2)."""
+    depth = 1 - site.layer / (site.layers - 1) + 1e-5
+    spread = max(site.heads - 1, 1)
+    return [-depth / (2 * 128 ** (head / spread)) for head in range(site.heads)]
+
+
+@dataclass(frozen=True)
+class TNL(Decay):
+    """log λ = −(1/n_h) · (1 − l/(L − 1) + 1e-5): fixed, for head h of layer l = 0 … L − 1.
+
+    n_h is log-spaced from 2 to 256 over the heads (one head: n = 2). Scalar only.
+    Source: Qin et al., *TransNormerLLM* (arXiv 2307.14995).
+    Shapes: log λ (heads,). Nothing learned.
+    """
+
+    name: ClassVar[str] = "tnl"
+    summary: ClassVar[str] = "fixed, one λ a head, nearer to one in later layers and heads"
+    data_dependent: ClassVar[bool] = False
+    granularities: ClassVar[tuple[str, ...]] = ("scalar",)
+    sharings: ClassVar[tuple[bool | str, ...]] = (False,)
+
+    def check(self, site: Site) -> None:
+        if site.layers < 2:
+            raise UserError(
+                f"decay {self.name!r} spreads λ over the depth of the model and this one has a single layer: "
+                "use at least 2 layers, or decay 'constant'"
+            )
+
+    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+        import torch
+
+        return torch.tensor(tnl_log_decay(site), dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class TNLL(TNL):
+    """log λ = −exp(θ), one learned θ a head: λ is never above one.
+
+    Source: arXiv 2509.05282, section 4 (TNL-L). Scalar only.
+    Shapes: θ (heads,), float32.
+    Start: TNL's, θ = log(−log λ).
+    With ``released: true``, as in the released code, log λ itself is learned, unbounded, and starts at zero.
+    """
+
+    released: bool = False
+    """Learn log λ itself, unbounded and from zero, as the released code does."""
+
+    name: ClassVar[str] = "tnl-l"
+    summary: ClassVar[str] = "−exp(θ), one learned λ a head that starts at tnl's"
+
+    def extras(self, site: Site) -> tuple[Extra, ...]:
+        return (Extra("log_decay" if self.released else "theta", (site.heads,)),)
+
+    def initial(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
+        import torch
+
+        if self.released:
+            return {"log_decay": torch.zeros(site.heads, dtype=torch.float64)}
+        return {"theta": (-torch.tensor(tnl_log_decay(site), dtype=torch.float64)).log()}
+
+    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+        return extras["log_decay"] if self.released else -extras["theta"].exp()

@@ -1,0 +1,76 @@
+"""Text from a model, a piece at a time as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import torch
+
+from decaystudy.evaluation.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
+from decaystudy.evaluation.run import quiet
+
+
+def stream(
+    folder: str | Path,
+    prompt: str,
+    *,
+    tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+) -> Iterator[str]:
+    """The prompt and what the model makes of it.
+
+    Args:
+        folder: a run's, or one with a model in Hugging Face form.
+        prompt: where it is empty, the text begins as a document does.
+        tokens: at most so many are added; the end of the document ends it sooner.
+        temperature: 0 takes the most likely token each time.
+        top_k: draw from so many most likely tokens; 0 from all.
+        top_p: draw from the fewest tokens that have this probability together.
+        seed: of the draws.
+    """
+    model: Any
+    with quiet():
+        if is_hub_folder(folder):
+            model, tokenizer = load_hub_folder(folder)
+        else:
+            run = load_run(folder)
+            model, tokenizer = hub_model(run), hub_tokenizer(run)
+    from transformers import TextIteratorStreamer
+
+    ids = tokenizer(prompt, return_tensors="pt")["input_ids"].long() if prompt else None
+    if ids is None or ids.shape[1] == 0:
+        ids = torch.tensor([[tokenizer.eos_token_id]])
+    torch.manual_seed(seed)
+    how: dict[str, Any] = {"do_sample": False}
+    if temperature > 0:
+        how = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    yield prompt
+    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=torch.ones_like(ids).to(model.device),
+                max_new_tokens=tokens,
+                pad_token_id=tokenizer.eos_token_id,
+                streamer=pieces,
+                **how,
+            )
+        except BaseException as error:
+            failed.append(error)
+            pieces.end()
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    yield from pieces
+    thread.join()
+    if failed:
+        raise failed[0]

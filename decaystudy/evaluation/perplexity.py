@@ -1,0 +1,98 @@
+"""Losses of a run's model on its held-out text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from decaystudy.data.validation import ValidationSet
+from decaystudy.errors import UserError
+from decaystudy.evaluation.loading import LoadedRun
+from decaystudy.model import DecayTransformer
+
+TOKENS_AT_ONCE = 4096
+MEMORY_AT_ONCE = 2**30
+
+
+def held_out_blocks(run: LoadedRun, sequence_length: int | None = None) -> NDArray[np.integer[Any]]:
+    """The run's validation tokens in blocks of ``sequence_length`` (the run's own unless given) + 1: (N, T + 1) ids.
+
+    Raises:
+        UserError: they don't fill one block.
+    """
+    data = run.config.data
+    return ValidationSet(
+        run.corpus,
+        sequence_length=sequence_length or data.sequence_length,
+        held_out_share=data.held_out_share,
+        tokens=data.validation_tokens,
+    ).blocks
+
+
+@torch.inference_mode()
+def token_losses(
+    model: DecayTransformer, blocks: NDArray[np.integer[Any]], *, reset_after: int | None = None
+) -> NDArray[np.float64]:
+    """−log p of each next token in nats, (N, T) float64, for N blocks of T + 1 tokens.
+
+    Only real tokens have a probability: the padding of the vocabulary takes no part.
+
+    Args:
+        reset_after: the state is cleared after this token.
+    """
+    device = model.embedding.weight.device
+    length = blocks.shape[1] - 1
+    rows = rows_at_once(length, model.config.padded_vocab_size)
+    losses = []
+    for start in range(0, len(blocks), rows):
+        tokens = torch.from_numpy(blocks[start : start + rows].astype(np.int64)).to(device)
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        logits = model(inputs, resets=starts_after(inputs, reset_after))[..., : model.config.vocab_size]
+        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        losses.append(loss.view_as(targets).double().cpu().numpy())
+    return np.concatenate(losses)
+
+
+def rows_at_once(length: int, vocabulary: int) -> int:
+    """Sequences of that length to work on together: enough to keep the machine busy, and their logits in memory."""
+    tokens = min(TOKENS_AT_ONCE, MEMORY_AT_ONCE // (8 * vocabulary))
+    return max(1, tokens // length)
+
+
+def starts_after(inputs: Tensor, token: int | None) -> Tensor | None:
+    """True at each document's first token, (B, T), documents being ended by ``token``; None for None."""
+    if token is None:
+        return None
+    starts = torch.zeros_like(inputs, dtype=torch.bool)
+    starts[:, 1:] = inputs[:, :-1] == token
+    return starts
+
+
+def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> dict[str, Any]:
+    """Loss and perplexity on the run's held-out sequences, with the standard error over sequences.
+
+    Args:
+        losses: of each token, (N, T), where they are known.
+    """
+    if losses is None:
+        losses = token_losses(run.model, held_out_blocks(run), reset_after=run.eos_id)
+    losses = losses.mean(axis=1)
+    loss = float(losses.mean())
+    perplexity = math.exp(min(loss, 700.0))
+    error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else None
+    if not math.isfinite(loss):
+        raise UserError(f"{run.folder.path}: the validation loss of these weights is {loss}: train the run again")
+    return {
+        "loss": loss,
+        "loss_stderr": error,
+        "perplexity": perplexity,
+        "perplexity_stderr": None if error is None else perplexity * error,
+        "sequences": len(losses),
+        "tokens": int(losses.size * run.config.data.sequence_length),
+    }

@@ -1,0 +1,63 @@
+"""config.json of an exported model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from decaystudy.errors import unknown
+from decaystudy.model.config import ModelConfig
+
+
+class DecayStudyConfig(PretrainedConfig):
+    """A ``ModelConfig`` in Hugging Face form.
+
+    Args:
+        architecture: the fields of the ``ModelConfig``; its defaults where left out.
+        max_position_embeddings: tokens of a training sequence. The model has no such limit; evaluation harnesses cut
+            their contexts there.
+        reset_after_eos: the state is cleared after each EOS, as the run did in training.
+    """
+
+    model_type = "decaystudy"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    def __init__(
+        self,
+        architecture: dict[str, Any] | None = None,
+        max_position_embeddings: int = 2048,
+        reset_after_eos: bool = False,
+        **others: Any,
+    ) -> None:
+        model = make_model_config(architecture or {})
+        self.architecture = dataclasses.asdict(model)
+        self.max_position_embeddings = max_position_embeddings
+        self.reset_after_eos = reset_after_eos
+        # Names under which other libraries look for sizes; they follow from the architecture.
+        sizes = {
+            "vocab_size": model.vocab_size,
+            "hidden_size": model.d_model,
+            "num_hidden_layers": model.layers,
+            "num_attention_heads": model.heads,
+            "intermediate_size": model.glu_width,
+        }
+        for name, size in sizes.items():
+            others.pop(name, None)
+            setattr(self, name, size)
+        others.setdefault("tie_word_embeddings", False)
+        super().__init__(**others)
+
+    def model_config(self) -> ModelConfig:
+        """The ``ModelConfig``."""
+        return make_model_config(self.architecture)
+
+
+def make_model_config(architecture: dict[str, Any]) -> ModelConfig:
+    """A ``ModelConfig`` from its fields; a field that it doesn't have is refused by name."""
+    known = [field.name for field in dataclasses.fields(ModelConfig)]
+    for name in architecture:
+        if name not in known:
+            raise unknown("field of architecture in config.json:", name, known)
+    return ModelConfig(**architecture)

@@ -1,0 +1,149 @@
+"""Writes a run in Hugging Face form: config, safetensors, tokenizer, generation config and a model card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import save_file
+from transformers import GenerationConfig
+
+from decaystudy import __version__
+from decaystudy.errors import UserError
+from decaystudy.evaluation.loading import LoadedRun, hub_facts, hub_tokenizer, load_run
+from decaystudy.evaluation.results import metrics, read_evaluation
+from decaystudy.evaluation.table import number, task_metrics
+from decaystudy.hub.modeling import DecayStudyForCausalLM
+from decaystudy.training.run_folder import write_json, write_text
+
+CODE_FILE = "modeling_decaystudy"
+CODE = '''"""Loads this model by way of the package decaystudy, which must be installed."""
+
+from decaystudy.hub import DecayStudyConfig, DecayStudyForCausalLM  # noqa: F401
+'''
+WEIGHTS = "model.safetensors"
+# One file is what every reader of safetensors takes; the largest scale of this package fills 6 GB of it.
+
+
+def export(run_folder: str | Path, target: str | Path) -> Path:
+    """Write the run in ``run_folder`` to the folder ``target`` in Hugging Face form, and return that folder.
+
+    ``AutoModelForCausalLM.from_pretrained(target)`` opens it after ``import decaystudy.hub``, or with
+    ``trust_remote_code=True`` where the package is installed.
+
+    Raises:
+        UserError: there is no finished run, or ``target`` holds something else already.
+    """
+    run = load_run(run_folder, device="cpu")
+    folder = Path(target)
+    claim(folder)
+    model = DecayStudyForCausalLM.around(run.model, **hub_facts(run))
+    tokenizer = hub_tokenizer(run)
+    # The settings last: a folder without them is an export that was cut short, and is written anew.
+    save_file(
+        {f"model.{name}": value.contiguous() for name, value in run.model.state_dict().items()},
+        folder / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    tokenizer.save_pretrained(folder)
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    GenerationConfig(**ids, pad_token_id=tokenizer.pad_token_id, max_new_tokens=64).save_pretrained(folder)
+    write_text(folder / f"{CODE_FILE}.py", CODE)
+    write_text(folder / "README.md", model_card(run))
+    config = {
+        **model.config.to_diff_dict(),
+        "architectures": [DecayStudyForCausalLM.__name__],
+        "auto_map": {
+            "AutoConfig": f"{CODE_FILE}.DecayStudyConfig",
+            "AutoModelForCausalLM": f"{CODE_FILE}.DecayStudyForCausalLM",
+        },
+        "decaystudy_version": __version__,
+        "dtype": "float32",
+    }
+    write_json(folder / "config.json", config)
+    return folder
+
+
+def claim(folder: Path) -> None:
+    """Make the folder, or see that it is empty or an export.
+
+    Raises:
+        UserError: it is something else, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot write to {folder}: {reason}; choose another folder") from error
+    if held and f"{CODE_FILE}.py" not in held and WEIGHTS not in held:
+        raise UserError(f"{folder} holds other files ({sorted(held)[0]}): choose an empty folder for the export")
+    if "config.yaml" in held:
+        raise UserError(f"{folder} is a run's folder: choose another one for the export")
+    (folder / "config.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "evaluation", ignore_errors=True)
+    (folder / "evaluation.json").unlink(missing_ok=True)
+
+
+def model_card(run: LoadedRun) -> str:
+    """README.md: what the model is, how to open it, and what the run gave."""
+    result = run.folder.read_result() or {}
+    config = run.config
+    header = yaml.safe_dump(
+        {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["decaystudy", "linear-attention"]},
+        sort_keys=False,
+    )
+    kind = "softmax attention" if config.model.mixer == "softmax" else f"decay attention, decay {config.model.decay}"
+    lines = [
+        f"---\n{header}---",
+        f"# {kind}, scale {config.scale}, seed {config.seed}",
+        f"A language model with {kind} ({result.get('parameters', 0):,} parameters), trained by decaystudy "
+        f"{__version__} on {result.get('tokens', 0):,} tokens of {config.data.source}, in sequences of "
+        f"{config.data.sequence_length}. Run {result.get('identity', config.identity_hash())}.",
+        "```python\nimport decaystudy.hub  # pip install decaystudy\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```',
+        "## Results",
+        markdown_table([["", "value"], *result_rows(result), *evaluation_rows(read_evaluation(run.folder.path) or {})]),
+    ]
+    if result.get("decay"):
+        rows = [
+            [str(row["layer"]), *(f"{row[key]:.3f}" for key in ("q25", "median", "q75"))] for row in result["decay"]
+        ]
+        lines += [
+            "## λ by layer, on held-out text",
+            markdown_table([["layer", "quartile", "median", "quartile"], *rows]),
+        ]
+    lines += ["## Settings", f"```yaml\n{yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)}```"]
+    return "\n\n".join(lines) + "\n"
+
+
+def result_rows(result: dict[str, Any]) -> list[list[str]]:
+    """The run's own numbers."""
+    names = {
+        "val_loss": "validation loss, nats a token",
+        "val_perplexity": "perplexity",
+        "unigram_entropy": "entropy of single tokens",
+        "step": "steps",
+    }
+    found = [(label, result[name]) for name, label in names.items() if result.get(name) is not None]
+    return [[label, f"{value:.4f}" if isinstance(value, float) else str(value)] for label, value in found]
+
+
+def evaluation_rows(evaluation: dict[str, Any]) -> list[list[str]]:
+    """The tasks that the run was evaluated on."""
+    rows = []
+    for task, row in evaluation.get("tasks", {}).items():
+        limit = f", first {row['samples']} questions" if row.get("limit") else ""
+        for metric in task_metrics(task, {"": evaluation}) or list(metrics(row)):
+            rows.append([f"{task} {metric}{limit}", number(row, metric)])
+    return rows
+
+
+def markdown_table(rows: list[list[str]]) -> str:
+    """The first row is the heading."""
+    heading, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([heading, "|" + " --- |" * len(rows[0]), *body])

@@ -1,0 +1,20 @@
+"""The channel mixer: a gated linear unit."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+
+class ChannelMixer(nn.Module):
+    """W_3 (silu(W_1 x) ⊙ W_2 x), (B, T, d) to (B, T, d), without biases."""
+
+    def __init__(self, d_model: int, width: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(d_model, width, bias=False)
+        self.w2 = nn.Linear(d_model, width, bias=False)
+        self.w3 = nn.Linear(width, d_model, bias=False)
+        self.w3.residual_output = True  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w3(silu(self.w1(x)) * self.w2(x))

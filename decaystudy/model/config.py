@@ -1,0 +1,222 @@
+"""What a decay transformer is made of, as plain data, and which combinations make no sense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from decaystudy.decay import DECAYS, GRANULARITIES, SHARINGS, Decay, Site, decay_class, make_decay
+from decaystudy.errors import UserError, unknown
+from decaystudy.scales import find_scale
+
+POSITIONS = ("none", "rope", "tpe", "lrpe")
+MIXERS = ("decay", "softmax")
+OUTPUT_NORMS = ("full", "head")
+BACKENDS = ("auto", "recurrent", "chunked", "fla", "triton")
+
+
+@dataclass
+class ModelConfig:
+    """A decay transformer.
+
+    Raises:
+        UserError: the combination makes no sense; one sentence says why and what to change.
+    """
+
+    decay: str = "mamba2"
+    """Parameterization of the decay (see `decaystudy list`), or the import path of a class of your own."""
+    decay_options: dict[str, Any] = field(default_factory=dict)
+    """Options of that decay, such as p: 0.95 for simple, c: 0.8 for constant, start: 0.9 to match starts."""
+    granularity: str = "vector"
+    """vector: each dimension of a head has its own λ; scalar: one λ a head; paired: dimensions 2i, 2i+1 share one."""
+    sharing: bool | Literal["released", "tied"] = False
+    """true: the key is 1 − λ and has no projection of its own; released: as in the paper's released code, where that
+    differs (mamba2, lightnet); tied: (1 − λ) · silu(W_k x), with all projections kept."""
+    position: str = "none"
+    """Position encoding: none, rope, tpe or lrpe."""
+    dplr: bool = False
+    """Diagonal plus low rank: the delta rule (I − β k kᵀ) on top of the decay."""
+    beta_max: float = 1.0
+    """DPLR's β is beta_max · sigmoid(·): 1, or 2 to allow negative eigenvalues."""
+    mixer: str = "decay"
+    """Token mixer: decay (linear attention), or softmax (causal attention with RoPE, the reference)."""
+    decay_rank: int | Literal["full"] | None = None
+    """Rank of the decay's projection at granularity vector or paired; the size of a head unless set, or full."""
+    layers: int = 12
+    """Number of blocks."""
+    d_model: int = 768
+    """Width of the residual stream."""
+    heads: int = 6
+    """Number of heads; a head has d_model / heads dimensions."""
+    glu_width: int = 2048
+    """Inner width of the channel mixer."""
+    vocab_size: int = 50257
+    """Number of tokens; the embedding and the head are padded to a multiple of 64."""
+    output_norm: str = "full"
+    """RMSNorm of the token mixer's gated output: full (over d_model) or head (over each head)."""
+    norm_eps: float = 1e-5
+    """Epsilon of every RMSNorm."""
+    rope_base: float = 10000.0
+    """Base of the rotation angles of rope and lrpe."""
+    backend: str = "auto"
+    """Implementation of decay attention: auto, recurrent, chunked, fla or triton."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+        _check_choices(self)
+        if self.mixer == "softmax":
+            _check_softmax(self)
+        else:
+            _check_decay(self)
+
+    @classmethod
+    def preset(cls, scale: str, **changes: Any) -> ModelConfig:
+        """The model of a scale (tiny, small, 160m, 410m, 1.45b), with ``changes`` to any field."""
+        return cls(**{**find_scale(scale).model, **changes})
+
+    def with_vocabulary(self, size: int) -> ModelConfig:
+        """The same model for another tokenizer."""
+        return replace(self, vocab_size=size)
+
+    @property
+    def head_dim(self) -> int:
+        """Dimensions of a head, Dk of q and k before a position encoding, and Dv."""
+        return self.d_model // self.heads
+
+    @property
+    def padded_vocab_size(self) -> int:
+        """Rows of the embedding and of the head: ``vocab_size`` rounded up to a multiple of 64."""
+        return -(-self.vocab_size // 64) * 64
+
+    @property
+    def shares_projection(self) -> bool:
+        """Whether the decay's logit is W_k x, without a projection of its own."""
+        return self.sharing in (True, "released")
+
+    def make_decay(self) -> Decay:
+        """The decay with its options."""
+        return make_decay(self.decay, self.decay_options)
+
+    def site(self, layer: int) -> Site:
+        """Where the decay of layer ``layer`` sits."""
+        return Site(layer, self.layers, self.heads, self.head_dim, self.granularity, self.sharing)
+
+
+def _check_sizes(config: ModelConfig) -> None:
+    for name in ("layers", "d_model", "heads", "glu_width", "vocab_size"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"model.{name} is {value!r}: give a whole number of at least 1")
+    if config.d_model % config.heads:
+        raise UserError(f"model.d_model {config.d_model} cannot be split over {config.heads} heads: make it a multiple")
+    if not config.norm_eps > 0:
+        raise UserError(f"model.norm_eps is {config.norm_eps!r}: give a number above 0")
+    if not config.rope_base > 1:
+        raise UserError(f"model.rope_base is {config.rope_base!r}: give a number above 1")
+
+
+def _check_choices(config: ModelConfig) -> None:
+    for name, choices in (
+        ("granularity", GRANULARITIES),
+        ("position", POSITIONS),
+        ("mixer", MIXERS),
+        ("output_norm", OUTPUT_NORMS),
+        ("backend", BACKENDS),
+    ):
+        if getattr(config, name) not in choices:
+            raise unknown(f"model.{name}", getattr(config, name), choices)
+    if config.sharing not in SHARINGS or (not isinstance(config.sharing, (bool, str))):
+        raise unknown("model.sharing", config.sharing, ("false", "true", "released", "tied"))
+    if not isinstance(config.dplr, bool):
+        raise UserError(f"model.dplr is {config.dplr!r}: give true or false")
+    if config.beta_max not in (1, 2):
+        raise UserError(f"model.beta_max is {config.beta_max!r}: give 1 or 2")
+    if config.decay not in DECAYS:
+        decay_class(config.decay)
+    if config.decay_options is None or not isinstance(config.decay_options, dict):
+        raise UserError(f"model.decay_options is {config.decay_options!r}: give options by name, such as p: 0.95")
+
+
+def _check_softmax(config: ModelConfig) -> None:
+    defaults = ModelConfig()
+    for name in ("decay", "decay_options", "granularity", "sharing", "dplr", "beta_max", "decay_rank", "output_norm"):
+        if getattr(config, name) != getattr(defaults, name):
+            raise UserError(
+                f"model.{name} has no meaning for softmax attention, which has no decay: "
+                "leave it out, or use model.mixer decay"
+            )
+    if config.position not in ("none", "rope"):
+        raise UserError(
+            f"softmax attention here always has RoPE: leave model.position out instead of {config.position!r}"
+        )
+    if config.head_dim % 2:
+        raise UserError(f"RoPE rotates pairs and a head has {config.head_dim} dimensions: make d_model / heads even")
+
+
+def _check_decay(config: ModelConfig) -> None:
+    decay = config.make_decay()
+    name = config.decay
+    if config.granularity not in decay.granularities:
+        allowed = " or ".join(decay.granularities)
+        raise UserError(f"decay {name!r} has no {config.granularity} form: set model.granularity to {allowed}")
+    _check_sharing(config, decay)
+    _check_position(config, decay)
+    if config.decay_rank is not None:
+        _check_rank(config, decay)
+    if config.granularity == "paired" and config.head_dim % 2:
+        raise UserError(f"granularity 'paired' needs heads of even size and these have {config.head_dim} dimensions")
+    if config.beta_max != 1 and not config.dplr:
+        raise UserError("model.beta_max has no meaning without model.dplr: set model.dplr to true or leave it out")
+    for layer in range(config.layers):
+        decay.check(config.site(layer))
+
+
+def _check_sharing(config: ModelConfig, decay: Decay) -> None:
+    if config.sharing is False:
+        return
+    if True not in decay.sharings:
+        raise UserError(
+            f"decay {config.decay!r} doesn't depend on the token, so there is nothing to share with the key: "
+            "set model.sharing to false"
+        )
+    if config.sharing not in decay.sharings:
+        raise UserError(
+            f"for decay {config.decay!r} the released code shares just as model.sharing true does: use true"
+        )
+    if config.granularity != "vector":
+        raise UserError(
+            f"model.sharing {str(config.sharing).lower()} needs a λ for each dimension of the key and granularity "
+            f"{config.granularity!r} has fewer: set model.granularity to vector"
+        )
+    if config.dplr:
+        raise UserError(
+            "DPLR normalises its key, which 1 − λ would not survive: set model.sharing or model.dplr to false"
+        )
+
+
+def _check_position(config: ModelConfig, decay: Decay) -> None:
+    if config.position == "rope":
+        if config.head_dim % 2:
+            raise UserError(
+                f"RoPE rotates pairs and a head has {config.head_dim} dimensions: make d_model / heads even"
+            )
+        if config.granularity == "vector" and not decay.uniform_in_head:
+            raise UserError(
+                "RoPE keeps relative position only where both dimensions of a rotated pair have the same λ, which free "
+                "vector decay breaks: set model.granularity to scalar or paired, or model.position to lrpe"
+            )
+
+
+def _check_rank(config: ModelConfig, decay: Decay) -> None:
+    if not decay.data_dependent or config.shares_projection or config.granularity == "scalar":
+        why = (
+            "doesn't depend on the token"
+            if not decay.data_dependent
+            else "shares its projection with the key"
+            if config.shares_projection
+            else "is scalar and has a plain projection"
+        )
+        raise UserError(f"model.decay_rank has no meaning where the decay {why}: leave it out")
+    rank = config.decay_rank
+    if rank != "full" and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+        raise UserError(f"model.decay_rank is {rank!r}: give a whole number of at least 1, or full")

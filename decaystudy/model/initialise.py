@@ -1,0 +1,59 @@
+"""Start values: each parameter is drawn from a generator of its own, seeded by the seed and the parameter's name.
+
+So neither the order of building, the device nor the sharding of the model changes them, and what two models have in
+common starts equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor, nn
+
+STANDARD_DEVIATION = 0.02
+
+
+def generator_for(seed: int, name: str) -> torch.Generator:
+    """The CPU generator that belongs to ``(seed, name)``."""
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def put(target: Tensor, value: Tensor) -> None:
+    """Copy a whole value into a parameter or buffer, whatever its device, dtype and sharding."""
+    value = value.to(target.dtype)
+    with torch.no_grad():
+        if hasattr(target, "device_mesh"):  # a DTensor, whose class is slow to import
+            # Every rank has drawn the same value, so each takes its own part and nothing is sent.
+            from torch.distributed.tensor import distribute_tensor
+
+            mesh = target.device_mesh
+            value = distribute_tensor(value.to(mesh.device_type), mesh, target.placements, src_data_rank=None)  # type: ignore[attr-defined]
+        target.copy_(value)
+
+
+def draw_normal(parameter: Tensor, seed: int, name: str, scale: float = 1.0) -> None:
+    """normal(0, 0.02 · scale), drawn in float32 whatever the parameter's dtype."""
+    shape = tuple(parameter.shape)  # a DTensor's shape is that of the whole
+    value = torch.randn(shape, generator=generator_for(seed, name), dtype=torch.float32)
+    put(parameter, value * (STANDARD_DEVIATION * scale))
+
+
+def residual_scale(layers: int) -> float:
+    """What the outputs into the residual stream (W_o, W_3) are multiplied by at the start: 1 / √(2 · layers)."""
+    return 1 / math.sqrt(2 * layers)
+
+
+def draw_common(model: nn.Module, seed: int, layers: int) -> None:
+    """Draw every weight that isn't a decay's: matrices normal, residual outputs scaled down, norms one."""
+    for name, module in model.named_modules():
+        prefix = f"{name}." if name else ""
+        if isinstance(module, nn.Linear):
+            scale = residual_scale(layers) if getattr(module, "residual_output", False) else 1.0
+            draw_normal(module.weight, seed, f"{prefix}weight", scale)
+        elif isinstance(module, nn.Embedding):
+            draw_normal(module.weight, seed, f"{prefix}weight")
+        elif isinstance(module, nn.RMSNorm):
+            put(module.weight, torch.ones(tuple(module.weight.shape)))

@@ -1,0 +1,103 @@
+"""Position encodings: RoPE, LRPE, TPE, and where each token stands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from decaystudy.model.precision import full_precision
+from decaystudy.ops import decay_attention
+
+
+def token_positions(
+    shape: tuple[int, int], device: torch.device, start: Tensor | None, mask: Tensor | None, resets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Position of each token, (B, T), and of each row's next token, (B,), both int64.
+
+    Padding (mask false) isn't counted; a document's first token (resets true) stands at zero.
+    """
+    counted = torch.ones(shape, dtype=torch.long, device=device) if mask is None else mask.long()
+    ends = counted.cumsum(1)
+    if start is not None:
+        ends = ends + start[:, None]
+    positions = (ends - 1).clamp(min=0)
+    if resets is not None:
+        origin = torch.where(resets, positions, 0).cummax(1).values
+        positions, ends = positions - origin, ends - origin
+    return positions, ends[:, -1]
+
+
+def angles(positions: Tensor, count: int, width: int, base: float) -> Tensor:
+    """positions · base^(−2i/width) for i = 0 … count − 1, (B, T, count), in float64.
+
+    Float64 so that a rotation is as exact at position 10⁶ as at 0.
+    """
+    index = torch.arange(count, dtype=torch.float64, device=positions.device)
+    return positions.double().unsqueeze(-1) * base ** (-2 * index / width)
+
+
+class Rotation:
+    """The cosines and sines of one call, shared by all layers."""
+
+    def __init__(self, kind: str, positions: Tensor, head_dim: int, base: float) -> None:
+        self.kind = kind
+        if kind == "rope":
+            theta = angles(positions, head_dim // 2, head_dim, base)
+        else:
+            # LRPE needs an angle for each of the head_dim dimensions and takes the high-frequency half of RoPE's
+            # 2·head_dim angles for a width of 4·head_dim.
+            theta = angles(positions, head_dim, 4 * head_dim, base)
+        self.cosine = theta.cos().unsqueeze(2)  # (B, T, 1, count): the same for all heads
+        self.sine = theta.sin().unsqueeze(2)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rotate q or k, (B, T, H, D): RoPE keeps the width, LRPE doubles it."""
+        cosine, sine = self.cosine.to(x.dtype), self.sine.to(x.dtype)
+        if self.kind == "lrpe":
+            return torch.cat((x * cosine, x * sine), dim=-1)
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * cosine - odd * sine, odd * cosine + even * sine), dim=-1).flatten(-2)
+
+
+class ToeplitzEncoding(nn.Module):
+    """TPE: the embedding mixed over time by o_t = Σ_{s≤t} λ^{t−s} (q·k) x_s a head, then RMSNorm and a linear map.
+
+    Source: Qin et al. (arXiv 2405.21022); arXiv 2509.05282, section 5.4. It stands once, after the embedding, in whose
+    place its output goes on. q and k (d,) start at ones, λ = sigmoid(θ) a head with θ (heads,) starting at zero. The
+    norm is over all of d: one over each head would cancel the gradient of q and k.
+    """
+
+    def __init__(self, d_model: int, heads: int, eps: float, backend: str) -> None:
+        super().__init__()
+        self.heads = heads
+        self.backend = backend
+        self.q = nn.Parameter(torch.ones(d_model))
+        self.k = nn.Parameter(torch.ones(d_model))
+        self.theta = nn.Parameter(torch.zeros(heads))
+        self.norm = nn.RMSNorm(d_model, eps=eps)
+        self.out = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(
+        self, x: Tensor, state: Tensor | None, mask: Tensor | None, resets: Tensor | None, return_state: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map (B, T, d) to (B, T, d); the state is (B, H, 1, d/H)."""
+        batch, length, _ = x.shape
+        # q and k don't depend on the token, so a head's state is the running sum of x alone, and q·k scales it.
+        with full_precision(x.device):
+            gain = (self.q * self.k).view(self.heads, -1).sum(-1)
+            values = x.view(batch, length, self.heads, -1)
+            values = values.to(torch.promote_types(values.dtype, torch.float32))
+            queries = gain.to(values.dtype).view(1, 1, -1, 1).expand(batch, length, -1, -1)
+            keys = torch.ones_like(queries)
+            log_decay = logsigmoid(self.theta.to(values.dtype)).expand(batch, length, -1)
+            if mask is not None:
+                keys = torch.where(mask[..., None, None], keys, 0)
+                log_decay = torch.where(mask[..., None], log_decay, 0)
+            if resets is not None:
+                log_decay = torch.where(resets[..., None], -torch.inf, log_decay)
+            mixed, state = decay_attention(
+                queries, keys, values, log_decay, initial_state=state, return_state=return_state, backend=self.backend
+            )
+            normed = self.norm(mixed.flatten(2).to(self.norm.weight.dtype))
+        return self.out(normed), state

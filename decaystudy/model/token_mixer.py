@@ -1,0 +1,100 @@
+"""The token mixer: decay attention with an output gate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, normalize, silu
+
+from decaystudy.model.config import ModelConfig
+from decaystudy.model.decay_logit import LayerDecay, LowRank
+from decaystudy.model.position import Rotation
+from decaystudy.model.precision import full_precision
+from decaystudy.model.state import LayerState
+from decaystudy.ops import decay_attention, dplr_attention
+
+
+class TokenMixer(nn.Module):
+    """W_o · RMSNorm(decay_attention(q, k, v, log λ) ⊙ sigmoid(gate(x))).
+
+    q = silu(W_q x), k = silu(W_k x) or the decay's shared key, v = W_v x; rotations come last. arXiv 2509.05282,
+    section 3. No layer has a bias.
+    """
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        d = config.d_model
+        self.heads = config.heads
+        self.sharing = config.sharing
+        self.backend = config.backend
+        self.beta_max = config.beta_max
+        self.q = nn.Linear(d, d, bias=False)
+        self.k = nn.Linear(d, d, bias=False)
+        self.v = nn.Linear(d, d, bias=False)
+        self.decay = LayerDecay(config, layer)
+        self.beta = nn.Linear(d, config.heads, bias=False) if config.dplr else None
+        self.gate = LowRank(d, config.head_dim, d)
+        self.norm = nn.RMSNorm(d if config.output_norm == "full" else config.head_dim, eps=config.norm_eps)
+        self.norm_per_head = config.output_norm == "head"
+        self.out = nn.Linear(d, d, bias=False)
+        self.out.residual_output = True  # type: ignore[assignment]
+
+    def forward(
+        self,
+        x: Tensor,
+        common: dict[str, Tensor],
+        rotation: Rotation | None,
+        *,
+        mask: Tensor | None,
+        resets: Tensor | None,
+        state: LayerState | None,
+        return_state: bool,
+        collect: list[Tensor] | None,
+    ) -> tuple[Tensor, LayerState | None]:
+        """Map (B, T, d) to (B, T, d); ``collect`` is given this layer's log λ, before resets and padding."""
+        q = silu(self.q(x)).unflatten(-1, (self.heads, -1))
+        key_logit = self.k(x)
+        v = self.v(x).unflatten(-1, (self.heads, -1))
+        log_decay, key, carry = self.decay(
+            x, key_logit, common, carry=state.carry if state else None, resets=resets, mask=mask
+        )
+        if collect is not None:
+            collect.append(log_decay)
+        if key is None or self.sharing == "tied":
+            plain = silu(key_logit).unflatten(-1, (self.heads, -1))
+            key = plain if key is None else plain * key.to(plain.dtype)
+        k = key.to(q.dtype)
+        if self.beta is not None:
+            k = normalize(k, dim=-1)
+        if rotation is not None:
+            q, k = rotation(q), rotation(k)
+            if rotation.kind == "lrpe" and log_decay.dim() == 4:
+                log_decay = torch.cat((log_decay, log_decay), dim=-1)
+        if mask is not None:  # padding writes nothing and forgets nothing
+            k = torch.where(mask[..., None, None], k, 0)
+            log_decay = _where(mask, log_decay, 0.0)
+        if resets is not None:
+            log_decay = _where(~resets, log_decay, -torch.inf)
+
+        past = state.attention if state else None
+        if self.beta is None:
+            o, attention = decay_attention(
+                q, k, v, log_decay, initial_state=past, return_state=return_state, backend=self.backend
+            )
+        else:
+            with full_precision(x.device):
+                logit = linear(x.to(log_decay.dtype), self.beta.weight.to(log_decay.dtype))
+                beta = self.beta_max * torch.sigmoid(logit)
+            if mask is not None:
+                beta = torch.where(mask[..., None], beta, 0)
+            o, attention = dplr_attention(
+                q, k, v, log_decay, beta, initial_state=past, return_state=return_state, backend=self.backend
+            )
+        o = o.to(self.norm.weight.dtype).flatten(2) * torch.sigmoid(self.gate(x))
+        o = self.norm(o.unflatten(-1, (self.heads, -1))).flatten(2) if self.norm_per_head else self.norm(o)
+        return self.out(o), LayerState(attention=attention, carry=carry) if return_state else None
+
+
+def _where(keep: Tensor, log_decay: Tensor, otherwise: float) -> Tensor:
+    """Select, token by token: multiplying a mask with −inf would give NaN."""
+    return torch.where(keep.view(*keep.shape, *[1] * (log_decay.dim() - 2)), log_decay, otherwise)

@@ -1,0 +1,245 @@
+"""The decay transformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from decaystudy.errors import UserError
+from decaystudy.model.channel_mixer import ChannelMixer
+from decaystudy.model.config import ModelConfig
+from decaystudy.model.decay_logit import Extras, LayerDecay
+from decaystudy.model.initialise import draw_common, generator_for, put
+from decaystudy.model.position import Rotation, ToeplitzEncoding, token_positions
+from decaystudy.model.softmax_attention import SoftmaxAttention, allowed_pairs
+from decaystudy.model.state import DecodingState, LayerState
+from decaystudy.model.token_mixer import TokenMixer
+
+
+@dataclass
+class Surroundings:
+    """What all blocks of one call have in common."""
+
+    decay: dict[str, Tensor]
+    rotation: Rotation | None
+    mask: Tensor | None
+    resets: Tensor | None
+    allowed: Tensor | None
+    collect: list[Tensor] | None
+    return_state: bool
+
+
+class Block(nn.Module):
+    """x + token mixer(norm(x)), then x + channel mixer(norm(x))."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.token_norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
+        self.token_mixer = SoftmaxAttention(config) if config.mixer == "softmax" else TokenMixer(config, layer)
+        self.channel_norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
+        self.channel_mixer = ChannelMixer(config.d_model, config.glu_width)
+
+    def forward(self, x: Tensor, around: Surroundings, state: LayerState | None) -> tuple[Tensor, LayerState | None]:
+        normed = self.token_norm(x)
+        if isinstance(self.token_mixer, SoftmaxAttention):
+            assert around.rotation is not None
+            mixed, after = self.token_mixer(
+                normed, around.rotation, allowed=around.allowed, state=state, return_state=around.return_state
+            )
+        else:
+            mixed, after = self.token_mixer(
+                normed,
+                around.decay,
+                around.rotation,
+                mask=around.mask,
+                resets=around.resets,
+                state=state,
+                return_state=around.return_state,
+                collect=around.collect,
+            )
+        x = x + mixed
+        return x + self.channel_mixer(self.channel_norm(x)), after
+
+
+class DecayTransformer(nn.Module):
+    """A language model whose token mixer is decay attention (arXiv 2509.05282), or softmax attention for reference.
+
+    Args:
+        config: the model.
+        seed: every parameter is drawn from a generator seeded by (seed, its name).
+
+    Built under ``torch.device("meta")`` it holds nothing; ``to_empty`` and then ``initialise`` give it the same values.
+    """
+
+    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.seed = seed
+        self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
+        self.tpe = (
+            ToeplitzEncoding(config.d_model, config.heads, config.norm_eps, config.backend)
+            if config.position == "tpe"
+            else None
+        )
+        common = config.make_decay().model_extras(config.site(0)) if config.mixer == "decay" else ()
+        self.decay = Extras(common)
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
+        self.head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
+        if not self.embedding.weight.is_meta:
+            self.initialise()
+
+    @torch.no_grad()
+    def initialise(self, seed: int | None = None) -> None:
+        """Give every parameter and buffer its start value, on whatever device and however sharded."""
+        with torch.device("cpu"):  # every draw is the CPU's, wherever the model is being built
+            self._initialise(self.seed if seed is None else seed)
+
+    def _initialise(self, seed: int) -> None:
+        draw_common(self, seed, self.config.layers)
+        if self.tpe is not None:
+            put(self.tpe.q, torch.ones(self.config.d_model))
+            put(self.tpe.k, torch.ones(self.config.d_model))
+            put(self.tpe.theta, torch.zeros(self.config.heads))
+        if self.config.mixer != "decay":
+            return
+        common = self.config.make_decay().initial_model(
+            self.config.site(0), lambda extra: generator_for(seed, f"decay.{extra}")
+        )
+        for extra, value in common.items():
+            put(self.decay.tensors()[extra], value)
+        for name, module in self.named_modules():
+            if isinstance(module, LayerDecay):
+                module.initialise(seed, name, common)
+
+    @overload
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = ...,
+        state: DecodingState | None = ...,
+        return_state: Literal[False] = ...,
+        resets: Tensor | None = ...,
+        collect: list[Tensor] | None = ...,
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = ...,
+        state: DecodingState | None = ...,
+        return_state: Literal[True],
+        resets: Tensor | None = ...,
+        collect: list[Tensor] | None = ...,
+    ) -> tuple[Tensor, DecodingState]: ...
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        state: DecodingState | None = None,
+        return_state: bool = False,
+        resets: Tensor | None = None,
+        collect: list[Tensor] | None = None,
+    ) -> Tensor | tuple[Tensor, DecodingState]:
+        """Logits of the next token.
+
+        Args:
+            input_ids: (B, T) int64.
+            attention_mask: (B, T), false or 0 at padding, which stands on the left; or (B, S) for all S ≥ T tokens so
+                far, of which the last T count.
+            state: what an earlier call returned, to go on from there.
+            return_state: also return the state after these tokens.
+            resets: (B, T) bool, true at a document's first token: no state crosses it.
+            collect: is given the log λ of each layer, as ``log_decays`` returns them.
+
+        Returns:
+            logits (B, T, V), V being ``config.padded_vocab_size``; with ``return_state`` also the state.
+        """
+        x, after = self._trunk(input_ids, attention_mask, state, return_state, resets, collect)
+        logits = self.head(self.norm(x))
+        if not return_state:
+            return logits
+        assert after is not None
+        return logits, after
+
+    def log_decays(self, input_ids: Tensor, *, resets: Tensor | None = None) -> list[Tensor]:
+        """log λ of every layer for the given tokens: (B, T, H) at granularity scalar, else (B, T, H, D), float32.
+
+        Raises:
+            UserError: softmax attention has none.
+        """
+        if self.config.mixer != "decay":
+            raise UserError("softmax attention has no decay to look at: choose a run whose model.mixer is decay")
+        collected: list[Tensor] = []
+        self(input_ids, resets=resets, collect=collected)  # by way of the hooks that a sharded model needs
+        return collected
+
+    def hidden(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        state: DecodingState | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, DecodingState]:
+        """What the head is applied to, (B, T, d), and the state after these tokens; arguments as of ``forward``.
+
+        For callers that want the logits of a few tokens only.
+        """
+        x, after = self._trunk(input_ids, attention_mask, state, True, resets, None)
+        assert after is not None
+        return self.norm(x), after
+
+    def _trunk(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        state: DecodingState | None,
+        return_state: bool,
+        resets: Tensor | None,
+        collect: list[Tensor] | None,
+    ) -> tuple[Tensor, DecodingState | None]:
+        batch, length = input_ids.shape
+        if length == 0:
+            raise UserError("the model was given no tokens: input_ids needs at least one column")
+        mask = None
+        if attention_mask is not None:
+            if attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
+                raise UserError(
+                    f"attention_mask has shape {tuple(attention_mask.shape)} and input_ids {(batch, length)}: "
+                    "give one entry a token"
+                )
+            mask = attention_mask[:, -length:].bool()
+        positions, next_position = token_positions(
+            (batch, length), input_ids.device, state.position if state else None, mask, resets
+        )
+        x = self.embedding(input_ids)
+        tpe_state = None
+        if self.tpe is not None:
+            x, tpe_state = self.tpe(x, state.tpe if state else None, mask, resets, return_state)
+        rotation = None
+        if self.config.mixer == "softmax" or self.config.position in ("rope", "lrpe"):
+            kind = "lrpe" if self.config.position == "lrpe" else "rope"
+            rotation = Rotation(kind, positions, self.config.head_dim, self.config.rope_base)
+        heard = allowed = None
+        if self.config.mixer == "softmax":
+            heard = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask
+            if state is not None and state.heard is not None:
+                heard = torch.cat((state.heard, heard), dim=1)
+            if state is not None or mask is not None or resets is not None:
+                allowed, heard = allowed_pairs(heard, length, resets)
+        around = Surroundings(self.decay.tensors(), rotation, mask, resets, allowed, collect, return_state)
+        after: list[LayerState] = []
+        for index, layer in enumerate(self.layers):
+            x, layer_state = layer(x, around, state.layers[index] if state else None)
+            if layer_state is not None:
+                after.append(layer_state)
+        return x, DecodingState(next_position, after, tpe_state, heard) if return_state else None

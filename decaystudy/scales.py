@@ -1,0 +1,120 @@
+"""The sizes at which studies run: for each a model shape, a sequence length, a recipe and Trainer settings.
+
+Plain data: the numbers of 160m, 410m and 1.45b are those of arXiv 2509.05282 (8 × A100); what its text leaves open
+(warm-up, decay share, weight decay, clipping) is ours. ``tiny`` and ``small`` are our own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from decaystudy.errors import unknown
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size; each dictionary holds what differs from the defaults of the section of that name."""
+
+    name: str
+    summary: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    recipe: dict[str, Any]
+    trainer: dict[str, Any]
+    threads: int | None = None
+    """CPU threads of a run. Fixed where runs are expected on a CPU, whose sums depend on it."""
+
+
+def _paper(name: str, summary: str, micro_batch_size: int, **model: Any) -> Scale:
+    return Scale(
+        name,
+        summary,
+        model={"vocab_size": 50257, **model},
+        data={"source": "fineweb-edu", "tokenizer": "gpt2", "sequence_length": 2048},
+        recipe={
+            "global_batch_size": 256,
+            "micro_batch_size": micro_batch_size,
+            "learning_rate": 3e-4,
+            "warmup_steps": 1000,
+            "validate_every": 1000,
+            "checkpoint_every": 500,
+        },
+        trainer={"max_steps": 20_000, "precision": "bf16-mixed"},
+    )
+
+
+SCALES: dict[str, Scale] = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "tiny",
+            "3 layers of 128, 1.2 M parameters: under a minute a run on one CPU core",
+            model={"layers": 3, "d_model": 128, "heads": 2, "glu_width": 352, "vocab_size": 2048},
+            data={"source": "python-docs", "tokenizer": "auto", "sequence_length": 256},
+            recipe={
+                "global_batch_size": 8,
+                "micro_batch_size": 8,
+                "learning_rate": 2e-3,
+                "warmup_steps": 50,
+                "validate_every": 75,
+                "checkpoint_every": 50,
+            },
+            trainer={"max_steps": 150, "precision": "32-true"},
+            threads=1,
+        ),
+        Scale(
+            "small",
+            "8 layers of 384, about 54 M parameters with GPT-2's vocabulary: minutes a run on one GPU",
+            model={"layers": 8, "d_model": 384, "heads": 3, "glu_width": 1024, "vocab_size": 50257},
+            data={"source": "fineweb-edu", "tokenizer": "gpt2", "sequence_length": 1024},
+            recipe={
+                "global_batch_size": 64,
+                "micro_batch_size": 16,
+                "learning_rate": 6e-4,
+                "warmup_steps": 200,
+                "validate_every": 250,
+                "checkpoint_every": 250,
+            },
+            trainer={"max_steps": 2000, "precision": "bf16-mixed"},
+        ),
+        _paper(
+            "160m",
+            "12 layers of 768, 167 M parameters, 10.5 B tokens",
+            16,
+            layers=12,
+            d_model=768,
+            heads=6,
+            glu_width=2048,
+        ),
+        _paper(
+            "410m",
+            "24 layers of 1024, 424 M parameters, 10.5 B tokens",
+            8,
+            layers=24,
+            d_model=1024,
+            heads=8,
+            glu_width=2816,
+        ),
+        _paper(
+            "1.45b",
+            "24 layers of 2048, 1464 M parameters, 10.5 B tokens",
+            4,
+            layers=24,
+            d_model=2048,
+            heads=16,
+            glu_width=5632,
+        ),
+    )
+}
+
+
+def find_scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        UserError: no such scale; the message names the nearest one.
+    """
+    if name not in SCALES:
+        raise unknown("scale", name, SCALES)
+    return SCALES[name]

@@ -1,0 +1,67 @@
+"""``decaystudy clean``: removes the runs that no study needs any more. Needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from decaystudy.errors import UserError
+from decaystudy.study.plan import size
+from decaystudy.study.record import needed_runs, studies_of
+from decaystudy.study.store import Store, state_of
+from decaystudy.training.run_folder import RunFolder
+
+
+def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:
+    """Remove the runs that no study under ``out`` needs any more, after showing them.
+
+    A study needs the runs of its last call at each scale. Delete its folder to say that it needs none.
+
+    Args:
+        out: where runs and results are.
+        checkpoints: also the checkpoints of finished runs; their weights and results stay.
+        yes: don't ask.
+    """
+    store = Store(out)
+    needed = {key for name in studies_of(store) for key in needed_runs(store, name)}
+    idle = {key: folder for key, folder in store.folders().items() if state_of(folder) != "running"}
+    unneeded = {key: folder for key, folder in idle.items() if key not in needed}
+    spent = [f for key, f in idle.items() if checkpoints and key not in unneeded and state_of(f) == "finished"]
+    files = [file for folder in spent for file in folder.checkpoints.glob("*.ckpt")]
+    if not unneeded and not files:
+        print(f"nothing to remove in {store.path}: every run belongs to a study")
+        return 0
+    for folder in unneeded.values():
+        print(f"  {folder.path}  {state_of(folder)}, {size(weight(folder))}")
+    if files:
+        print(f"  {len(files)} checkpoints of finished runs, {size(sum(file.stat().st_size for file in files))}")
+    if not yes and not confirmed():
+        print("nothing removed")
+        return 1
+    for key, folder in unneeded.items():
+        remove(store, key, folder)
+    for file in files:
+        file.unlink(missing_ok=True)
+    print(f"removed {len(unneeded)} runs and {len(files)} checkpoints")
+    return 0
+
+
+def remove(store: Store, key: str, folder: RunFolder) -> None:
+    """Delete a run unless somebody trains it now."""
+    try:
+        with folder.locked():
+            store.remove(key, folder)
+    except UserError as error:
+        print(f"kept: {error}", file=sys.stderr)
+
+
+def confirmed() -> bool:
+    """Ask at a terminal; elsewhere ``--yes`` must be given."""
+    if not sys.stdin.isatty():
+        raise UserError("clean asks before it removes anything: give --yes where nobody can answer")
+    return input("remove them? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def weight(folder: RunFolder) -> int:
+    """Bytes of the folder's files."""
+    return sum(file.stat().st_size for file in Path(folder.path).rglob("*") if file.is_file() and not file.is_symlink())

@@ -1,0 +1,118 @@
+"""``decaystudy status``: how far the runs of a study are. Needs no torch."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from decaystudy.study import launch_slurm
+from decaystudy.study.expand import Study
+from decaystudy.study.progress import duration
+from decaystudy.study.record import expand_recorded
+from decaystudy.study.results import Outcome, read_outcome
+from decaystudy.study.store import FINAL, Store
+from decaystudy.study.table import MISSING, aligned
+
+REFRESH_SECONDS = 2.0
+IDLE_LOOKS = 5
+MARKS = {"finished": "✔", "running": "▸", "planned": "·"}
+COLOURS = {"finished": "green", "running": "cyan", "planned": "dim"}
+HEADING = ["run", "state", "step", "loss", "tokens/s", "left"]
+
+
+def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None = None) -> int:
+    """Show states, steps, losses, speed and time left of a study's runs.
+
+    Args:
+        studies: names, or paths of study files; all that were run in ``out`` unless given.
+        out: where the runs are.
+        watch: keep the table up to date until all runs have ended; the default on a terminal.
+    """
+    store = Store(out)
+    expanded = expand_recorded(store, studies)
+    live = sys.stdout.isatty() if watch is None else watch
+    if live:
+        follow(expanded, store)
+    else:
+        rows, summary = look(expanded, store)
+        print(aligned(HEADING, rows, left=(0, 1)))
+        print(f"\n{summary}")
+    return 0
+
+
+def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
+    """A row a run, and one line over all."""
+    queued = launch_slurm.queue() if shutil.which("squeue") and uses_slurm(studies, store) else {}
+    rows, states = [], []
+    for study in studies:
+        for run in study.runs():
+            outcome = read_outcome(run, store)
+            states.append(outcome.state)
+            name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
+            rows.append([name, *describe(outcome, queued)])
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    return rows, f"{len(states)} runs: {counts}"
+
+
+def uses_slurm(studies: Sequence[Study], store: Store) -> bool:
+    """Whether any run has been a SLURM job."""
+    folders = (store.find(run) for study in studies for run in study.runs())
+    return any(folder is not None and launch_slurm.job_of(folder) is not None for folder in folders)
+
+
+def describe(outcome: Outcome, queued: dict[str, str]) -> list[str]:
+    """State, step, loss, speed and time left of one run."""
+    facts: dict[str, Any] = {**outcome.status, **outcome.result}
+    state = outcome.state
+    waiting = launch_slurm.describe(outcome.folder, queued) if outcome.folder else None
+    if waiting and state not in (*FINAL, "running"):
+        state = waiting
+    elif outcome.state not in (*FINAL, "running", "planned") and facts.get("message"):
+        state += f": {facts['message'][:60]}"
+    loss = facts.get("val_loss", facts.get("loss"))
+    step = facts.get("step")
+    left = facts.get("seconds_left") if outcome.state == "running" else None
+    speed = facts.get("tokens_per_second")
+    return [
+        f"{MARKS.get(outcome.state, '✘')} {state}",
+        MISSING if step is None else f"{step}/{outcome.run.config.max_steps}",
+        MISSING if not isinstance(loss, float) else f"{loss:.4f}",
+        MISSING if not speed else f"{speed:,.0f}",
+        MISSING if left is None else duration(left),
+    ]
+
+
+def follow(studies: Sequence[Study], store: Store) -> None:
+    """Redraw the table until every run has ended, or Ctrl-C."""
+    from rich.live import Live
+
+    idle = 0
+    try:
+        with Live(refresh_per_second=2, transient=False) as live:
+            while idle < IDLE_LOOKS:
+                rows, summary = look(studies, store)
+                live.update(_rich_table(rows, summary))
+                busy = any(row[1].startswith("▸") or " job " in row[1] for row in rows)
+                waiting = any(row[1].startswith("·") for row in rows)
+                # Between two runs there may be none for a moment.
+                idle = 0 if busy else idle + (1 if waiting else IDLE_LOOKS)
+                if idle < IDLE_LOOKS:
+                    time.sleep(REFRESH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _rich_table(rows: Sequence[Sequence[str]], summary: str) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(caption=summary, caption_justify="left")
+    for i, name in enumerate(HEADING):
+        table.add_column(name, justify="left" if i < 2 else "right")
+    for row in rows:
+        state = next((name for name, mark in MARKS.items() if row[1].startswith(mark)), "failed")
+        table.add_row(row[0], Text(row[1], style=COLOURS.get(state, "red")), *row[2:])
+    return table

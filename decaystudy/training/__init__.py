@@ -1,0 +1,1 @@
+"""Training: recipe, schedule, optimizer, LightningModule, callbacks, and the verb ``fit``."""

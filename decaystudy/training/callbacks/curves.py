@@ -1,0 +1,78 @@
+"""TensorBoard's curves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+
+from decaystudy.training.callbacks.step_loss import StepLoss
+from decaystudy.training.callbacks.throughput import Throughput
+from decaystudy.training.decay_statistics import decay_statistics
+from decaystudy.training.lightning_module import LanguageModel
+
+
+class Curves(L.Callback):
+    """Writes loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
+    its loss and perplexity and each layer's median λ and half-life."""
+
+    def __init__(self, losses: StepLoss, throughput: Throughput, every: int) -> None:
+        self.losses = losses
+        self.throughput = throughput
+        self.every = every
+        self._last_step = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, LanguageModel)
+        step = trainer.global_step
+        if step == self._last_step or (step % self.every and step != trainer.max_steps) or not self.losses.recent:
+            return
+        self._last_step = step
+        loss = self.losses.recent[-1]
+        values = {
+            "train/loss": loss,
+            "train/perplexity": math.exp(min(loss, 80.0)),
+            "train/learning_rate": pl_module.learning_rate,
+            "train/tokens": float(step * self.throughput.tokens_per_step),
+        }
+        if pl_module.gradient_norm is not None:
+            values["train/gradient_norm"] = float(pl_module.gradient_norm)
+        if self.throughput.rates:
+            values["train/tokens_per_second"] = self.throughput.rates[-1]
+        self._write(trainer, values, step)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LanguageModel)
+        if trainer.sanity_checking or not pl_module.validation_losses:
+            return
+        loss = pl_module.validation_loss
+        values = {"validation/loss": loss, "validation/perplexity": math.exp(min(loss, 80.0))}
+        pl_module.validation_decays = validation_decays(trainer, pl_module)
+        for row in pl_module.validation_decays:
+            values[f"decay_median/layer_{row['layer']:02d}"] = row["median"]
+            if row["half_life"] is not None:
+                values[f"decay_half_life/layer_{row['layer']:02d}"] = row["half_life"]
+        self._write(trainer, values, trainer.global_step)
+
+    @staticmethod
+    def _write(trainer: L.Trainer, values: dict[str, float], step: int) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=step)
+
+
+def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:
+    """λ of each layer over the first validation sequences, about ``tokens`` tokens: the same on every process."""
+    blocks = trainer.datamodule.validation.blocks  # type: ignore[attr-defined]
+    length = blocks.shape[1] - 1
+    first = torch.from_numpy(blocks[: max(1, tokens // length), :-1].astype(np.int64)).to(module.device)
+    training = module.model.training
+    module.model.eval()
+    try:
+        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in first.split(4)])
+    finally:
+        module.model.train(training)

@@ -1,0 +1,116 @@
+"""What a run tells the person who waits for it, and the file that others watch it by."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from typing import Any
+
+import lightning.pytorch as L
+
+from decaystudy.training.callbacks.step_loss import StepLoss
+from decaystudy.training.callbacks.throughput import Throughput
+from decaystudy.training.lightning_module import LanguageModel
+from decaystudy.training.run_folder import HEARTBEAT_SECONDS, RunFolder
+
+
+class Heartbeat:
+    """Rewrites a run's status.json every few seconds from a thread of its own, so that long validations, data
+    preparation and slow steps still show as alive."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.facts: dict[str, Any] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+
+    def start(self) -> None:
+        self.folder.write_status("running", **self.facts)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            try:
+                self.folder.write_status("running", **dict(self.facts))
+            except OSError:
+                continue  # a full disk must not end training; the next beat tries again
+
+
+class Progress(L.Callback):
+    """Prints a line now and then with step, loss, speed and time left, and feeds the heartbeat."""
+
+    def __init__(
+        self, heartbeat: Heartbeat | None, losses: StepLoss, throughput: Throughput, *, show: bool, seconds: float = 5.0
+    ) -> None:
+        self.heartbeat = heartbeat
+        self.losses = losses
+        self.throughput = throughput
+        self.show = show
+        self.seconds = seconds
+        self._printed_at = 0.0
+        self._validation: float | None = None
+        self._began: tuple[float, int] | None = None
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        now, step = time.monotonic(), trainer.global_step
+        if self._began is None:
+            self._began = (now, step)
+        facts: dict[str, Any] = {"step": step, "max_steps": trainer.max_steps}
+        if self.losses.recent:
+            facts["loss"] = self.losses.recent[-1]
+        if self.throughput.rates:
+            facts["tokens_per_second"] = self.throughput.rates[-1]
+        if self._validation is not None:
+            facts["val_loss"] = self._validation
+        done = step - self._began[1]
+        if done > 0:
+            facts["seconds_left"] = (now - self._began[0]) / done * (trainer.max_steps - step)
+        if self.heartbeat is not None:
+            self.heartbeat.facts = facts
+        if self.show and (now - self._printed_at >= self.seconds or step == trainer.max_steps):
+            self._printed_at = now
+            print(describe(facts), file=sys.stderr, flush=True)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LanguageModel)
+        if trainer.sanity_checking or not pl_module.validation_losses:
+            return
+        self._validation = pl_module.validation_loss
+        if self.show and trainer.is_global_zero:
+            loss = self._validation
+            print(
+                f"step {trainer.global_step}: validation loss {loss:.4f}, perplexity {math.exp(min(loss, 80)):.2f}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """One line of progress."""
+    parts = [f"step {facts['step']}/{facts['max_steps']}"]
+    if "loss" in facts:
+        parts.append(f"loss {facts['loss']:.4f}")
+    if "tokens_per_second" in facts:
+        parts.append(f"{facts['tokens_per_second']:,.0f} tokens/s")
+    if "seconds_left" in facts:
+        parts.append(f"{duration(facts['seconds_left'])} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """1 h 02 min, 3 min 20 s or 12 s."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

@@ -1,0 +1,66 @@
+"""Where the decays are: quantiles of λ a layer, from real text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from decaystudy.model import DecayTransformer
+
+# λ beyond these counts as saturated.
+NEAR_ZERO, NEAR_ONE = 0.01, 0.999
+
+
+@torch.no_grad()
+def decay_statistics(model: DecayTransformer, batches: Iterable[tuple[Tensor, Tensor | None]]) -> list[dict[str, Any]]:
+    """Per layer: median, quartiles and mean of λ over all given tokens, heads and dimensions, and the half-life.
+
+    Args:
+        batches: pairs of input_ids (B, T) and resets (B, T) or None.
+
+    Returns:
+        One dictionary a layer: layer, median, q25, q75, mean, half_life (tokens, ln ½ / ln median; None where the
+        median is 1), near_zero and near_one (shares of λ below 0.01 and above 0.999). Empty for softmax attention.
+    """
+    if model.config.mixer != "decay":
+        return []
+    gathered: list[list[Tensor]] = [[] for _ in range(model.config.layers)]
+    for input_ids, resets in batches:
+        for layer, log_decay in enumerate(model.log_decays(input_ids, resets=resets)):
+            gathered[layer].append(log_decay.double().exp().flatten().cpu())
+    return [summary(layer, torch.cat(values)) for layer, values in enumerate(gathered)]
+
+
+def summary(layer: int, values: Tensor) -> dict[str, Any]:
+    """The statistics of one layer's λ, (N,) float64."""
+    ordered = values.sort().values
+    q25, median, q75 = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
+    return {
+        "layer": layer,
+        "median": median,
+        "q25": q25,
+        "q75": q75,
+        "mean": float(values.mean()),
+        "half_life": half_life(median),
+        "near_zero": float((values < NEAR_ZERO).double().mean()),
+        "near_one": float((values > NEAR_ONE).double().mean()),
+    }
+
+
+def half_life(decay: float) -> float | None:
+    """Tokens after which half of a contribution is left: ln ½ / ln λ; None where nothing is ever forgotten."""
+    if decay >= 1:
+        return None
+    return math.log(0.5) / math.log(decay) if decay > 0 else 0.0
+
+
+def _quantile(ordered: Tensor, q: float) -> float:
+    """Linear interpolation; torch.quantile refuses more than 16 M values."""
+    place = q * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low] + (ordered[high] - ordered[low]) * (place - low))

@@ -1,0 +1,128 @@
+"""The LightningModule around a decay transformer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from decaystudy.model import DecayTransformer
+from decaystudy.training.optimizer import make_optimizer
+from decaystudy.training.run_config import RunConfig
+from decaystudy.training.schedule import wsd
+from decaystudy.training.strategy import shard
+
+
+class LanguageModel(L.LightningModule):
+    """Trains a ``DecayTransformer`` to predict the next token.
+
+    Args:
+        config: the run.
+    """
+
+    model: DecayTransformer
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.validation_losses: dict[int, float] = {}
+        self.validation_decays: list[dict[str, Any]] = []
+        self.validated_at: int | None = None
+        self.gradient_norm: Tensor | None = None
+        self.learning_rate = 0.0
+        self._unsummed: list[tuple[Tensor, Tensor]] = []
+
+    def configure_model(self) -> None:
+        if hasattr(self, "model"):
+            return
+        mesh = self.device_mesh if getattr(self, "_device_mesh", None) is not None else None
+        with torch.device("meta"):
+            model = DecayTransformer(self.config.model, seed=self.config.seed)
+        if mesh is not None:
+            shard(model, mesh["data_parallel"])
+        model.to_empty(device=self.trainer.strategy.root_device)
+        model.initialise()
+        self.model = model
+
+    def resets(self, tokens: Tensor) -> Tensor | None:
+        """True at each document's first token, (B, T), where the run resets its state there."""
+        if not self.config.data.reset_state_at_documents:
+            return None
+        starts = torch.zeros_like(tokens, dtype=torch.bool)
+        starts[:, 1:] = tokens[:, :-1] == self.trainer.datamodule.eos_id  # type: ignore[attr-defined]
+        return starts
+
+    def token_losses(self, tokens: Tensor) -> Tensor:
+        """−log p of each next token in nats, (B, T) float32, for blocks of T + 1 tokens."""
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        logits = self.model(inputs, resets=self.resets(inputs))
+        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view_as(targets)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        return self.token_losses(batch["tokens"]).mean()
+
+    def on_validation_epoch_start(self) -> None:
+        self._unsummed = []
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        losses = self.token_losses(batch["tokens"]).double().mean(dim=1)
+        self._unsummed.append((batch["blocks"].cpu(), losses.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Join what all processes validated, a loss a sequence, whatever the number of processes."""
+        own = {
+            int(block): float(loss)
+            for blocks, losses in self._unsummed
+            for block, loss in zip(blocks, losses, strict=True)
+            if block >= 0  # −1 fills up the last batch of uneven processes
+        }
+        if self.trainer.world_size > 1:
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, own)
+            own = {block: loss for part in parts for block, loss in part.items()}
+        if self.trainer.sanity_checking:
+            return
+        self.validation_losses = dict(sorted(own.items()))
+        self.validated_at = self.trainer.global_step
+
+    @property
+    def validation_loss(self) -> float:
+        """Mean over the validation sequences, nats a token."""
+        return sum(self.validation_losses.values()) / len(self.validation_losses)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip, and keep this step's learning rate and its norm before clipping for the log.
+
+        Knows sharded gradients, which Lightning's own clipping doesn't.
+        """
+        self.learning_rate = float(optimizer.param_groups[0]["lr"])
+        parameters = [p for p in self.parameters() if p.grad is not None]
+        by_value = str(gradient_clip_algorithm or "norm") == "value"
+        limit = float("inf") if by_value or not gradient_clip_val else float(gradient_clip_val)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        self.gradient_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if by_value and gradient_clip_val:
+            torch.nn.utils.clip_grad_value_(parameters, float(gradient_clip_val))
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.config.recipe
+        optimizer = make_optimizer(self.model, recipe)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer,
+            lambda step: wsd(
+                step,
+                self.config.max_steps,
+                warmup=recipe.warmup_steps,
+                decay_fraction=recipe.decay_fraction,
+                final_fraction=recipe.final_fraction,
+            ),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,160 @@
+"""A run's folder: its files, its lock, and what state the run is in. Needs no torch.
+
+config.yaml           the settings; ``fit --config`` runs them again as they are
+status.json           what the run is doing, rewritten every few seconds while it trains
+result.json           what came of it
+validation_loss.npy   loss of each validation sequence in nats a token, float64, at the end of training
+model.safetensors     the trained weights
+checkpoints/          where training goes on from
+events.out.tfevents…  TensorBoard
+log.txt               what a run of a study printed
+lock                  held by the process that trains
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from decaystudy.errors import UserError
+
+STATES = ("planned", "running", "finished", "failed", "diverged", "out-of-memory", "killed")
+HEARTBEAT_SECONDS = 5.0
+# A run on another host counts as dead after this long without a heartbeat.
+STALE_SECONDS = 120.0
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.status = self.path / "status.json"
+        self.result = self.path / "result.json"
+        self.evaluation = self.path / "evaluation.json"
+        self.validation_loss = self.path / "validation_loss.npy"
+        self.weights = self.path / "model.safetensors"
+        self.checkpoints = self.path / "checkpoints"
+        self.log = self.path / "log.txt"
+        self._lock = self.path / "lock"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: it cannot be made or written to.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the run folder {self.path}: {_reason(error)}; choose another --out"
+            ) from error
+        if not os.access(self.path, os.W_OK):
+            raise UserError(f"cannot write to the run folder {self.path}: permission denied; choose another --out")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. The kernel lets go of the lock when the process dies, however it dies.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with open(self._lock, "a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                doing = self.read_status()
+                who = f" by process {doing.get('pid')} on {doing.get('host')}" if doing else ""
+                raise UserError(
+                    f"{self.path} is being trained{who}: wait for it, or give this run another --out"
+                ) from error
+            yield
+
+    def held(self) -> bool:
+        """Whether a process on this machine (or, on a file system with shared locks, any machine) is training it."""
+        try:
+            handle = open(self._lock)  # noqa: SIM115
+        except OSError:
+            return False
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+            return False
+
+    def state(self) -> str:
+        """One of ``STATES``: what the files and the lock say together."""
+        status = self.read_status()
+        if self.held():
+            return "running"
+        if not status:
+            return "planned"
+        if status["state"] == "running":
+            elsewhere = status.get("host") != socket.gethostname()
+            fresh = time.time() - status.get("heartbeat", 0.0) < STALE_SECONDS
+            return "running" if elsewhere and fresh else "killed"
+        return status["state"]
+
+    def read_status(self) -> dict[str, Any]:
+        """status.json, or an empty dictionary."""
+        return read_json(self.status) or {}
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Replace status.json: the state, this process and host, the time, and ``facts``."""
+        assert state in STATES, state
+        write_json(
+            self.status,
+            {"state": state, "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time(), **facts},
+        )
+
+    def read_result(self) -> dict[str, Any] | None:
+        """result.json, or None."""
+        return read_json(self.result)
+
+    def read_config(self) -> dict[str, Any] | None:
+        """config.yaml, or None where there is none."""
+        try:
+            text = self.config.read_text()
+        except FileNotFoundError:
+            return None
+        values = yaml.safe_load(text)
+        if not isinstance(values, dict):
+            raise UserError(f"{self.config} is not a run's configuration: move the folder away or choose another --out")
+        return values
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The dictionary in a JSON file; None if there is no file or it was cut short."""
+    try:
+        values = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write whole or not at all: readers never see half a file."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """As ``write_json``, for any text."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,59 @@
+"""Which Lightning strategy a run uses, and how FSDP2 shards the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, StrategyRegistry
+
+from decaystudy.errors import UserError, unknown
+from decaystudy.model.transformer import Block, DecayTransformer
+
+
+def device_count(trainer: dict[str, Any]) -> int:
+    """Devices on one node that these Trainer settings ask for."""
+    devices = trainer.get("devices", "auto")
+    if isinstance(devices, (list, tuple)):
+        return len(devices)
+    text = str(devices)
+    if text in ("auto", "-1"):
+        on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        return torch.cuda.device_count() if on_gpu else 1
+    if "," in text:
+        return len([part for part in text.split(",") if part.strip()])
+    try:
+        count = int(text)
+    except ValueError:
+        raise UserError(f"trainer.devices is {devices!r}: give a number, a list of indices, or auto") from None
+    if count < 1:
+        raise UserError(f"trainer.devices is {devices!r}: give at least 1")
+    return count
+
+
+def make_strategy(name: str, trainer: dict[str, Any]) -> str | Strategy:
+    """Lightning's strategy of that name; ``fsdp`` is FSDP2 (ModelParallelStrategy) with whole-file checkpoints.
+
+    A whole file can be resumed by any number of devices, with any strategy.
+    """
+    if name == "fsdp":
+        world = device_count(trainer) * int(trainer.get("num_nodes", 1))
+        return ModelParallelStrategy(
+            data_parallel_size=world, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
+    known = ["auto", "fsdp", *StrategyRegistry.available_strategies()]
+    if name not in known:
+        raise unknown("strategy", name, known)
+    if name == "auto" and device_count(trainer) * int(trainer.get("num_nodes", 1)) > 1:
+        return "ddp"
+    return name
+
+
+def shard(model: DecayTransformer, mesh: Any) -> None:
+    """Shard a model for FSDP2, a unit a block; works on the meta device, before there are any values."""
+    from torch.distributed.fsdp import fully_shard
+
+    for module in model.modules():
+        if isinstance(module, Block):
+            fully_shard(module, mesh=mesh)
+    fully_shard(model, mesh=mesh)

@@ -1,0 +1,141 @@
+"""Local files of every format, cut into parts without losing or doubling a document, however odd."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decaystudy.data import DataConfig
+from decaystudy.data.corpus import Corpus
+from decaystudy.data.documents import held_out
+from decaystudy.data.sources import SOURCES, Document
+from decaystudy.data.sources.base import Source
+from decaystudy.errors import UserError
+from tests.data.conftest import random_texts
+from tests.data.loopback import parquet
+from tests.data.test_stream import open_stream, split_documents
+
+ODD = ["", " ", "\x00\x01\ufffe", "a" * 200_000, "👩‍👩‍👧‍👦 ﷽ \u202e‮", "<|endoftext|>", "\r\n\r\n", "x\ud800y"]
+
+
+def documents(source: Source) -> list[Document]:
+    return [document for part in source.parts() for document in source.documents(part)]
+
+
+def opened(pattern: Path, **settings: str) -> Source:
+    config = DataConfig(source="files", files=str(pattern), **settings)
+    config.validate()
+    return SOURCES["files"].open(config)
+
+
+@pytest.fixture
+def folder(cache: Path, tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"])
+def test_each_format_gives_the_same_documents(folder: Path, suffix: str) -> None:
+    rows = [{"content": text, "id": i} for i, text in enumerate([*random_texts(50), *ODD[:-1]])]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if suffix == ".jsonl.zst":
+        zstandard = pytest.importorskip("zstandard")
+        content = zstandard.compress(lines[:1000]) + zstandard.compress(lines[1000:])  # two frames
+    else:
+        content = {".jsonl": lines, ".jsonl.gz": gzip.compress(lines)}.get(suffix) or parquet(rows, 13)
+    (folder / f"a{suffix}").write_bytes(content)
+    found = documents(opened(folder / "*", column="content"))
+    assert found == [Document(str(row["id"]), row["content"]) for row in rows]
+
+
+@pytest.mark.parametrize("size", [50, 333, 1000, 10**6])
+def test_byte_ranges_take_every_line_once(folder: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decaystudy.data.sources.files.PART_BYTES", size)
+    texts = random_texts(40)
+    (folder / "a.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    source = opened(folder / "a.jsonl")
+    assert [document.text for document in documents(source)] == texts
+    assert size == 10**6 or len(source.parts()) > 3
+
+
+def test_parquet_parts_are_runs_of_row_groups(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decaystudy.data.sources.files.PART_BYTES", 5000)
+    texts = random_texts(100)
+    (folder / "a.parquet").write_bytes(parquet([{"text": text} for text in texts], 5))
+    source = opened(folder / "*.parquet")
+    assert [document.text for document in documents(source)] == texts and 1 < len(source.parts()) < 20
+
+
+def test_small_text_files_share_a_part_and_are_a_document_each(folder: Path) -> None:
+    for i, text in enumerate(["one", "two", "drei ß"]):
+        (folder / f"{i}.txt").write_text(text)
+    (folder / "9.txt").write_bytes(b"\xff\xfe\x00binary")
+    source = opened(folder / "**" / "*.txt")
+    assert len(source.parts()) == 1
+    names = [document.id for document in documents(source)]
+    assert names == ["0.txt", "1.txt", "2.txt", "9.txt"]
+    assert documents(source)[3].text == "��\x00binary"
+
+
+def test_odd_documents_pass_through_the_whole_way(folder: Path) -> None:
+    texts = [*ODD, *random_texts(50)]
+    (folder / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    config = DataConfig(source="files", files=str(folder / "a.jsonl"), tokenizer="bpe:300", sequence_length=16)
+    config = replace(config, validation_fraction=0.2)
+    stream = open_stream(config)
+    tokenizer = stream.corpus.tokenizer
+    epoch = split_documents(stream.tokens(0, stream.epoch_tokens()), tokenizer.eos_id)
+    decoded = sorted(tokenizer.decode(ids[:-1]) for ids in epoch)
+    kept = [text.replace("\ud800", "\ufffd") for text in texts if not held_out(text, 0.2)]
+    assert decoded == sorted(kept)
+
+
+def test_changed_files_are_another_revision(folder: Path) -> None:
+    (folder / "a.txt").write_text("one")
+    first = opened(folder / "a.txt").revision
+    (folder / "a.txt").write_text("another")
+    assert opened(folder / "a.txt").revision != first
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"body": "x"}\n', "has no field 'text' in the line at byte 0: choose --data.column from body"),
+        ("a.jsonl", b'{"text": "x"}\nnot json\n', "has no JSON object in the line at byte 14"),
+        ("a.jsonl", b"[1, 2]\n", "has no JSON object"),
+        ("a.doc", b"x", "has no known format: use .jsonl"),
+        ("a.parquet", b"PAR1 no", "is not a sound parquet file"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 1000, mtime=0)[:-20], "is cut or damaged"),
+        ("a.jsonl", b"", "holds no documents"),
+        ("a.parquet", parquet([{"body": "x"}], 1), "has no column 'text': choose --data.column from body"),
+        ("b.txt", b"x", "no file matches --data.files"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(folder: Path, name: str, content: bytes, message: str) -> None:
+    (folder / name).write_bytes(content)
+    from decaystudy.data.prepare import prepare
+
+    pattern = folder / "a*"
+    with pytest.raises(UserError) as caught:
+        prepare(DataConfig(source="files", files=str(pattern), tokenizer="bpe:300"), workers=1)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_local_tokenizer_by_folder(config: DataConfig, tmp_path: Path) -> None:
+    trained = Corpus.open(config).tokenizer
+    local = replace(config, tokenizer=str(trained.folder))
+    other = Corpus.open(local).tokenizer
+    text = random_texts(9)[-1]
+    assert other.encode(text) == trained.encode(text) and other.eos_id == trained.eos_id
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="tokenizer"):
+        Corpus.open(replace(config, tokenizer=str(tmp_path / "empty")))
+
+
+def test_more_than_65536_tokens_take_four_bytes(config: DataConfig) -> None:
+    tokenizer = Corpus.open(config).tokenizer
+    tokenizer.vocab_size = 2**16 + 1
+    assert tokenizer.dtype == np.uint32 and tokenizer.encode_documents(["a b"])[0].dtype == np.uint32

@@ -1,0 +1,115 @@
+"""Exports: what they hold, who can open them, and that their numbers are the run's."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import decaystudy.hub  # noqa: F401
+from decaystudy.cli import main
+from decaystudy.evaluation.loading import load_run
+from decaystudy.evaluation.perplexity import held_out_blocks
+from decaystudy.evaluation.run import evaluate
+from decaystudy.evaluation.taskfiles import task_folder
+from tests.evaluation.conftest import copied, datasets_cache, fit, run  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, run):  # noqa: F811
+    folder = tmp_path_factory.mktemp("export") / "model"
+    assert main(["export", str(run), str(folder)]) == 0
+    return folder
+
+
+def test_what_an_export_holds(exported):
+    names = {path.name for path in exported.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "README.md"} <= names
+    config = json.loads((exported / "config.json").read_text())
+    assert config["model_type"] == "decaystudy" and config["max_position_embeddings"] == 128
+    assert config["architecture"]["decay"] == "mamba2" and config["dtype"] == "float32"
+    card = (exported / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers") and "validation loss" in card and "d_model: 32" in card
+
+
+def test_perplexity_after_reload_is_the_runs(exported, run):  # noqa: F811
+    result = json.loads((run / "result.json").read_text())
+    model = AutoModelForCausalLM.from_pretrained(exported)
+    blocks = torch.from_numpy(held_out_blocks(load_run(run)).astype(np.int64))
+    with torch.no_grad():
+        loss = sum(float(model(block[None], labels=block[None]).loss) for block in blocks) / len(blocks)
+    assert math.exp(loss) == pytest.approx(result["val_perplexity"], rel=1e-5)
+
+
+def test_the_tokenizer_is_the_runs(exported, run):  # noqa: F811
+    own = load_run(run).tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(exported)
+    for text in ("Return the value.", " two  spaces, naïve 東京\n\ttab", ""):
+        assert tokenizer.encode(text) == own.encode(text)
+        assert tokenizer.decode(own.encode(text)) == text
+    batch = tokenizer(["one", "one two three"], padding=True)
+    assert batch["attention_mask"][0][0] == 0 and tokenizer.eos_token_id == own.eos_id
+
+
+def test_opens_by_remote_code_without_importing_the_package(exported):
+    code = (
+        "import sys, torch; from transformers import AutoModelForCausalLM; "
+        f"model = AutoModelForCausalLM.from_pretrained({str(exported)!r}, trust_remote_code=True); "
+        "print(type(model).__name__, model.generate(torch.tensor([[5, 6]]), max_new_tokens=3, do_sample=False).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[0].startswith("DecayStudyForCausalLM torch.Size([1,")
+
+
+@pytest.mark.slow
+def test_lm_evals_command_line_gives_the_same_numbers(exported, copied, tmp_path):  # noqa: F811
+    ours = evaluate(copied, "offline", limit=60, batch_size=8)
+    command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--include_path", str(task_folder("offline"))]
+    command += ["--model_args", f"pretrained={exported},trust_remote_code=True", "--tasks", "offline", "--limit", "60"]
+    command += ["--batch_size", "8", "--device", "cpu", "--output_path", str(tmp_path / "cli")]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (file,) = (tmp_path / "cli").rglob("results*.json")
+    found = json.loads(file.read_text())["results"]
+    for task, row in ours["tasks"].items():
+        for metric in ("acc", "acc_norm", "acc_stderr", "perplexity"):
+            if metric in row:
+                assert found[task][f"{metric},none"] == row[metric], (task, metric)
+
+
+def test_folders_that_hold_something_else(run, copied, tmp_path, capsys):  # noqa: F811
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("dear")
+    assert main(["export", str(run), str(tmp_path / "full")]) == 2
+    assert "choose an empty folder" in capsys.readouterr().err
+    assert main(["export", str(run), str(copied)]) == 2
+    assert "is a run's folder" in capsys.readouterr().err
+    assert main(["export", str(run)]) == 2
+    assert "export takes a run's folder and" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), str(tmp_path / "new")]) == 2
+    assert "no run's folder" in capsys.readouterr().err
+
+
+def test_exporting_again_replaces(exported, run):  # noqa: F811
+    (exported / "evaluation.json").write_text("{}")
+    assert main(["export", str(run), str(exported)]) == 0
+    assert not (exported / "evaluation.json").exists()
+
+
+def test_text_from_a_run_and_from_its_export(exported, run, capsys):  # noqa: F811
+    capsys.readouterr()
+    said = []
+    for folder in (run, exported):
+        assert main(["generate", str(folder), "--prompt", "Return the", "--tokens", "12", "--temperature", "0"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and said[0].startswith("Return the")
+    assert main(["generate", str(run), "--tokens", "5", "--temperature", "0.7", "--top-k", "5", "--seed", "3"]) == 0
+    assert main(["generate", str(run), "--tokens", "0"]) == 2
+    assert "--tokens is 0" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""The public functions: what they refuse, what they choose."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from decaystudy.errors import UserError
+from decaystudy.ops import backends, chunked, decay_attention, dplr_attention, recurrent
+from tests.ops.calls import random_call
+
+CALL = {name: x.float() for name, x in random_call(0, batch=2, tokens=6, heads=3, keys=4, values=5).items()}
+BETA = torch.ones(2, 6, 3)
+
+
+def refused(**changes: object) -> str:
+    with pytest.raises(UserError) as caught:
+        decay_attention(**(CALL | changes))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"q": torch.zeros(2, 6, 4)}, ["q has shape (2, 6, 4)", "(batch, time, heads, channels)"]),
+        ({"q": torch.zeros(2, 6, 3, 4, dtype=torch.long)}, ["q is int64"]),
+        ({"k": torch.zeros(2, 6, 3, 5)}, ["k has shape (2, 6, 3, 5)", "(2, 6, 3, 4)"]),
+        ({"k": torch.zeros(2, 6, 3, 4).double()}, ["k is float64 and q float32"]),
+        ({"v": torch.zeros(2, 5, 3, 5)}, ["v has shape (2, 5, 3, 5)", "(2, 6, 3, 5)"]),
+        ({"log_decay": torch.zeros(2, 6, 4)}, ["log_decay", "(2, 6, 3) or (2, 6, 3, 4)"]),
+        ({"log_decay": torch.zeros(2, 6, 3, 1)}, ["log_decay", "(2, 6, 3, 4)"]),
+        ({"log_decay": torch.zeros(2, 6, 3).bfloat16()}, ["log_decay is bfloat16", "float32"]),
+        ({"log_decay": torch.zeros(2, 6, 3).double()}, ["log_decay is float64", "float32"]),
+        ({"initial_state": torch.zeros(2, 3, 5, 4)}, ["initial_state", "(2, 3, 4, 5)"]),
+        ({"initial_state": torch.zeros(2, 3, 4, 5).bfloat16()}, ["initial_state is bfloat16", "float32"]),
+        ({"v": torch.zeros(2, 6, 3, 5, device="meta")}, ["v is on meta and q on cpu"]),
+        ({"backend": "chunkd"}, ["'chunkd'", "did you mean 'chunked'?", "recurrent"]),
+        ({"backend": "fla"}, ["'fla'", "NVIDIA GPU", "cpu"]),
+    ],
+)
+def test_mistakes_are_named_in_one_sentence(changes: dict, words: list[str]) -> None:
+    message = refused(**changes)
+    assert all(word in message for word in words), message
+
+
+def test_empty_sequences_are_refused() -> None:
+    empty = {name: x[:, :0] for name, x in CALL.items() if name != "initial_state"}
+    with pytest.raises(UserError, match="at least one token"):
+        decay_attention(**empty)
+
+
+def test_dplr_checks_beta_too() -> None:
+    with pytest.raises(UserError, match=r"beta has shape \(2, 6\)"):
+        dplr_attention(**CALL, beta=BETA[:, :, 0])
+    with pytest.raises(UserError, match="beta is int64"):
+        dplr_attention(**CALL, beta=BETA.long())
+
+
+def test_a_missing_backend_says_so() -> None:
+    if backends.importlib.util.find_spec("decaystudy.ops.triton_kernels") is None:
+        assert "no Triton kernels" in refused(backend="triton")
+
+
+def test_auto_steps_one_token_and_chunks_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    for name, module, attribute in (("recurrent", recurrent, "decay_attention"),):
+        original = getattr(module, attribute)
+        monkeypatch.setattr(module, attribute, lambda *a, f=original, n=name: (used.append(n), f(*a))[1])
+    original_apply = chunked.ChunkedDecayAttention.apply
+    monkeypatch.setattr(
+        chunked.ChunkedDecayAttention, "apply", lambda *a: (used.append("chunked"), original_apply(*a))[1]
+    )
+    decay_attention(**CALL)
+    one = {name: x[:, :1] for name, x in CALL.items() if name != "initial_state"}
+    decay_attention(**one)
+    assert used == ["chunked", "recurrent"]
+
+
+def test_auto_on_a_gpu_asks_the_kernels_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice alone, with a stand-in for a CUDA tensor."""
+
+    class OnCuda:
+        shape, device = (2, 6, 3, 4), torch.device("cuda")
+
+    call = backends.Call(OnCuda(), None, None, None, None, None)
+    reasons = {"triton": "no", "fla": None}
+    for name in reasons:
+        kept = backends.BACKENDS[name]
+        monkeypatch.setitem(
+            backends.BACKENDS, name, backends.Backend(name, kept.run, lambda call, name=name: reasons[name])
+        )
+    assert backends.choose(call, "auto").name == "fla"
+    reasons["triton"] = None
+    assert backends.choose(call, "auto").name == "triton"
+    reasons.update(triton="no", fla="no")
+    assert backends.choose(call, "auto").name == "chunked"
+
+
+def test_importing_the_operators_imports_no_torch() -> None:
+    code = "import sys, decaystudy.ops; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

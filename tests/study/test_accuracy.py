@@ -1,0 +1,205 @@
+"""Accuracies of a study's cells: planted answers are found, paired, and never invented."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from decaystudy.evaluation.results import EvaluationFolder
+from decaystudy.study.accuracy import MEAN, joined, mcnemar
+from decaystudy.study.evaluating import tasks_of
+from decaystudy.study.expand import expand
+from decaystudy.study.figures import loss_by_position
+from decaystudy.study.report_html import as_html
+from decaystudy.study.report_tex import as_tex
+from decaystudy.study.results import gather
+from decaystudy.study.spec import read_study
+from decaystudy.study.statistics import crossed_mean
+from decaystudy.study.store import Store
+from decaystudy.study.table import as_markdown, as_text
+from tests.study.planted import plant
+from tests.study.small import STUDY, results, run, write_study
+
+QUESTIONS = 400
+CLAIMS = """  - {id: gla-knows-more, says: It is., accuracy: {cell: gla, minus: mamba2, task: piqa}, above: 0}
+  - {id: above-chance, says: Mamba2 is above chance., accuracy: {cell: mamba2, task: [piqa, boolq]}, above: 0.3}
+  - {id: far-above, says: Mamba2 is far above chance., accuracy: {cell: mamba2}, above: 0.9}
+"""
+
+
+def answer(folder, accuracy, key, *, questions="q", tasks=("piqa", "boolq"), lengths=False):
+    """Write an evaluation whose answers are right with probability ``accuracy``, the same luck for every cell."""
+    folder.weights.write_bytes(b"weights")
+    place = EvaluationFolder(folder.path)
+    values = place.start()
+    for number, task in enumerate(tasks):
+        luck = np.random.default_rng(number).random(QUESTIONS)
+        own, shared = np.random.default_rng([key, number]).random((2, QUESTIONS))
+        right = (np.where(shared < 0.8, luck, own) < accuracy).astype(float)
+        place.write_outcomes(task, {"acc": right.tolist()})
+        error = float(right.std(ddof=1) / np.sqrt(QUESTIONS))
+        row = {"acc": float(right.mean()), "acc_stderr": error, "samples": QUESTIONS, "questions": questions}
+        values["tasks"][task] = {**row, "version": 1.0, "limit": None}
+    values["tasks"]["wikitext"] = {"word_perplexity": 30.0, "word_perplexity_stderr": None, "samples": 5, "version": 2}
+    if lengths:
+        values["lengths"] = [{"multiple": m, "length": 64 * m, "loss": 3.0, "last_loss": 3.1} for m in (1, 2)]
+        values["positions"] = [{"first": 0, "last": 15, "loss": 3.2}, {"first": 16, "last": 63, "loss": 3.0}]
+    place.write(values)
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A finished study of three cells and four seeds, without evaluations."""
+    file = write_study(tmp_path, STUDY.replace("seeds: [0]", "seeds: [0, 1, 2, 3]") + CLAIMS)
+    study = expand(read_study(str(file)), seeds=(0, 1, 2, 3))
+    store = Store(tmp_path / "runs")
+    plant(study, store, {})
+    return study, store
+
+
+def evaluated(study, store, accuracies, **how):
+    for number, one in enumerate(study.runs()):
+        if one.cell in accuracies:
+            answer(store.find(one), accuracies[one.cell], number, **how)
+    return gather(study, store)
+
+
+def test_a_study_without_evaluations_has_no_accuracies(planted):
+    found = gather(*planted)
+    assert found["tasks"] == [] and found["accuracy_comparisons"] == []
+    assert "accuracy" not in found["summary"][0] and "accuracy" not in as_text(found)
+    claim = next(c for c in found["claims"] if c["id"] == "gla-knows-more")
+    assert claim["verdict"] == "not tested" and "not been evaluated" in claim["why"]
+
+
+def test_planted_answers_are_found(planted):
+    found = evaluated(*planted, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.41}, lengths=True)
+    assert found["tasks"] == ["wikitext", "boolq", "piqa"]
+    by_name = {row["name"]: row for row in found["summary"]}
+    assert by_name["mamba2"]["accuracy"]["mean"] == pytest.approx(0.4, abs=0.05)
+    assert by_name["mamba2"]["accuracy"]["low"] < 0.4 < by_name["mamba2"]["accuracy"]["high"]
+    rows = {(row["a"], row["b"], row["task"]): row for row in found["accuracy_comparisons"]}
+    assert rows["gla", "mamba2", MEAN]["verdict"] == "better"
+    assert rows["gla", "mamba2", "piqa"]["verdict"] == "better"
+    assert rows["hgrn2", "mamba2", MEAN]["verdict"] == "indistinguishable"
+    assert rows["gla", "mamba2", MEAN]["low"] < 0.2 < rows["gla", "mamba2", MEAN]["high"]
+    claims = {claim["id"]: claim["verdict"] for claim in found["claims"]}
+    assert claims["gla-knows-more"] == claims["above-chance"] == "supported" and claims["far-above"] == "refuted"
+    for text in (as_text(found), as_markdown(found), as_tex(found)):
+        assert "piqa" in text and "mean accuracy" in text
+    page = as_html(found, {"cells": []}, planted[1].out)
+    assert "wikitext ppl" in page and "Longer texts" in page and loss_by_position(found) is not None
+    assert by_name["gla"]["lengths"][1]["perplexity"] == pytest.approx(np.exp(3.0))
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_pairing_is_what_makes_small_differences_visible(planted):
+    found = evaluated(*planted, {"mamba2": 0.5, "gla": 0.5})
+    mean = next(row for row in found["summary"] if row["name"] == "gla")["accuracy"]
+    pair = next(row for row in found["accuracy_comparisons"] if row["a"] == "gla" and row["task"] == MEAN)
+    assert pair["uncorrected"][1] - pair["uncorrected"][0] < mean["high"] - mean["low"]
+
+
+def test_other_questions_are_not_compared(planted):
+    study, store = planted
+    evaluated(study, store, {"mamba2": 0.5})
+    found = evaluated(study, store, {"gla": 0.5}, questions="other")
+    row = next(row for row in found["accuracy_comparisons"] if row["a"] == "gla")
+    assert row["difference"] is None and "different questions" in row["why"]
+
+
+def test_a_cell_with_a_seed_not_evaluated_has_no_accuracy(planted):
+    study, store = planted
+    first = next(one for one in study.runs() if one.cell == "gla")
+    answer(store.find(first), 0.5, 0)
+    found = gather(study, store)
+    assert "accuracy" not in next(row for row in found["summary"] if row["name"] == "gla")
+    assert as_text(found)
+
+
+def test_weights_that_changed_have_no_answers(planted):
+    study, store = planted
+    evaluated(study, store, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.4})
+    for one in study.runs():
+        store.find(one).weights.write_bytes(b"others")
+    assert gather(study, store)["tasks"] == []
+
+
+def test_the_mean_over_tasks_has_the_error_of_its_tasks():
+    rng = np.random.default_rng(2)
+    tables = [(rng.random((1, n)) < p).astype(float) for n, p in ((80, 0.2), (500, 0.9))]
+    whole = crossed_mean(joined(tables))
+    parts = [crossed_mean(table) for table in tables]
+    assert whole.value == pytest.approx((parts[0].value + parts[1].value) / 2)
+    assert whole.error == pytest.approx(np.hypot(parts[0].error, parts[1].error) / 2, rel=0.02)
+    seeds = [(rng.random((3, n)) < p).astype(float) for n, p in ((80, 0.2), (500, 0.9))]
+    by_seed = np.mean([table.mean(axis=1) for table in seeds], axis=0)
+    assert np.allclose(joined(seeds).mean(axis=1), by_seed)
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = (rng.random((2, 60)) < 0.4).astype(float)
+        only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
+        assert mcnemar(a, b) == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
+    assert mcnemar(a, a) == 1
+
+
+def test_intervals_of_paired_answers_cover_the_truth():
+    rng = np.random.default_rng(1)
+    hit = 0
+    for _ in range(600):
+        luck = rng.random(250)
+        a = luck < 0.42
+        b = np.where(rng.random(250) < 0.7, luck, rng.random(250)) < 0.35
+        low, high = crossed_mean((a.astype(float) - b)[None]).interval()
+        hit += low <= 0.07 <= high
+    assert 0.925 <= hit / 600 <= 0.975
+
+
+def test_tasks_that_fit_a_study(tmp_path):
+    assert tasks_of(expand(read_study(str(write_study(tmp_path))))) == "offline"
+    named = write_study(tmp_path, STUDY + "evaluate: [piqa, boolq]\n", "named")
+    assert tasks_of(expand(read_study(str(named)))) == "piqa,boolq"
+    assert tasks_of(expand(read_study("sharing"), scale="160m")) == "paper"
+
+
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        ("accuracy: {cell: gla, tsk: piqa}, above: 0", "did you mean 'task'"),
+        ("accuracy: {task: piqa}, above: 0", "needs the name of its cell"),
+        ("accuracy: {cell: gla, task: []}, above: 0", "name a task"),
+        ("accuracy: gla, above: 0", "accuracy takes"),
+        ("accuracy: {cell: glaa}, above: 0", "did you mean 'gla'"),
+    ],
+)
+def test_claims_that_make_no_sense(claim, says, tmp_path):
+    from decaystudy.errors import UserError
+
+    file = write_study(tmp_path, STUDY + f"  - {{id: new, says: It is so., {claim}}}\n")
+    with pytest.raises(UserError, match=says):
+        expand(read_study(str(file)))
+
+
+@pytest.mark.slow
+def test_a_study_is_trained_evaluated_and_found_again(tmp_path):
+    file, out = write_study(tmp_path), tmp_path / "runs"
+    settings = ["--data.sequence_length", "128", "--data.validation_tokens", "2000"]
+    study = file.read_text().replace("  sequence_length: 64\n", "").replace("  data.validation_tokens: 2000\n", "")
+    file.write_text(study)
+    first = run(str(file), "--out", str(out), "--evaluate", *settings)
+    assert first.count("evaluated in") == 3 and "mean accuracy" in first
+    found = results(out)
+    assert found["tasks"] == ["offline_last_word", "offline_continuation"]
+    assert len(found["accuracy_comparisons"]) == 3 * len(found["comparisons"])
+    again = run(str(file), "--out", str(out), "--evaluate", *settings)
+    assert "evaluated in" not in again and results(out) == found
+    done = subprocess.run(
+        [sys.executable, "-m", "decaystudy", "report", "--out", str(out)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and "offline_last_word" in (out / "small" / "report.html").read_text()

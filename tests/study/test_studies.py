@@ -1,0 +1,198 @@
+"""The eight studies of the package, the plan, and what a user's own study file may do."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from decaystudy.errors import UserError
+from decaystudy.scales import SCALES
+from decaystudy.study.expand import expand
+from decaystudy.study.plan import plan_all
+from decaystudy.study.run import expand_all, parse_sweep, plan_speed, union
+from decaystudy.study.spec import describe_studies, parse_seeds, read_study
+from decaystudy.study.store import Store
+from tests.study import small
+
+EIGHT = (
+    "parameterization",
+    "sharing",
+    "granularity",
+    "position",
+    "simple-decay",
+    "dplr",
+    "decay-value",
+    "start-matched",
+)
+
+
+def test_all_eight_are_there() -> None:
+    assert {name for name, _ in describe_studies()} >= set(EIGHT)
+    assert all(title and "\n" not in title for _, title in describe_studies())
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", EIGHT)
+def test_each_expands_at_every_scale(name: str, scale: str) -> None:
+    study = expand(read_study(name), scale=scale, all_cells=True)
+    assert len({run.hash for run in study.runs()}) == len(study.cells)
+    assert study.comparisons and study.claims and not study.left_out
+    assert any(cell.config.model.mixer == "softmax" for cell in study.cells)
+    compared = {name for c in study.comparisons for name in (c.a, c.b)}
+    assert compared >= {cell.name for cell in study.cells if cell.name not in ("softmax", "tnl", "tnl-l")}
+
+
+def test_sharing_at_tiny_has_eight_cells_unless_all_are_asked_for() -> None:
+    spec = read_study("sharing")
+    core = [f"{decay}-{how}" for decay in ("mamba2", "gla", "hgrn2", "lightnet") for how in ("independent", "shared")]
+    assert [cell.name for cell in expand(spec).cells] == core
+    assert len(expand(spec, all_cells=True).cells) == 13
+    assert len(expand(spec, scale="160m").cells) == 13
+
+
+def test_cells_are_those_of_the_design() -> None:
+    cells = {name: {cell.name for cell in expand(read_study(name), all_cells=True).cells} for name in EIGHT}
+    assert cells["parameterization"] >= {"mamba2-no-a", "mamba2-no-delta", "mamba2-no-a-no-delta", "tnl", "tnl-l"}
+    assert cells["parameterization"] >= {"mamba2", "gla", "gla-inside", "hgrn2", "lightnet", "simple"}
+    assert {"mamba2-released", "lightnet-released", "gla-inside-shared"} <= cells["sharing"]
+    assert len(cells["granularity"]) == 13
+    assert len(cells["position"]) == 22
+    assert cells["simple-decay"] == {"simple-0.8", "simple-0.9", "simple-0.95", "simple-0.99", "mamba2", "softmax"}
+    assert cells["dplr"] == {"diagonal", "dplr", "softmax"}
+    assert len(cells["decay-value"]) == 9
+    assert len(cells["start-matched"]) == 9
+
+
+def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
+    studies = expand_all(EIGHT, all_cells=True)
+    runs = [run for study in studies for run in study.runs()]
+    distinct = union(studies)
+    assert len(distinct) < len(runs)
+    same = {run.hash for study in studies for run in study.runs() if run.cell in ("mamba2", "mamba2-independent")}
+    assert len(same) == 1
+    store = Store(tmp_path)
+    first, second = (next(r for r in study.runs() if r.hash in same) for study in studies[:2])
+    assert first.cell != second.cell
+    assert store.claim(first).path == store.claim(second).path
+    speed, jobs = plan_speed(studies, jobs=2, devices=1, gpu=None)
+    plan = plan_all(studies, store, speed, jobs)
+    assert plan["total"]["whole"]["runs"] == len(distinct)
+    assert plan["total"]["whole"]["without_sharing"] == len(runs)
+
+
+def test_plan_as_json(tmp_path: Path) -> None:
+    """The documented keys; totals are sums; it is printed by a process that imports no torch, in under 3 s."""
+    program = (
+        "import sys; from decaystudy.cli import main; code = main(sys.argv[1:]); "
+        "heavy = [m for m in ('torch', 'lightning', 'pandas', 'matplotlib') if m in sys.modules]; "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    began = time.monotonic()
+    words = ["run-study", "sharing", "--scale", "160m", "--dry-run", "--json", "--gpu", "h100", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 3 * 2  # twice what it may take: other tests run beside it
+    plan = json.loads(done.stdout)
+    assert plan["study"] == "sharing" and len(plan["cells"]) == 13
+    keys = {"id", "name", "seed", "state", "parameters", "tokens", "train_flops", "memory_bytes", "hours", "gpu_hours"}
+    for cell in plan["cells"]:
+        assert keys <= cell.keys()
+        assert cell["state"] == "planned"
+        assert cell["tokens"] == 20_000 * 256 * 2048
+        assert cell["train_flops"] > 6 * 100e6 * cell["tokens"]
+        assert 2**30 < cell["memory_bytes"] < 80 * 2**30
+        assert cell["hours"] == pytest.approx(cell["train_flops"] / (989e12 * 0.35) / 3600)
+    for key in ("tokens", "train_flops", "hours", "gpu_hours"):
+        assert plan["total"][key] == pytest.approx(sum(cell[key] for cell in plan["cells"]))
+    assert not list(tmp_path.iterdir()), "a plan leaves nothing behind"
+
+
+def test_softmax_and_shared_cells_cost_what_they_cost() -> None:
+    from decaystudy.model.count import forward_flops, parameter_count
+
+    cells = {cell.name: cell.config.model for cell in expand(read_study("sharing"), scale="160m").cells}
+    assert parameter_count(cells["mamba2-shared"]) < parameter_count(cells["mamba2-independent"])
+    per_layer = 4 * 6 * 128 * 128
+    assert forward_flops(cells["mamba2-shared"], 2048).states == 12 * per_layer
+
+
+def test_overrides_reach_every_cell_and_never_the_axis() -> None:
+    study = expand_all(["sharing"], overrides={"trainer": {"max_steps": 7}, "recipe": {"global_batch_size": 4}})[0]
+    assert {cell.config.max_steps for cell in study.cells} == {7}
+    with pytest.raises(UserError, match=r"--model.sharing is set by cell 'mamba2-independent'"):
+        expand_all(["sharing"], overrides={"model": {"sharing": "tied"}})
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        expand_all(["sharing"], scale="smal")
+
+
+def test_a_scale_that_the_study_is_not_written_for(tmp_path: Path) -> None:
+    file = small.write_study(tmp_path)
+    with pytest.raises(UserError, match="written for scale tiny, not 160m"):
+        expand_all([str(file)], scale="160m")
+
+
+def test_a_users_own_study_with_its_own_axis(tmp_path: Path) -> None:
+    text = (
+        "title: Learning rates\nquestion: Which is best?\nscale: tiny\nseeds: [0, 1, 2]\naxis: learning_rate\n"
+        "baseline: 3e-3\nsettings: {decay: simple}\ngrid:\n  learning_rate: [1e-3, 3e-3, 1e-2]\n"
+    )
+    study = expand(read_study(str(small.write_study(tmp_path, text, "rates"))))
+    assert [cell.name for cell in study.cells] == ["learning_rate-0.001", "learning_rate-0.003", "learning_rate-0.01"]
+    assert [cell.config.recipe.learning_rate for cell in study.cells] == [0.001, 0.003, 0.01]
+    assert [(c.a, c.b) for c in study.comparisons] == [
+        ("learning_rate-0.001", "learning_rate-0.003"),
+        ("learning_rate-0.01", "learning_rate-0.003"),
+    ]
+    assert len(study.runs()) == 9
+
+
+def test_the_example_of_the_manual(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "studies" / "README.md").read_text()
+    example = manual.split("```yaml\n")[1].split("```")[0]
+    study = expand(read_study(str(small.write_study(tmp_path, example, "rates"))))
+    assert len(study.cells) == 6 and len(study.comparisons) == 4 and len(study.claims) == 1
+
+
+def test_a_decay_of_the_users_own_package(tmp_path: Path) -> None:
+    text = small.STUDY.replace("[mamba2, gla, hgrn2]", "[mamba2, mine: {decay: tests.study.hungry.Hungry}, gla]")
+    study = expand(read_study(str(small.write_study(tmp_path, text))))
+    assert [cell.config.model.decay for cell in study.cells][1] == "tests.study.hungry.Hungry"
+
+
+def test_grid_with_exceptions(tmp_path: Path) -> None:
+    text = small.STUDY[: small.STUDY.index("grid:")].replace("axis: decay\nbaseline: mamba2", "axis: position") + (
+        "grid:\n  decay: [mamba2, tnl]\n  position: {nope: none, tpe: tpe}\n  except: [{decay: tnl, position: tpe}]\n"
+    )
+    text = text.replace("settings:\n", "settings:\n  granularity: scalar\n")
+    study = expand(read_study(str(small.write_study(tmp_path, text))))
+    assert [cell.name for cell in study.cells] == ["mamba2-nope", "mamba2-tpe", "tnl-nope"]
+
+
+def test_seeds_and_sweeps() -> None:
+    assert parse_seeds("3") == (3,)
+    assert parse_seeds("0,1") == (0, 1)
+    assert parse_seeds("0-4") == (0, 1, 2, 3, 4)
+    assert parse_sweep("lr=1e-4,3e-4") == (1e-4, 3e-4)
+    for wrong in ("", "a", "1,1", "2-1", "-1", "1.5"):
+        with pytest.raises(UserError):
+            parse_seeds(wrong)
+    for wrong in ("lr", "lr=", "lr=a", "wd=0.1", "lr=0.1,0.1", "lr=-1"):
+        with pytest.raises(UserError):
+            parse_sweep(wrong)
+
+
+def test_tuning_shares_the_runs_at_the_usual_rate() -> None:
+    usual = {run.hash for run in expand_all(["dplr"])[0].runs()}
+    own = SCALES["tiny"].recipe["learning_rate"]
+    tuned = expand_all(["dplr"], learning_rates=(own / 2, own))[0]
+    assert usual <= {run.hash for run in tuned.runs()}
+    assert len(tuned.runs()) == 2 * len(usual)
+
+
+def test_one_name_one_study(tmp_path: Path) -> None:
+    files = [str(small.write_study(tmp_path / folder)) for folder in ("one", "other")]
+    with pytest.raises(UserError, match="two studies are named 'small'"):
+        expand_all(files)

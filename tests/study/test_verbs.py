@@ -1,0 +1,265 @@
+"""run-study on finished runs, report, status, clean and probe, as Python functions."""
+
+import html.parser
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from decaystudy.errors import UserError
+from decaystudy.study import hardware
+from decaystudy.study.clean import clean
+from decaystudy.study.expand import expand
+from decaystudy.study.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
+from decaystudy.study.plan import plan_study
+from decaystudy.study.report import report
+from decaystudy.study.report_tex import escape
+from decaystudy.study.run import run_study
+from decaystudy.study.spec import read_study
+from decaystudy.study.status import status
+from decaystudy.study.store import Store
+from tests.study import small
+from tests.study.planted import plant
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A study whose runs have all finished, called once; its folder."""
+    file = small.write_study(tmp_path / "file", small.STUDY.replace("A small study", "A small & <odd> study_1"))
+    plant(expand(read_study(str(file))), Store(tmp_path / "out"), {"gla": 0.05})
+    assert run_study([str(file)], out=str(tmp_path / "out")) == 0
+    return tmp_path
+
+
+def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = finished / "out"
+    before = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")}
+    capsys.readouterr()
+    began = time.monotonic()
+    assert run_study([str(finished / "file" / "small.yaml")], out=str(out)) == 0
+    assert time.monotonic() - began < 5
+    printed = capsys.readouterr()
+    assert "started" not in printed.err
+    for words in ("worse than mamba2", "held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
+        assert words in printed.out
+    assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
+
+
+class Tags(html.parser.HTMLParser):
+    """Checks that tags are closed in order, and notes what the page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "p"):
+            self.open.append(tag)
+        if tag in ("script", "link", "img", "iframe"):
+            self.loads.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("meta", "br", "p"):
+            assert self.open.pop() == tag
+
+
+def test_report_is_one_whole_page(finished: Path) -> None:
+    assert report(out=str(finished / "out")) == 0
+    folder = finished / "out" / "small"
+    page = (folder / "report.html").read_text()
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open and not tags.loads
+    assert "A small &amp; &lt;odd&gt; study_1" in page and "<odd>" not in page
+    assert page.count("<svg") == 4
+    results = json.loads((folder / "results.json").read_text())
+    for cell in results["cells"]:
+        assert cell["id"] in page
+    for claim in results["claims"]:
+        assert claim["text"] in page
+    tex = (folder / "report.tex").read_text()
+    assert r"A small \& $<$odd$>$ study\_1" in tex
+    assert tex.count(r"\begin{tabular}") == 2
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")
+def test_tex_compiles(finished: Path, tmp_path: Path) -> None:
+    report(out=str(finished / "out"))
+    table = finished / "out" / "small" / "report.tex"
+    main = tmp_path / "main.tex"
+    main.write_text(
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table}}}\end{{document}}"
+    )
+    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", main.name], cwd=tmp_path, check=True)
+
+
+def test_tex_escapes() -> None:
+    assert escape("λ 5 % a_b") == r"$\lambda$ 5 \% a\_b"
+
+
+def test_the_same_results_give_the_same_report(finished: Path) -> None:
+    out = str(finished / "out")
+    report(out=out)
+    first = (finished / "out" / "small" / "report.html").read_text()
+    report(out=out)
+    assert (finished / "out" / "small" / "report.html").read_text() == first
+
+
+def test_report_without_the_study_file(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (finished / "file" / "small.yaml").unlink()
+    assert report(["small"], out=str(finished / "out")) == 0
+    assert "does not exist" in capsys.readouterr().out
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        report(["smal"], out=str(finished / "out"))
+    with pytest.raises(UserError, match="no study has been run"):
+        report(out=str(finished / "elsewhere"))
+
+
+def test_status(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = finished / "out"
+    folder = next((out / "store").glob("gla-*"))
+    (folder / "result.json").unlink()
+    (folder / "status.json").write_text(
+        json.dumps(
+            {
+                "state": "running",
+                "host": os.uname().nodename,
+                "pid": 1,
+                "heartbeat": time.time(),
+                "step": 20,
+                "loss": 3.2,
+            }
+        )
+    )
+    capsys.readouterr()
+    assert status(["small"], out=str(out), watch=False) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert "✔ finished" in lines["mamba2-seed0"]
+    # Its process is gone, which the lock tells at once.
+    assert "✘ killed" in lines["gla-seed0"] and "20/40" in lines["gla-seed0"]
+    assert "2 finished, 1 killed" in lines["3"]
+
+
+def test_status_of_a_run_on_another_host(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = next((finished / "out" / "store").glob("gla-*"))
+    (folder / "result.json").unlink()
+    doing = {"state": "running", "host": "elsewhere", "pid": 1, "step": 20, "loss": 3.2, "seconds_left": 75.0}
+    for heartbeat, state in ((time.time(), "▸ running"), (time.time() - 3600, "✘ killed")):
+        (folder / "status.json").write_text(json.dumps({**doing, "heartbeat": heartbeat}))
+        capsys.readouterr()
+        status(out=str(finished / "out"), watch=False)
+        assert state in capsys.readouterr().out
+
+
+def test_clean_removes_what_no_study_needs(finished: Path) -> None:
+    out = finished / "out"
+    text = small.STUDY[: small.STUDY.index("claims:")].replace("mamba2, gla, hgrn2", "mamba2, lightnet")
+    other = small.write_study(finished / "other", text, "other")
+    plant(expand(read_study(str(other))), Store(out), {})
+    run_study([str(other)], out=str(out))
+    assert len(list((out / "store").glob("*-seed0-*"))) == 4
+    assert clean(out=str(out), yes=True) == 0
+    assert len(list((out / "store").glob("*-seed0-*"))) == 4
+    shutil.rmtree(out / "other")
+    with pytest.raises(UserError, match="--yes"):
+        clean(out=str(out))
+    assert clean(out=str(out), yes=True) == 0
+    assert {path.name.split("-")[0] for path in (out / "store").glob("*-seed0-*")} == {"mamba2", "gla", "hgrn2"}
+    # A cell that was removed can be made anew.
+    study = expand(read_study(str(other)))
+    store = Store(out)
+    assert [store.find(run) is not None for run in study.runs()] == [True, False]
+    assert store.claim(study.runs()[1]).config.exists()
+
+
+def test_clean_keeps_what_is_being_trained(finished: Path) -> None:
+    out = finished / "out"
+    shutil.rmtree(out / "small")
+    folder = Store(out).folders()
+    held = next(iter(folder.values()))
+    with held.locked():
+        assert clean(out=str(out), yes=True) == 0
+        assert [path for path in (out / "store").glob("*-seed0-*")] == [held.path]
+
+
+def test_a_probe_gives_the_hours_and_a_named_gpu_overrides_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DECAYSTUDY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hardware, "local_gpus", lambda: ())
+    study = expand(read_study("sharing"))
+    configs = {shape_key(cell.config): cell.config for cell in study.cells}
+    assert len(configs) == 8
+    assumed = choose_speed("tiny", gpu=None, devices=1, jobs=2, on_cpu=True)
+    assert "assumed" in assumed.source
+    known = list(configs)[:3]
+    probe = Probe(
+        token_seconds=dict.fromkeys(known, 1e-4),
+        sequence_seconds=dict.fromkeys(known, 0.01),
+        fixed_seconds=3.0,
+        source="python-docs",
+        validation_sequences=70,
+    )
+    summarise_probe(probe, configs)
+    write_probe(probe, "tiny", jobs=2, gpu=False)
+    speed = choose_speed("tiny", gpu=None, devices=1, jobs=2, on_cpu=True)
+    assert "measured on this machine" in speed.source
+    for key, config in configs.items():
+        validations = -(-config.max_steps // config.recipe.validate_every)
+        expected = 3.0 + config.tokens * 1e-4 + validations * 70 * 0.01
+        assert speed.seconds(config) == pytest.approx(expected, rel=1e-9 if key in known else 0.1)
+    assert choose_speed("tiny", gpu=None, devices=1, jobs=1, on_cpu=True).probe is None
+    named = choose_speed("tiny", gpu="H100", devices=1, jobs=2, on_cpu=True)
+    assert named.probe is None and "H100" in named.source
+    with pytest.raises(UserError, match="did you mean 'a100-80gb'"):
+        choose_speed("tiny", gpu="a100-80", devices=1, jobs=2, on_cpu=True)
+    plan = plan_study(study, Store(tmp_path / "out"), speed, 2)
+    assert plan["cells"][0]["hours"] == pytest.approx(speed.seconds(study.cells[0].config) / 3600)
+    assert plan["cells"][0]["gpu_hours"] == 0
+
+
+def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
+    store = Store(finished / "out")
+    study = expand(read_study(str(finished / "file" / "small.yaml")))
+    gla = next(run for run in study.runs() if run.cell == "gla")
+    folder = store.find(gla)
+    assert folder is not None
+    folder.result.unlink()
+    folder.write_status("killed", step=12)
+    (folder.checkpoints / "step=10.ckpt").touch()
+    speed = choose_speed("tiny", gpu="a100-80gb", devices=1, jobs=1, on_cpu=False)
+    plan = plan_study(study, store, speed, 1)
+    assert [cell["state"] for cell in plan["cells"]] == ["finished", "killed", "finished"]
+    cell = plan["cells"][1]
+    assert plan["total"]["runs"] == 1
+    assert plan["total"]["hours"] == pytest.approx(cell["hours"] * 0.75)
+    assert plan["total"]["whole"]["hours"] == pytest.approx(sum(c["hours"] for c in plan["cells"]))
+
+
+def test_unwritable_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --out"):
+        run_study(["dplr"], out=str(tmp_path / "file" / "runs"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"launcher": "slrum"}, "unknown launcher"),
+        ({"jobs": 0}, "--jobs is 0"),
+        ({"devices": 0}, "--devices is 0"),
+        ({"scale": "tyni"}, "did you mean 'tiny'"),
+        ({"gpu": "a200", "dry_run": True}, "unknown GPU"),
+        ({"sweep": "wd=1"}, "--sweep"),
+        ({"seeds": "x"}, "seeds"),
+    ],
+)
+def test_mistakes_in_the_call(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        run_study(["sharing"], **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,37 @@
+"""What the README shows works as it is shown."""
+
+import re
+from pathlib import Path
+
+from decaystudy.cli import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def block(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def test_its_study_file_plans(tmp_path, capsys):
+    (tmp_path / "rates.yaml").write_text(block("yaml")[0])
+    assert main(["run-study", str(tmp_path / "rates.yaml"), "--dry-run", "--out", str(tmp_path / "runs")]) == 0
+    assert "18 of 18 runs" in capsys.readouterr().out
+
+
+def test_its_decay_and_its_python(tmp_path, monkeypatch):
+    decay, python = block("python")
+    (tmp_path / "decays_of_the_readme.py").write_text(decay)
+    monkeypatch.syspath_prepend(tmp_path)
+    from decaystudy.decay import make_decay
+
+    assert make_decay("decays_of_the_readme.Halved", {"factor": 0.25}).factor == 0.25
+    names = {}
+    exec(python, names)
+    assert names["more"].shape == (1, 1, 2048)
+
+
+def test_its_commands_exist():
+    from decaystudy.cli import VERBS
+
+    verbs = set(re.findall(r"^ +decaystudy ([a-z-]+)", README, re.M))
+    assert verbs and verbs <= set(VERBS)

@@ -1,0 +1,143 @@
+"""Runs from the command line, in this process: what they write, how they go on, how they end."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from decaystudy.cli import main
+from decaystudy.model import DecayTransformer, ModelConfig
+from decaystudy.training.run_folder import RunFolder
+
+# Real runs at scale tiny on the real corpus, only short.
+SHORT = ["--trainer.max_steps", "6", "--recipe.checkpoint_every", "2", "--data.validation_tokens", "2000"]
+SHORT += ["--trainer.log_every_n_steps", "2"]
+
+
+def fit(*arguments):
+    return main(["fit", *SHORT, *map(str, arguments)])
+
+
+def result(path):
+    return json.loads((path / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("fit") / "run"
+    assert fit("--out", out) == 0
+    return out
+
+
+def test_what_a_run_writes(finished):
+    got = result(finished)
+    assert got["status"] == "finished" and got["step"] == 6 and got["tokens"] == 6 * 8 * 256 and got["seed"] == 0
+    assert got["val_perplexity"] == pytest.approx(math.exp(got["val_loss"]))
+    assert got["train_loss"] < 7.7 and got["tokens_per_second"] > 0 and got["unigram_entropy"] > 5
+    assert [row["layer"] for row in got["decay"]] == [0, 1, 2]
+    assert all(0 < row["q25"] <= row["median"] <= row["q75"] <= 1 for row in got["decay"])
+    assert {"torch", "lightning", "python", "decaystudy"} <= set(got["versions"]) and "git_revision" in got
+    losses = np.load(finished / "validation_loss.npy")
+    assert losses.dtype == np.float64 and losses.mean() == pytest.approx(got["val_loss"], abs=1e-12)
+    assert RunFolder(finished).state() == "finished"
+    assert [p.name for p in (finished / "checkpoints").iterdir()] == ["step=6.ckpt"]
+    model = DecayTransformer(ModelConfig.preset("tiny"))
+    assert got["parameters"] == sum(p.numel() for p in model.parameters())
+    model.load_state_dict(load_file(finished / "model.safetensors"))
+
+
+def test_the_curves(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {
+        "train/loss",
+        "train/perplexity",
+        "train/learning_rate",
+        "train/tokens_per_second",
+        "train/gradient_norm",
+        "validation/loss",
+        "validation/perplexity",
+        "decay_median/layer_00",
+    } <= tags
+    assert [e.step for e in events.Scalars("train/loss")] == [2, 4, 6]
+    rates = [e.value for e in events.Scalars("train/learning_rate")]
+    assert rates == pytest.approx([2e-3 * 2 / 50, 2e-3 * 4 / 50, 2e-3 * 0.1])  # warm-up over 50 steps, then the end
+    assert events.Scalars("validation/loss")[-1].value == pytest.approx(result(finished)["val_loss"], rel=1e-6)
+
+
+def test_called_again_it_trains_nothing(finished, capsys):
+    before = (finished / "result.json").stat().st_mtime_ns
+    assert fit("--out", finished) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (finished / "result.json").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused(finished, capsys):
+    assert fit("--out", finished, "--model.decay", "gla") == 2
+    said = capsys.readouterr().err
+    assert "model.decay is 'mamba2' there and 'gla' here" in said and said.count("\n") == 1
+
+
+def test_its_configuration_trains_anew_to_the_same_numbers(finished, tmp_path):
+    assert main(["fit", "--config", str(finished / "config.yaml"), "--out", str(tmp_path / "new")]) == 0
+    new, old = result(tmp_path / "new"), result(finished)
+    assert new["val_loss"] == old["val_loss"] and new["train_loss"] == old["train_loss"]
+    assert new["decay"] == old["decay"]
+    one, two = load_file(finished / "model.safetensors"), load_file(tmp_path / "new" / "model.safetensors")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_going_on_from_a_checkpoint_gives_the_same_run(finished, tmp_path, monkeypatch):
+    from decaystudy.training.callbacks.progress import Progress
+
+    plain = Progress.on_train_batch_end
+
+    def stop_after_four(self, trainer, *rest):
+        plain(self, trainer, *rest)
+        if trainer.global_step == 5:
+            raise RuntimeError("the power is gone")
+
+    monkeypatch.setattr(Progress, "on_train_batch_end", stop_after_four)
+    with pytest.raises(RuntimeError, match="power"):
+        fit("--out", tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert folder.state() == "failed" and "power" in folder.read_status()["message"]
+    assert [p.name for p in folder.checkpoints.iterdir()] == ["step=4.ckpt"]
+    monkeypatch.undo()
+    assert fit("--out", tmp_path / "run") == 0
+    new, old = result(tmp_path / "run"), result(finished)
+    assert new["val_loss"] == old["val_loss"] and new["train_loss"] == old["train_loss"]
+    one, two = load_file(finished / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_micro_batches_change_nothing_but_rounding(finished, tmp_path):
+    assert fit("--out", tmp_path / "run", "--recipe.micro_batch_size", 2) == 0
+    assert result(tmp_path / "run")["val_loss"] == pytest.approx(result(finished)["val_loss"], abs=1e-5)
+
+
+def test_divergence_ends_the_run_as_diverged(tmp_path, capsys):
+    assert fit("--out", tmp_path / "run", "--recipe.learning_rate", "1e3", "--recipe.warmup_steps", 0) == 3
+    got = result(tmp_path / "run")
+    assert got["status"] == "diverged" and 1 <= got["step"] <= 6 and "loss" in got["last_finite"]
+    assert RunFolder(tmp_path / "run").state() == "diverged"
+    assert "diverged" in capsys.readouterr().err
+
+
+def test_documents_softmax_and_bfloat16(tmp_path):
+    assert fit("--out", tmp_path / "a", "--data.reset_state_at_documents", "true", "--model.decay", "lightnet") == 0
+    assert fit("--out", tmp_path / "b", "--model.mixer", "softmax") == 0
+    assert result(tmp_path / "b")["decay"] == []
+    assert fit("--out", tmp_path / "c", "--trainer.precision", "bf16-mixed") == 0
+    assert fit("--out", tmp_path / "d", "--trainer.precision", "bf16-true", "--trainer.max_steps", 2) == 0
+    for name in "abcd":
+        assert result(tmp_path / name)["val_loss"] < 7.7
+    weights = load_file(tmp_path / "d" / "model.safetensors")
+    assert weights["layers.0.token_mixer.decay.extras.A_log"].dtype == torch.float32
+    assert weights["layers.0.token_mixer.q.weight"].dtype == torch.bfloat16
