@@ -13,7 +13,7 @@ help:
 	@echo "make test       the tests (two cores, no network, no GPU)"
 	@echo "make test-slow  the slow proofs: kill and resume, two-process DDP and FSDP, SLURM"
 	@echo "make lint       ruff and mypy"
-	@echo "make bench      speed and memory of the operators and the data"
+	@echo "make bench      speed and memory of the operators, the data and decoding"
 
 setup: $(STAMP)
 
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 study: setup
-	$(BIN)/decaystudy run-study sharing --scale tiny --out $(OUT)
+	$(BIN)/decaystudy run-study sharing --scale tiny --evaluate --out $(OUT)
 
 test: setup
 	$(BIN)/python -m pytest -n 2
@@ -41,6 +41,7 @@ lint: setup
 bench: setup
 	$(BIN)/python benchmarks/ops.py
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/decode.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -21,6 +21,7 @@ VERBS = {
     "clean": "remove runs that no study needs any more",
     "prepare-data": "tokenize a source ahead of training",
     "data-stats": "documents, tokens and samples of a source",
+    "prepare-tasks": "fetch the data of evaluation tasks ahead",
     "evaluate": "perplexity and tasks for trained models",
     "export": "a run in Hugging Face form",
     "generate": "text from a trained model",

@@ -24,7 +24,8 @@ class DataConfig:
     """Where the text comes from: python-docs (offline), fineweb-edu, hub (any text dataset) or files."""
 
     tokenizer: str = "auto"
-    """auto is the source's own; else a tokenizer of the hub or a folder by name, or bpe:N, trained on the source."""
+    """auto is the source's own; else a tokenizer of the hub or a folder by name, or one trained on the source: bpe:N
+    (byte-level), or words:N (its most frequent words and nothing else)."""
 
     sequence_length: int = 2048
     """Tokens a sequence; each block of the stream has one more, for the last target."""
@@ -97,15 +98,26 @@ class DataConfig:
         return SOURCES[self.source].validation_fraction if share is None else share
 
 
+SMALLEST_VOCABULARY = {"bpe": 257, "words": 3}
+"""Tokenizers that are trained on the source: byte-level BPE, and a closed vocabulary of its most frequent words."""
+
+
+def trained_kind(tokenizer: str) -> str | None:
+    """``bpe`` or ``words``; None for a tokenizer that is not trained on the source."""
+    kind, colon, _ = tokenizer.partition(":")
+    if not tokenizer.strip():
+        raise UserError("--data.tokenizer is empty: use auto, bpe:N, words:N, or a tokenizer's name such as gpt2")
+    return kind if colon and kind in SMALLEST_VOCABULARY else None
+
+
 def trained_vocabulary(tokenizer: str) -> int | None:
-    """N of ``bpe:N``; None for a tokenizer that is not trained on the source."""
-    kind, colon, size = tokenizer.partition(":")
-    if kind != "bpe" or not colon:
-        if not tokenizer.strip():
-            raise UserError("--data.tokenizer is empty: use auto, bpe:N, or a tokenizer's name such as gpt2")
+    """N of ``bpe:N`` and ``words:N``; None for a tokenizer that is not trained on the source."""
+    kind = trained_kind(tokenizer)
+    if kind is None:
         return None
-    if not size.isdecimal() or not 257 <= int(size) <= 2**20:
-        raise UserError(f"--data.tokenizer {tokenizer!r} needs a size from 257 to {2**20}, such as bpe:2048")
+    size, least = tokenizer.partition(":")[2], SMALLEST_VOCABULARY[kind]
+    if not size.isdecimal() or not least <= int(size) <= 2**20:
+        raise UserError(f"--data.tokenizer {tokenizer!r} needs a size from {least} to {2**20}, such as {kind}:2048")
     return int(size)
 
 

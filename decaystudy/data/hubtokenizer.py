@@ -39,7 +39,7 @@ def fetch_from_hub(name: str, folder: Path) -> None:
     if revision is None:
         raise UserError(
             f"there is no tokenizer {name!r}: it is no folder here and no repository that the hub shows you; "
-            "use auto, bpe:N, or a name such as gpt2"
+            "use auto, bpe:N, words:N, or a name such as gpt2"
         )
     log.info("the tokenizer %s is pinned to revision %s", name, revision)
     found: dict[str, Path] = {}

@@ -34,7 +34,7 @@ def persevere(what: str, action: Callable[[], T]) -> T:
             if pause is None:
                 raise UserError(
                     f"could not {what} in {len(PAUSES) + 1} tries ({reason}): run the same command again when the "
-                    "network is back (all that is tokenized is kept)"
+                    "network is back (all that is done is kept)"
                 ) from error
         log.warning("could not %s (%s): trying again in %g s", what, reason, pause)
         time.sleep(pause)

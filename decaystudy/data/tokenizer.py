@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from decaystudy.data.config import DataConfig, trained_vocabulary
+from decaystudy.data.config import DataConfig, trained_kind, trained_vocabulary
 from decaystudy.data.documents import held_out
 from decaystudy.data.folders import cache_folder, digest, lock, read_json, replacing, slug, write_json
 from decaystudy.data.network import persevere
@@ -21,12 +21,11 @@ log = logging.getLogger("decaystudy")
 
 EOS = "<|endoftext|>"
 """The end-of-document token of the tokenizers trained here, id 0."""
+UNKNOWN = "<|unknown|>"
+"""What a closed vocabulary makes of any other word, id 1."""
 
 LONG_RUN = re.compile(r"\S{256}")
 """Runs without a space are cut here while training, whose time grows with the square of a word's length."""
-
-TRAINING_BYTES = 64 * 2**20
-"""A trained tokenizer sees at most so much text, from the front of the source."""
 
 
 class Tokenizer:
@@ -102,8 +101,9 @@ def open_tokenizer(config: DataConfig, source: Source) -> Tokenizer:
     if size is None:
         folder = named_folder(config.tokenizer_name)
     else:
-        key = digest([source.identity(), config.held_out_share, size, TRAINING_BYTES])
-        folder = cache_folder("tokenizers", f"bpe-{size}-{source.label}-{key[:12]}")
+        kind = trained_kind(config.tokenizer_name)
+        key = digest([source.identity(), config.held_out_share, size, source.tokenizer_bytes])
+        folder = cache_folder("tokenizers", f"{kind}-{size}-{source.label}-{key[:12]}")
     _make_once(folder, config, source)
     return Tokenizer(folder)
 
@@ -116,7 +116,7 @@ def _make_once(folder: Path, config: DataConfig, source: Source | None) -> None:
             return
         size = trained_vocabulary(config.tokenizer_name)
         if size is not None and source is not None:
-            train(size, training_texts(config, source), folder, source.label)
+            train(config.tokenizer_name, training_texts(config, source), folder, source.label)
         else:
             from decaystudy.data.hubtokenizer import fetch
 
@@ -133,8 +133,8 @@ def store(folder: Path, content: str, *, name: str, revision: str | None, eos_id
 
 
 def training_texts(config: DataConfig, source: Source) -> Iterator[str]:
-    """Texts of the documents that are not held out, up to TRAINING_BYTES."""
-    left = TRAINING_BYTES
+    """Texts of the documents that are not held out, as many as the source gives for this."""
+    left = source.tokenizer_bytes
     for part in source.parts():
 
         def texts(part: Part = part, left: int = left) -> list[str]:
@@ -154,25 +154,41 @@ def training_texts(config: DataConfig, source: Source) -> Iterator[str]:
             return
 
 
-def train(size: int, texts: Iterable[str], folder: Path, label: str) -> None:
-    """Train a byte-level BPE of ``size`` tokens, the EOS among them."""
-    from tokenizers import Tokenizer as Fast
-    from tokenizers import decoders, models, pre_tokenizers, trainers
-
+def train(name: str, texts: Iterable[str], folder: Path, label: str) -> None:
+    """Train the tokenizer ``name``, bpe:N or words:N, special tokens among the N."""
+    size = trained_vocabulary(name)
+    assert size is not None
     log.info("training a tokenizer of %d tokens on %s, once", size, label)
-    fast = Fast(models.BPE())
-    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    fast.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        special_tokens=[EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
+    fast, trainer = (closed if trained_kind(name) == "words" else byte_level)(size)
     seen = itertools.count()
     fast.train_from_iterator((text for text, _ in zip(texts, seen, strict=False)), trainer)
     if next(seen) == 0:
         raise UserError(f"the source {label} holds no documents to train a tokenizer on: choose another --data.source")
     if fast.get_vocab_size() < size:
         log.warning("%s is too small for %d tokens: its tokenizer uses %d", label, size, fast.get_vocab_size())
-    store(folder, fast.to_str(), name=f"bpe:{size}", revision=None, eos_id=0, vocab_size=size)
+    store(folder, fast.to_str(), name=name, revision=None, eos_id=0, vocab_size=size)
+
+
+def byte_level(size: int) -> tuple[Any, Any]:
+    """A byte-level BPE, which can spell every text, and its trainer."""
+    from tokenizers import Tokenizer as Fast
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    fast = Fast(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    fast.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[EOS], initial_alphabet=alphabet, show_progress=False)
+    return fast, trainer
+
+
+def closed(size: int) -> tuple[Any, Any]:
+    """The most frequent words, as white space parts them, and its trainer; any other word is UNKNOWN."""
+    from tokenizers import Tokenizer as Fast
+    from tokenizers import models, normalizers, pre_tokenizers, trainers
+
+    fast = Fast(models.WordLevel(unk_token=UNKNOWN))
+    # Spelled out in a text, EOS would be found among the words.
+    fast.normalizer = normalizers.Replace(EOS, f" {UNKNOWN} ")  # type: ignore[assignment]
+    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    return fast, trainers.WordLevelTrainer(vocab_size=size, special_tokens=[EOS, UNKNOWN], show_progress=False)

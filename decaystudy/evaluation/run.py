@@ -73,7 +73,9 @@ def evaluate(
         raise UserError(f"--limit is {limit}: give a whole number of at least 1")
     a_run = not is_hub_folder(folder)
     if a_run:
-        refuse_trained_questions(*finished_run(folder), names)
+        run_folder, config = finished_run(folder)
+        refuse_trained_questions(run_folder, config, names)
+        refuse_longer_questions(run_folder, config, names)
     place = EvaluationFolder(folder)
     values = place.start()
     missing = [name for name in names if not is_done(values["tasks"].get(name), name, limit)]
@@ -187,6 +189,19 @@ def refuse_trained_questions(folder: RunFolder, config: RunConfig, names: Sequen
             raise UserError(
                 f"{folder.path} held out {data.held_out_share:g} of the documents and {asked[0]} asks about "
                 f"{offline.held_out_share():g} of them: it was trained on some of the answers; leave the task out"
+            )
+
+
+def refuse_longer_questions(folder: RunFolder, config: RunConfig, names: Sequence[str]) -> None:
+    """Refuse recall over distances that the run's sequences don't hold: cut to fit, a question has no answer."""
+    from decaystudy.evaluation import recall
+
+    length = config.data.sequence_length
+    for name in names:
+        if name in recall.TASKS and recall.tokens_read(name) > length:
+            raise UserError(
+                f"{name} asks over {recall.tokens_read(name)} tokens and {folder.path} was trained on {length} at "
+                "once: leave the task out, or train with a longer --data.sequence_length"
             )
 
 

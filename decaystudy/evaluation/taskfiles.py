@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from decaystudy.data.folders import cache_folder, digest, lock, replacing
-from decaystudy.evaluation import offline
+from decaystudy.evaluation import offline, recall
 from decaystudy.evaluation.catalog import GROUPS
 
-MAKERS: dict[str, Any] = {"offline": offline}
+MAKERS: dict[str, Any] = {"offline": offline, "recall": recall}
 """The modules that make the questions: each has TASKS, VERSION, identity() and questions()."""
 
 

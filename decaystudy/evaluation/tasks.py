@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decaystudy.data.network import brief, chain
+from decaystudy.data.network import brief, chain, persevere
 from decaystudy.errors import UserError, nearest
-from decaystudy.evaluation.catalog import GROUPS, OWN, PAPER
+from decaystudy.evaluation.catalog import GROUPS, OWN, PAPER, resolve
 from decaystudy.evaluation.taskfiles import group_of, task_folder
 
 FEWSHOT_SEED = 1234
@@ -47,7 +47,9 @@ def load_task(manager: Any, name: str) -> dict[str, Any]:
     if name not in manager.all_subtasks:
         raise UserError(f"{name!r} is a group of lm-eval: name the tasks in it, whose numbers are kept one by one")
     try:
-        loaded = manager.load([name])
+        loaded = fetch(manager, name)
+    except UserError:
+        raise
     except Exception as error:
         raise data_error(name, error) from error
     for task in loaded["tasks"].values():
@@ -55,6 +57,35 @@ def load_task(manager: Any, name: str) -> dict[str, Any]:
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
     return loaded
+
+
+def fetch(manager: Any, name: str) -> dict[str, Any]:
+    """A task with its data, from the cache or, patiently, from the hub."""
+    from huggingface_hub import constants
+
+    def load() -> dict[str, Any]:
+        return manager.load([name])
+
+    if name in OWN or constants.HF_HUB_OFFLINE:
+        return load()
+    return persevere(f"fetch the data of task {name}", load)
+
+
+def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Fetch the data of each task in turn; yields its name and how many questions it has.
+
+    Raises:
+        UserError: there is no such task, or its data can be had neither from the cache nor from the hub.
+    """
+    from decaystudy.evaluation.run import quiet
+
+    names = resolve(tasks)
+    for name in names:
+        with quiet(name):
+            loaded = load_tasks([name])[name]
+            task = loaded["tasks"][name]
+            questions = len(task.eval_docs)
+        yield name, questions
 
 
 def data_error(name: str, error: Exception) -> UserError:

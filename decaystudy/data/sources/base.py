@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
 
 
+TOKENIZER_BYTES = 64 * 2**20
+"""Text enough to train a tokenizer on."""
+
+
 class Document(NamedTuple):
     """One text and the name under which it is known; the name decides whether the document is held out."""
 
@@ -40,6 +44,8 @@ class Source(Protocol):
     """One line for ``decaystudy list``."""
     tokenizer: ClassVar[str]
     """What ``--data.tokenizer auto`` means."""
+    tokenizer_bytes: ClassVar[int]
+    """A tokenizer trained on this source sees at most so much text, from its front."""
     validation_fraction: ClassVar[float]
     """The share of documents held out unless the user says otherwise."""
     settings: ClassVar[tuple[str, ...]]

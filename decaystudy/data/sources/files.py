@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
-from decaystudy.data.sources.base import Document, Part
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
 
@@ -33,6 +33,7 @@ class Files:
 
     summary: ClassVar[str] = "your own .jsonl, .parquet or .txt files, also .gz or .zst, by a glob (--data.files)"
     tokenizer: ClassVar[str] = "bpe:2048"
+    tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
     settings: ClassVar[tuple[str, ...]] = ("files", "column")
 

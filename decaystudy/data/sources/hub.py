@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
 from decaystudy.data.network import brief, offline, persevere, transient
-from decaystudy.data.sources.base import Document, Part
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
@@ -28,6 +28,7 @@ class Hub:
 
     summary: ClassVar[str] = "any text dataset of the Hugging Face hub (--data.name, .config, .split, .column)"
     tokenizer: ClassVar[str] = "gpt2"
+    tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
     settings: ClassVar[tuple[str, ...]] = ("name", "config", "split", "column", "revision")
     default_name: ClassVar[str | None] = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_folder, digest, lock, read_json, write_json
-from decaystudy.data.sources.base import Document, Part
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class PythonDocs:
 
     summary: ClassVar[str] = "the reference manual and docstrings of the running Python, about 2 MB of English, offline"
     tokenizer: ClassVar[str] = "bpe:2048"
+    tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.03
     settings: ClassVar[tuple[str, ...]] = ()
     label = "python-docs"

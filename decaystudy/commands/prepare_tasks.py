@@ -1,0 +1,32 @@
+"""``decaystudy prepare-tasks``: fetch the data of tasks ahead of evaluation."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from decaystudy.commands.parsing import make_parser, parse
+from decaystudy.evaluation.catalog import GROUP_SUMMARIES
+
+DESCRIPTION = """Fetch the data of tasks into the hub's cache ($HF_HOME), so that evaluate needs no network afterwards.
+
+What is there already is not fetched again; interrupted, the same command goes on.
+
+  decaystudy prepare-tasks                                the paper's ten
+  decaystudy prepare-tasks --tasks piqa,arc_easy
+
+groups of tasks:
+""" + "\n".join(f"  {name:<9}{summary}" for name, summary in GROUP_SUMMARIES.items())
+
+
+def run(arguments: list[str]) -> int:
+    """Parse and fetch; returns the exit code."""
+    parser = make_parser("prepare-tasks", DESCRIPTION)
+    parser.add_argument("--tasks", type=str, default="paper", help="groups and tasks of lm-eval, such as offline,piqa")
+    given = parse(parser, arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    from decaystudy.evaluation.tasks import prepare_tasks
+
+    for name, questions in prepare_tasks(given.tasks):
+        print(f"✔ {name}: {questions:,} questions", flush=True)
+    return 0

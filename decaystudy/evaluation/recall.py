@@ -1,0 +1,82 @@
+"""The group ``recall``: questions in the language of the data source of that name.
+
+recall_needle_D   one pair of a key and a value among filler, its key again D tokens after the value
+recall_pairs_N    N pairs, then some of their keys with their values, then one more key (multi-query associative recall)
+
+The answer is one of up to eight values: for a needle any, so that chance is 1/8; among pairs one that was stated, so
+that it is 1/N at least. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decaystudy.data.documents import Draws
+from decaystudy.data.sources import recall as source
+from decaystudy.data.sources.recall import VALUES, text
+from decaystudy.evaluation.catalog import NEEDLE_DISTANCES, PAIR_COUNTS
+
+VERSION = 1
+QUESTIONS = 256
+CHOICES = 8
+LEAD = 16
+"""Words of filler before a needle."""
+
+_FORM: dict[str, Any] = {
+    "output_type": "multiple_choice",
+    "doc_to_text": "context",
+    "doc_to_target": "label",
+    "doc_to_choice": "choices",
+    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+}
+_NEEDLES = {f"recall_needle_{distance}": distance for distance in NEEDLE_DISTANCES}
+_PAIRS = {f"recall_pairs_{count}": count for count in PAIR_COUNTS}
+TASKS: dict[str, dict[str, Any]] = {name: _FORM for name in (*_NEEDLES, *_PAIRS)}
+"""The tasks as lm-eval reads them, without their data."""
+
+
+def identity() -> dict[str, Any]:
+    """What decides the questions."""
+    return {"version": VERSION, "words": source.VERSION}
+
+
+def questions() -> dict[str, list[dict[str, Any]]]:
+    """The questions of each task."""
+    made = {
+        name: [needle(Draws(VERSION, 1, distance, number), distance) for number in range(QUESTIONS)]
+        for name, distance in _NEEDLES.items()
+    }
+    for name, count in _PAIRS.items():
+        made[name] = [pairs(Draws(VERSION, 2, count, number), count) for number in range(QUESTIONS)]
+    return made
+
+
+def needle(draws: Draws, distance: int) -> dict[str, Any]:
+    """One value to be recalled ``distance`` tokens after it was read, the question mark being the last of these."""
+    value = draws.choice(VALUES)
+    words = source.needle(draws, value, distance, LEAD)
+    return asked(draws, words, value, [other for other in VALUES if other != value])
+
+
+def pairs(draws: Draws, count: int) -> dict[str, Any]:
+    """One value of ``count``, asked after up to count − 1 of the others."""
+    stated = source.pairs(draws, count)
+    *before, (key, value) = draws.shuffled(stated)[: 1 + draws.integer(0, count)]
+    words = [word for pair in (*stated, *before) for word in pair]
+    return asked(draws, [*words, key], value, [other for _, other in stated if other != value])
+
+
+def asked(draws: Draws, words: list[str], value: str, others: list[str]) -> dict[str, Any]:
+    """A question with its choices in a random order."""
+    choices = draws.shuffled([value, *draws.shuffled(others)[: CHOICES - 1]])
+    return {"context": text(words), "choices": choices, "label": choices.index(value)}
+
+
+def chance(task: str) -> float:
+    """The accuracy of one who guesses."""
+    return 1 / min(CHOICES, _PAIRS.get(task, CHOICES))
+
+
+def tokens_read(task: str) -> int:
+    """Tokens of the task's longest question, under the tokenizer of the data source."""
+    return LEAD + 1 + _NEEDLES[task] if task in _NEEDLES else 4 * _PAIRS[task]

@@ -1,0 +1,86 @@
+"""The recall tasks ask what they say: at that distance, among so many pairs, with chance where they put it."""
+
+import json
+
+import pytest
+
+from decaystudy.cli import main
+from decaystudy.data.config import DataConfig
+from decaystudy.data.corpus import Corpus
+from decaystudy.data.sources.recall import ASK
+from decaystudy.errors import UserError
+from decaystudy.evaluation import recall
+from decaystudy.evaluation.catalog import GROUPS
+from decaystudy.evaluation.run import evaluate
+from tests.evaluation.conftest import fit
+
+
+@pytest.fixture(scope="module")
+def questions():
+    return recall.questions()
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory):
+    """A run on recall, too short to remember anything."""
+    settings = ["--data.source", "recall", "--data.sequence_length", "64"]
+    return fit(tmp_path_factory.mktemp("recall") / "run", *settings)
+
+
+def test_every_task_has_its_questions(questions):
+    assert set(questions) == set(recall.TASKS) == set(GROUPS["recall"])
+    assert all(len(rows) == recall.QUESTIONS for rows in questions.values())
+
+
+@pytest.mark.parametrize("distance", [1, 2, 4, 128, 192])
+def test_a_needle_lies_at_its_distance(questions, distance):
+    tokenizer = Corpus.open(DataConfig(source="recall", sequence_length=64)).tokenizer
+    for row in questions[f"recall_needle_{distance}"][::16]:
+        ids = tokenizer.encode(row["context"])
+        answer = tokenizer.encode(row["choices"][row["label"]])
+        assert len(answer) == 1 and ids.count(answer[0]) == 1
+        # The answer is predicted from the last token, ``distance`` steps of decay after the value was read.
+        assert len(ids) - 1 - ids.index(answer[0]) == distance
+        assert ids[-1] == tokenizer.encode(ASK)[0]
+        assert len(ids) == recall.tokens_read(f"recall_needle_{distance}")
+        assert len(set(row["choices"])) == recall.CHOICES
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 16])
+def test_pairs_are_asked_once_each(questions, count):
+    lengths = set()
+    for row in questions[f"recall_pairs_{count}"]:
+        words = row["context"].split()
+        stated = dict(zip(words[: 2 * count : 2], words[1 : 2 * count : 2], strict=True))
+        assert len(stated) == len(set(stated.values())) == count
+        asked = words[2 * count :]
+        assert len(set(asked[::2])) == len(asked[::2])
+        assert [stated[key] for key in asked[:-1:2]] == asked[1::2]
+        assert row["choices"][row["label"]] == stated[asked[-1]]
+        assert set(row["choices"]) <= set(stated.values()) and len(set(row["choices"])) == min(count, recall.CHOICES)
+        lengths.add(len(words))
+    assert max(lengths) <= recall.tokens_read(f"recall_pairs_{count}") and len(lengths) == count
+
+
+@pytest.mark.parametrize("task", ["recall_needle_8", "recall_pairs_4", "recall_pairs_16"])
+def test_guessing_is_at_chance(questions, task):
+    rows = questions[task]
+    error = (recall.chance(task) * (1 - recall.chance(task)) / len(rows)) ** 0.5
+    for label in range(2):
+        assert abs(sum(row["label"] == label for row in rows) / len(rows) - recall.chance(task)) < 4 * error
+    favourite = sum(row["choices"][row["label"]] == "bo" for row in rows) / len(rows)
+    assert favourite < 0.15  # a model that always says the same gains nothing
+
+
+def test_the_tasks_run_on_a_run(remembering, capsys):
+    assert main(["evaluate", str(remembering), "--tasks", "recall_needle_1,recall_pairs_2", "--lengths", "false"]) == 0
+    row = json.loads((remembering / "evaluation.json").read_text())["tasks"]["recall_pairs_2"]
+    assert row["samples"] == recall.QUESTIONS and 0.3 < row["acc"] < 0.7
+    assert "recall_needle_1 acc" in capsys.readouterr().out
+
+
+def test_a_question_longer_than_the_training_sequences_is_refused(remembering):
+    with pytest.raises(UserError, match=r"asks over 145 tokens and .* was trained on 64 at once"):
+        evaluate(remembering, "recall_needle_128")
+    with pytest.raises(UserError, match="leave the task out"):
+        evaluate(remembering, "recall")
