@@ -57,7 +57,7 @@ class Recall:
 
     def __init__(self, length: int):
         self.farthest = max(1, length - LEADS[False])
-        self.revision = digest([VERSION, self.farthest, PARTS, DOCUMENTS])
+        self.revision = digest([PARTS, DOCUMENTS, *(self._text(number) for number in range(64))])
 
     @classmethod
     def open(cls, config: "DataConfig") -> "Recall":
@@ -73,7 +73,10 @@ class Recall:
     def documents(self, part: Part) -> Iterator[Document]:
         assert part.stop is not None
         for number in range(part.start, part.stop):
-            yield Document(f"recall:{number}", text(document(Draws(VERSION, number), self.farthest)))
+            yield Document(f"recall:{number}", self._text(number))
+
+    def _text(self, number: int) -> str:
+        return text(document(Draws(VERSION, number), self.farthest))
 
 
 def document(draws: Draws, farthest: int) -> list[str]:
