@@ -1,6 +1,6 @@
 """The group ``recall``: questions in the language of the data source of that name.
 
-recall_needle_D   one pair of a key and a value among filler, its key again D tokens after the value
+recall_needle_D   one value among filler, asked for D tokens later
 recall_pairs_N    N pairs, then some of their keys with their values, then one more key (multi-query associative recall)
 
 The answer is one of up to eight values: for a needle any, so that chance is 1/8; among pairs one that was stated, so
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from decaystudy.data.documents import Draws
+from decaystudy.data.folders import digest
 from decaystudy.data.sources import recall as source
 from decaystudy.data.sources.recall import VALUES, text
 from decaystudy.evaluation.catalog import NEEDLE_DISTANCES, PAIR_COUNTS
@@ -36,18 +37,18 @@ TASKS: dict[str, dict[str, Any]] = {name: _FORM for name in (*_NEEDLES, *_PAIRS)
 
 
 def identity() -> dict[str, Any]:
-    """What decides the questions."""
-    return {"version": VERSION, "words": source.VERSION}
+    """What decides the questions: some of them."""
+    return {"version": VERSION, "sample": digest(questions(4))}
 
 
-def questions() -> dict[str, list[dict[str, Any]]]:
-    """The questions of each task."""
+def questions(count: int = QUESTIONS) -> dict[str, list[dict[str, Any]]]:
+    """So many questions of each task."""
     made = {
-        name: [needle(Draws(VERSION, 1, distance, number), distance) for number in range(QUESTIONS)]
+        name: [needle(Draws(VERSION, 1, distance, number), distance) for number in range(count)]
         for name, distance in _NEEDLES.items()
     }
-    for name, count in _PAIRS.items():
-        made[name] = [pairs(Draws(VERSION, 2, count, number), count) for number in range(QUESTIONS)]
+    for name, pairs_stated in _PAIRS.items():
+        made[name] = [pairs(Draws(VERSION, 2, pairs_stated, number), pairs_stated) for number in range(count)]
     return made
 
 
