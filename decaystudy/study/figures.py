@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from decaystudy.evaluation.catalog import NEEDLE_DISTANCES
+from decaystudy.evaluation.recall import chance
+
 INK, ACCENT, MUTED = "#1f2937", "#b45309", "#9ca3af"
 LINES = ("-", "--", ":", "-.")
 
@@ -77,6 +80,30 @@ def loss_by_position(results: dict[str, Any]) -> str | None:
     axes.set_xscale("log", base=2)
     axes.set_xlabel("position")
     axes.set_ylabel("loss, nats a token")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def recall_by_distance(results: dict[str, Any]) -> str | None:
+    """Accuracy at recalling a needle against its distance, one line a cell, with intervals and the level of chance."""
+    tasks = {distance: f"recall_needle_{distance}" for distance in NEEDLE_DISTANCES}
+    rows = [row for row in results["summary"] if any(task in row.get("tasks", {}) for task in tasks.values())]
+    if not rows:
+        return None
+    figure, axes = _figure(8.0, 4.5)
+    colours = _colours(len(rows))
+    for i, row in enumerate(rows):
+        known = [(at, row["tasks"][task]) for at, task in tasks.items() if "accuracy" in row["tasks"].get(task, {})]
+        distances, answers = [at for at, _ in known], [answer for _, answer in known]
+        values = [answer["accuracy"] for answer in answers]
+        low, high = [answer["low"] for answer in answers], [answer["high"] for answer in answers]
+        axes.plot(distances, values, LINES[i % 4], marker="o", markersize=3, color=colours[i], label=row["name"])
+        axes.fill_between(distances, low, high, color=colours[i], alpha=0.15, linewidth=0)
+    axes.axhline(chance(tasks[NEEDLE_DISTANCES[0]]), color=MUTED, linewidth=0.8)
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("distance, tokens")
+    axes.set_ylabel("accuracy")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     return _svg(figure)
 

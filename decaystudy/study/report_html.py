@@ -138,6 +138,7 @@ def _answers(results: dict[str, Any]) -> list[str]:
         note = "<p class=note>Paired question by question; intervals of 95 %, Holm-corrected over the comparisons.</p>"
         marked = [[escape(cell) for cell in row] for row in rows]
         parts += ["<h2>Tasks</h2>", note, table([*map(escape, heading)], marked, (0, len(heading) - 1))]
+        parts += _figure(figures.recall_by_distance(results), "Recall against distance; the line is chance.")
         differences = [
             [
                 f"{escape(row['a'])} − {escape(row['b'])}",

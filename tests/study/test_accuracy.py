@@ -12,7 +12,7 @@ from decaystudy.evaluation.results import EvaluationFolder
 from decaystudy.study.accuracy import MEAN, joined, mcnemar
 from decaystudy.study.evaluating import tasks_of
 from decaystudy.study.expand import expand
-from decaystudy.study.figures import loss_by_position
+from decaystudy.study.figures import loss_by_position, recall_by_distance
 from decaystudy.study.report_html import as_html
 from decaystudy.study.report_tex import as_tex
 from decaystudy.study.results import gather
@@ -203,3 +203,16 @@ def test_a_study_is_trained_evaluated_and_found_again(tmp_path):
         [sys.executable, "-m", "decaystudy", "report", "--out", str(out)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and "offline_last_word" in (out / "small" / "report.html").read_text()
+
+
+def test_recall_is_drawn_against_its_distance(planted):
+    study, store = planted
+    for run_ in study.runs():
+        answer(store.find(run_), 0.7, run_.seed, tasks=("recall_needle_2", "recall_needle_128"))
+    found = gather(study, store)
+    figure = recall_by_distance(found)
+    assert figure is not None and "distance, tokens" in figure and all(cell.name in figure for cell in study.cells)
+    assert figure in as_html(found, {}, store.path)
+    for row in found["summary"]:
+        del row["tasks"]["recall_needle_2"], row["tasks"]["recall_needle_128"]
+    assert recall_by_distance(found) is None
