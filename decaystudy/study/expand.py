@@ -123,7 +123,9 @@ def expand(
     skipped = () if all_cells else spec.extra_cells.get(chosen, ())
     left_out = {cell.name for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in skipped)}
     kept = tuple(cell for cell in cells if cell.name not in left_out)
-    comparisons = [*_listed(spec, by_name), *_twins(spec, cells)]
+    twins = _twins(spec, cells)
+    # A pair stands as it is listed; those with the baseline come first, being what a cell's row of the table shows.
+    comparisons = sorted(_once([*_listed(spec, by_name), *twins]), key=lambda comparison: comparison not in twins)
     for claim in spec.claims:
         for a, b in claim.pairs:
             _differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
@@ -132,7 +134,7 @@ def expand(
         scale=chosen,
         seeds=tuple(seeds) if seeds is not None else spec.seeds,
         cells=kept,
-        comparisons=tuple(c for c in _once(comparisons) if not {c.a, c.b} & left_out),
+        comparisons=tuple(c for c in comparisons if not {c.a, c.b} & left_out),
         claims=tuple(claim for claim in spec.claims if not claim.named_cells() & left_out),
         left_out=tuple(cell.name for cell in cells if cell.name in left_out),
         learning_rates=_learning_rates(spec, chosen, learning_rates),

@@ -196,3 +196,10 @@ def test_one_name_one_study(tmp_path: Path) -> None:
     files = [str(small.write_study(tmp_path / folder)) for folder in ("one", "other")]
     with pytest.raises(UserError, match="two studies are named 'small'"):
         expand_all(files)
+
+
+def test_a_cells_row_shows_its_difference_to_the_baseline_whatever_else_is_listed() -> None:
+    comparisons = expand_all(["recall"])[0].comparisons
+    first = {comparison.a: comparison.b for comparison in reversed(comparisons)}
+    assert first == dict.fromkeys(["none", "constant-0.5", "constant-0.8", "constant-0.99"], "simple")
+    assert ("none", "constant-0.99") in {(comparison.a, comparison.b) for comparison in comparisons}
