@@ -56,9 +56,12 @@ class LanguageModel(L.LightningModule):
         return starts
 
     def token_losses(self, tokens: Tensor) -> Tensor:
-        """−log p of each next token in nats, (B, T) float32, for blocks of T + 1 tokens."""
+        """−log p of each next token in nats, (B, T) float32, for blocks of T + 1 tokens.
+
+        Only real tokens have a probability: the padding of the vocabulary takes no part.
+        """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = self.model(inputs, resets=self.resets(inputs))
+        logits = self.model(inputs, resets=self.resets(inputs))[..., : self.config.model.vocab_size]
         return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view_as(targets)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:

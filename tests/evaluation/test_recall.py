@@ -84,3 +84,10 @@ def test_a_question_longer_than_the_training_sequences_is_refused(remembering):
         evaluate(remembering, "recall_needle_128")
     with pytest.raises(UserError, match="leave the task out"):
         evaluate(remembering, "recall")
+
+
+def test_the_padding_of_the_vocabulary_has_no_probability_while_training_either(remembering):
+    """51 words in 64 rows: the loss that training ends with is the one that evaluation finds."""
+    found = evaluate(remembering, "recall_needle_1", limit=2)
+    ended = json.loads((remembering / "result.json").read_text())
+    assert found["validation"]["loss"] == pytest.approx(ended["val_loss"], rel=1e-6)
