@@ -51,6 +51,8 @@ def stream(
     if temperature > 0:
         how = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     yield prompt
+    if prompt and not prompt[-1].isspace() and joins_by_spaces(tokenizer):
+        yield " "
     pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     failed: list[BaseException] = []
 
@@ -74,3 +76,9 @@ def stream(
     thread.join()
     if failed:
         raise failed[0]
+
+
+def joins_by_spaces(tokenizer: Any) -> bool:
+    """Whether the tokens are whole words, between which decoding puts a space."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return fast is not None and fast.decoder is None

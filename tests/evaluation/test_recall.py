@@ -91,3 +91,9 @@ def test_the_padding_of_the_vocabulary_has_no_probability_while_training_either(
     found = evaluate(remembering, "recall_needle_1", limit=2)
     ended = json.loads((remembering / "result.json").read_text())
     assert found["validation"]["loss"] == pytest.approx(ended["val_loss"], rel=1e-6)
+
+
+def test_words_are_generated_apart(remembering, capsys):
+    assert main(["generate", str(remembering), "--prompt", "ba ko", "--tokens", "3", "--temperature", "0"]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[:2] == ["ba", "ko"] and all(len(word) <= 2 for word in words)
