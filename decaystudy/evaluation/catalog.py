@@ -24,18 +24,20 @@ OFFLINE = ("offline_last_word", "offline_continuation")
 """Tasks made from the embedded corpus's held-out documents."""
 
 NEEDLE_DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 192)
+LATEST_DISTANCES = (1, 4, 16, 64, 128)
 PAIR_COUNTS = (2, 4, 8, 16)
 RECALL = (
     *(f"recall_needle_{distance}" for distance in NEEDLE_DISTANCES),
+    *(f"recall_latest_{distance}" for distance in LATEST_DISTANCES),
     *(f"recall_pairs_{count}" for count in PAIR_COUNTS),
 )
-"""Synthetic recall: one needle at a distance in tokens, and many key-value pairs."""
+"""Synthetic recall: one needle at a distance in tokens, the later of two needles, and many key-value pairs."""
 
 GROUPS: dict[str, tuple[str, ...]] = {"paper": tuple(PAPER), "offline": OFFLINE, "recall": RECALL}
 GROUP_SUMMARIES = {
     "paper": "the paper's ten: " + ", ".join(PAPER),
     "offline": "last words and continuations of the embedded corpus's held-out documents; needs no network",
-    "recall": "synthetic: a needle at a distance, and key-value pairs (for runs trained on --data.source recall)",
+    "recall": "synthetic: a needle at a distance, the later of two, pairs (for runs trained on --data.source recall)",
 }
 OWN = (*OFFLINE, *RECALL)
 

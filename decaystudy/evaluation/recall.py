@@ -1,10 +1,12 @@
 """The group ``recall``: questions in the language of the data source of that name.
 
 recall_needle_D   one value among filler, asked for D tokens later
+recall_latest_D   two values, the second 16 tokens after the first, asked for D tokens after the second: which is it?
 recall_pairs_N    N pairs, then some of their keys with their values, then one more key (multi-query associative recall)
 
-The answer is one of up to eight values: for a needle any, so that chance is 1/8; among pairs one that was stated, so
-that it is 1/N at least. Needs no torch.
+The answer is one of up to eight values: for a needle any, so that chance is 1/8; else one that was stated, so that it
+is 1/2 of two, and of N pairs 1/N but 1/8 at least. Training never shows two needles at once: the later one is what a
+decay prefers by itself. Needs no torch.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from decaystudy.data.documents import Draws
 from decaystudy.data.folders import digest
 from decaystudy.data.sources import recall as source
 from decaystudy.data.sources.recall import VALUES, text
-from decaystudy.evaluation.catalog import NEEDLE_DISTANCES, PAIR_COUNTS
+from decaystudy.evaluation.catalog import LATEST_DISTANCES, NEEDLE_DISTANCES, PAIR_COUNTS
 
 VERSION = 1
 QUESTIONS = 256
@@ -31,8 +33,9 @@ _FORM: dict[str, Any] = {
     "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
 }
 _NEEDLES = {f"recall_needle_{distance}": distance for distance in NEEDLE_DISTANCES}
+_LATEST = {f"recall_latest_{distance}": distance for distance in LATEST_DISTANCES}
 _PAIRS = {f"recall_pairs_{count}": count for count in PAIR_COUNTS}
-TASKS: dict[str, dict[str, Any]] = {name: _FORM for name in (*_NEEDLES, *_PAIRS)}
+TASKS: dict[str, dict[str, Any]] = {name: _FORM for name in (*_NEEDLES, *_LATEST, *_PAIRS)}
 """The tasks as lm-eval reads them, without their data."""
 
 
@@ -47,6 +50,8 @@ def questions(count: int = QUESTIONS) -> dict[str, list[dict[str, Any]]]:
         name: [needle(Draws(VERSION, 1, distance, number), distance) for number in range(count)]
         for name, distance in _NEEDLES.items()
     }
+    for name, distance in _LATEST.items():
+        made[name] = [latest(Draws(VERSION, 3, distance, number), distance) for number in range(count)]
     for name, pairs_stated in _PAIRS.items():
         made[name] = [pairs(Draws(VERSION, 2, pairs_stated, number), pairs_stated) for number in range(count)]
     return made
@@ -57,6 +62,13 @@ def needle(draws: Draws, distance: int) -> dict[str, Any]:
     value = draws.choice(VALUES)
     words = source.needle(draws, value, distance, LEAD)
     return asked(draws, words, value, [other for other in VALUES if other != value])
+
+
+def latest(draws: Draws, distance: int) -> dict[str, Any]:
+    """The later of two values, ``distance`` tokens after it was read."""
+    first, second = draws.shuffled(VALUES)[:2]
+    *before, _ = source.needle(draws, first, LEAD, LEAD)  # the question mark's place is the second value's
+    return asked(draws, [*before, *source.needle(draws, second, distance, 0)], second, [first])
 
 
 def pairs(draws: Draws, count: int) -> dict[str, Any]:
@@ -75,9 +87,11 @@ def asked(draws: Draws, words: list[str], value: str, others: list[str]) -> dict
 
 def chance(task: str) -> float:
     """The accuracy of one who guesses."""
-    return 1 / min(CHOICES, _PAIRS.get(task, CHOICES))
+    return 1 / min(CHOICES, 2 if task in _LATEST else _PAIRS.get(task, CHOICES))
 
 
 def tokens_read(task: str) -> int:
     """Tokens of the task's longest question, under the tokenizer of the data source."""
-    return LEAD + 1 + _NEEDLES[task] if task in _NEEDLES else 4 * _PAIRS[task]
+    if task in _PAIRS:
+        return 4 * _PAIRS[task]
+    return LEAD + 1 + _NEEDLES[task] if task in _NEEDLES else 2 * LEAD + 1 + _LATEST[task]

@@ -46,6 +46,16 @@ def test_a_needle_lies_at_its_distance(questions, distance):
         assert len(set(row["choices"])) == recall.CHOICES
 
 
+@pytest.mark.parametrize("distance", [1, 16, 128])
+def test_the_later_of_two_is_asked_for(questions, distance):
+    for row in questions[f"recall_latest_{distance}"]:
+        words = row["context"].split()
+        first, second = (at for at, word in enumerate(words) if word in row["choices"])
+        assert words[second] == row["choices"][row["label"]] and len(set(row["choices"])) == 2
+        assert second - first == recall.LEAD and len(words) - 1 - second == distance and words[-1] == ASK
+        assert len(words) == recall.tokens_read(f"recall_latest_{distance}")
+
+
 @pytest.mark.parametrize("count", [2, 4, 8, 16])
 def test_pairs_are_asked_once_each(questions, count):
     lengths = set()
@@ -62,7 +72,7 @@ def test_pairs_are_asked_once_each(questions, count):
     assert max(lengths) <= recall.tokens_read(f"recall_pairs_{count}") and len(lengths) == count
 
 
-@pytest.mark.parametrize("task", ["recall_needle_8", "recall_pairs_4", "recall_pairs_16"])
+@pytest.mark.parametrize("task", ["recall_needle_8", "recall_latest_4", "recall_pairs_4", "recall_pairs_16"])
 def test_guessing_is_at_chance(questions, task):
     rows = questions[task]
     error = (recall.chance(task) * (1 - recall.chance(task)) / len(rows)) ** 0.5
