@@ -21,7 +21,7 @@ class DataConfig:
     """Which tokens a run sees."""
 
     source: str = "python-docs"
-    """Where the text comes from: python-docs (offline), fineweb-edu, hub (any text dataset) or files."""
+    """Where the text comes from: python-docs and recall (offline), fineweb-edu, hub (any text dataset) or files."""
 
     tokenizer: str = "auto"
     """auto is the source's own; else a tokenizer of the hub or a folder by name, or one trained on the source: bpe:N
@@ -34,7 +34,7 @@ class DataConfig:
     """Clear the state at each document's first token, so that nothing is carried from one document to the next."""
 
     validation_fraction: float | None = None
-    """Share of the documents held out, by a hash of their id (default: 0.03 of python-docs, 0.01 of the others)."""
+    """Share of the documents held out, by a hash of their id (default: python-docs 0.03, recall 0.1, else 0.01)."""
 
     validation_tokens: int = 262_144
     """At most so many of the held-out tokens are used for validation; the rest stay out of training all the same."""
@@ -52,7 +52,7 @@ class DataConfig:
     """The dataset's split (sources hub and fineweb-edu)."""
 
     column: str = "text"
-    """The column or field that holds the text (all sources but python-docs)."""
+    """The column or field that holds the text (sources fineweb-edu, hub and files)."""
 
     files: str | None = None
     """The files to read, as a path or a quoted glob (source files)."""

@@ -35,7 +35,8 @@ def stats(config: DataConfig, seed: int = 0, tokens: int = 1_000_000) -> dict[st
         held_out_share=config.held_out_share,
         tokens=config.validation_tokens,
     )
-    made = [shard for shard in range(len(corpus)) if shard not in set(corpus.shards.missing())]
+    missing = set(corpus.shards.missing())
+    made = [shard for shard in range(len(corpus)) if shard not in missing]
     counts = [corpus.shards.counts(shard) or {} for shard in made]
     lengths = np.concatenate([corpus.index(shard).lengths for shard in made])
     total = sum(count["tokens"] for count in counts)

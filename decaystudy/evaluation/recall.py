@@ -67,8 +67,9 @@ def needle(draws: Draws, distance: int) -> dict[str, Any]:
 def latest(draws: Draws, distance: int) -> dict[str, Any]:
     """The later of two values, ``distance`` tokens after it was read."""
     first, second = draws.shuffled(VALUES)[:2]
-    *before, _ = source.needle(draws, first, LEAD, LEAD)  # the question mark's place is the second value's
-    return asked(draws, [*before, *source.needle(draws, second, distance, 0)], second, [first])
+    filler = source.Filler(draws.integer(0, len(source.FILLER)))
+    before = [*filler.take(LEAD), first, *filler.take(LEAD - 1), second]
+    return asked(draws, [*before, *filler.take(distance - 1), source.ASK], second, [first])
 
 
 def pairs(draws: Draws, count: int) -> dict[str, Any]:

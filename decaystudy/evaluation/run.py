@@ -75,6 +75,7 @@ def evaluate(
     if a_run:
         run_folder, config = finished_run(folder)
         refuse_trained_questions(run_folder, config, names)
+        refuse_other_words(run_folder, config, names)
         refuse_longer_questions(run_folder, config, names)
     place = EvaluationFolder(folder)
     values = place.start()
@@ -87,6 +88,7 @@ def evaluate(
     with quiet():
         loaded = load_tasks(missing) if missing else {}  # before any work, so that missing data is said at once
     run, model = open_model(folder, batch_size)
+    refuse_cut_questions(folder, model, loaded)
     if run is not None and (want_loss or want_lengths):
         from decaystudy.evaluation.lengths import measure
         from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
@@ -190,6 +192,41 @@ def refuse_trained_questions(folder: RunFolder, config: RunConfig, names: Sequen
                 f"{folder.path} held out {data.held_out_share:g} of the documents and {asked[0]} asks about "
                 f"{offline.held_out_share():g} of them: it was trained on some of the answers; leave the task out"
             )
+
+
+def refuse_other_words(folder: RunFolder, config: RunConfig, names: Sequence[str]) -> None:
+    """Refuse text for a closed vocabulary, where every other word is the same token and easily told; and recall for
+    another tokenizer, which counts distances otherwise."""
+    from decaystudy.data.config import trained_kind
+    from decaystudy.evaluation import recall
+
+    tokenizer = config.data.tokenizer_name
+    for name in names:
+        if name in recall.TASKS and tokenizer != recall.source.Recall.tokenizer:
+            raise UserError(
+                f"{name} counts words and {folder.path} has the tokenizer {tokenizer}: it is for runs trained with "
+                "--data.source recall --data.tokenizer auto"
+            )
+        if name not in recall.TASKS and trained_kind(tokenizer) == "words":
+            raise UserError(
+                f"{folder.path} knows only the words of {tokenizer} and {name} has others, which would all count as "
+                "one and the same answer: leave the task out, or name --tasks recall"
+            )
+
+
+def refuse_cut_questions(folder: str | Path, model: HFLM, loaded: dict[str, dict[str, Any]]) -> None:
+    """Refuse recall for a model that would be shown the ends of its questions only."""
+    from decaystudy.evaluation import recall
+
+    for name in loaded:
+        if name in recall.TASKS:
+            longest = max((doc["context"] for doc in loaded[name]["tasks"][name].eval_docs), key=len)
+            tokens = len(model.tok_encode(longest))
+            if tokens > model.max_length:
+                raise UserError(
+                    f"{name} asks over {tokens} tokens and {folder} takes {model.max_length} at once: "
+                    "leave the task out"
+                )
 
 
 def refuse_longer_questions(folder: RunFolder, config: RunConfig, names: Sequence[str]) -> None:

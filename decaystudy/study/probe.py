@@ -118,7 +118,7 @@ def short(config: RunConfig, on_gpu: bool) -> RunConfig:
     if on_gpu:
         recipe = dataclasses.replace(recipe, global_batch_size=2 * recipe.micro_batch_size)
         if data.source not in OFFLINE:
-            tokenizer = f"bpe:{config.model.vocab_size}"
+            tokenizer = f"bpe:{max(257, config.model.vocab_size)}"
             data = dataclasses.replace(type(data)(), tokenizer=tokenizer, sequence_length=data.sequence_length)
     return dataclasses.replace(config, trainer=trainer, recipe=recipe, data=data)
 

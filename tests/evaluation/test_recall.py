@@ -103,6 +103,19 @@ def test_the_padding_of_the_vocabulary_has_no_probability_while_training_either(
     assert found["validation"]["loss"] == pytest.approx(ended["val_loss"], rel=1e-6)
 
 
+def test_questions_that_would_be_cut_are_refused_of_an_export_too(remembering, tmp_path):
+    assert main(["export", str(remembering), str(tmp_path / "export")]) == 0
+    with pytest.raises(UserError, match=r"asks over 145 tokens and .* takes 64 at once"):
+        evaluate(tmp_path / "export", "recall_needle_128")
+
+
+def test_tasks_of_other_words_are_refused(remembering, run):
+    with pytest.raises(UserError, match="knows only the words of words:51"):
+        evaluate(remembering, "offline")
+    with pytest.raises(UserError, match="has the tokenizer bpe:2048"):
+        evaluate(run, "recall_needle_1")
+
+
 def test_words_are_generated_apart(remembering, capsys):
     assert main(["generate", str(remembering), "--prompt", "ba ko", "--tokens", "3", "--temperature", "0"]) == 0
     words = capsys.readouterr().out.split()
