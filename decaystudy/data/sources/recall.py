@@ -9,8 +9,8 @@ the keys in another order, each followed by its value,
 
     ba ko sa ho la zo sa ho ba ko la zo
 
-Every word is one token of the tokenizer trained here. Filler runs through its words in a circle: whoever has learned
-that loses nothing on it, which leaves the loss to what must be recalled.
+Every word is one token of the tokenizer trained here. Filler runs through its words in a circle, so that what cannot be
+told is only where it begins, which value is stated, and when the question comes.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ NEEDLES = 0.95
 """Share of the documents that hold a needle; the others hold 2, 4, 8 or 16 pairs."""
 NEAR = 0.9
 """Share of the needles that are asked for within four tokens: few tokens teach as much. The distances of the others
-have a uniform logarithm, up to FARTHEST."""
+have a uniform logarithm, up to what a sequence holds."""
 NEAREST = 4
 LEADS = {True: 4, False: 32}
 """The filler before a needle, near or far, is shorter than this."""
@@ -61,7 +61,7 @@ class Recall:
 
     @classmethod
     def open(cls, config: "DataConfig") -> "Recall":
-        """Documents that fit into a training sequence."""
+        """Needles that fit into a training sequence (16 pairs take 64 words in any case)."""
         return cls(config.sequence_length)
 
     def identity(self) -> dict[str, Any]:
