@@ -31,7 +31,8 @@ def decay_attention(
         return_state: also return s_T.
         backend: ``auto``, ``recurrent`` (the sequential reference), ``chunked`` (plain PyTorch, exact),
             ``fla`` (flash-linear-attention's kernels) or ``triton``. ``auto`` takes ``recurrent`` for one token,
-            on CUDA the fastest backend that can serve the call, and else ``chunked``.
+            on CUDA the fastest backend that can serve the call, and else ``chunked``. In float32 ``fla`` multiplies in
+            TF32, so ``auto`` takes it only after ``torch.set_float32_matmul_precision("high")``.
 
     Returns:
         o (B, T, H, Dv) in q's dtype, computed and accumulated in log_decay's dtype (``fla`` multiplies in q's), and

@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from decaystudy.errors import UserError, unknown
@@ -96,6 +97,8 @@ BACKENDS = {
 }
 FASTEST_ON_CUDA = ("triton", "fla")
 """In this order ``auto`` asks the backends on a GPU."""
+WITH_TF32 = ("fla",)
+"""Backends that round the factors of float32 products to TF32's ten bits."""
 
 
 def choose(call: Call, name: str) -> Backend:
@@ -116,7 +119,8 @@ def _automatic(call: Call) -> Backend:
     if call.q.shape[1] == 1:
         return BACKENDS["recurrent"]
     if call.q.device.type == "cuda":
+        exact = call.q.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest"
         for name in FASTEST_ON_CUDA:
-            if BACKENDS[name].refusal(call) is None:
+            if not (exact and name in WITH_TF32) and BACKENDS[name].refusal(call) is None:
                 return BACKENDS[name]
     return BACKENDS["chunked"]

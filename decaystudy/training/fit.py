@@ -290,5 +290,7 @@ def quieten() -> None:
         ".*tensorboardX.*",
         ".*IterableDataset.*__len__.*",
         ".*`srun` command is available.*",
+        ".*GPU available but not used.*",
+        ".*AccumulateGrad node's stream.*",  # Lightning wraps a model for DDP in a side stream
     ):
         warnings.filterwarnings("ignore", message)

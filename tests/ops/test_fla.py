@@ -26,9 +26,12 @@ def cuda() -> torch.device:
     return torch.device("cuda")
 
 
-def gpu_call(cuda: torch.device, dtype: torch.dtype, **kind: bool) -> Tensors:
-    # Decays of a real model: FLA's in-chunk differences lose digits after a very strong one.
-    call = random_call(0, tokens=300, keys=64, values=64, strongest=1.0, specials=False, **kind)
+def gpu_call(cuda: torch.device, dtype: torch.dtype, strongest: float = 1.0, **kind: bool) -> Tensors:
+    call = random_call(0, tokens=300, keys=64, values=64, strongest=strongest, specials=False, **kind)
+    if strongest > 1:
+        draw = torch.rand(call["log_decay"].shape, generator=torch.Generator().manual_seed(3))
+        call["log_decay"][draw < 0.06] = 0.0
+        call["log_decay"][draw > 0.97] = -strongest
     call = {name: x.to(cuda, torch.float32) for name, x in call.items()}
     return call | {name: call[name].to(dtype) for name in ("q", "k", "v")}
 
@@ -47,9 +50,12 @@ def refusal(call: Tensors) -> str | None:
 
 @gpu
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-3), (torch.bfloat16, 2e-2)])
-def test_kernels_equal_recurrent(cuda: torch.device, dtype: torch.dtype, tolerance: float, kind: dict) -> None:
-    call = gpu_call(cuda, dtype, **kind)
+@pytest.mark.parametrize("strongest", [0.0, 1.0, 200.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-3), (torch.bfloat16, 2e-2)], ids=["fp32", "bf16"])
+def test_kernels_equal_recurrent(
+    cuda: torch.device, dtype: torch.dtype, tolerance: float, strongest: float, kind: dict
+) -> None:
+    call = gpu_call(cuda, dtype, strongest, **kind)
     if reason := refusal(call):
         with pytest.raises(UserError, match="can't serve"):
             attend(call, "fla")
@@ -76,9 +82,23 @@ def test_chunked_is_exact_on_cuda(cuda: torch.device, kind: dict) -> None:
 @gpu
 def test_auto_serves_every_call(cuda: torch.device) -> None:
     """What FLA can't, `chunked` does: resets here."""
-    call = gpu_call(cuda, torch.float32)
+    call = gpu_call(cuda, torch.bfloat16)
     call["log_decay"][:, 100] = -torch.inf
     assert torch.equal(attend(call, "auto")[0], attend(call, "chunked")[0])
+
+
+@gpu
+def test_auto_rounds_float32_only_if_it_may(cuda: torch.device) -> None:
+    call = gpu_call(cuda, torch.float32)
+    assert torch.equal(attend(call, "auto")[0], attend(call, "chunked")[0])
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert torch.equal(attend(call, "auto")[0], attend(call, "fla")[0])
+    finally:
+        torch.set_float32_matmul_precision(before)
+    single = {name: x.bfloat16() if name in "qkv" else x for name, x in call.items()}
+    assert torch.equal(attend(single, "auto")[0], attend(single, "fla")[0])
 
 
 @gpu

@@ -141,3 +141,17 @@ def test_documents_softmax_and_bfloat16(tmp_path):
     weights = load_file(tmp_path / "d" / "model.safetensors")
     assert weights["layers.0.token_mixer.decay.extras.A_log"].dtype == torch.float32
     assert weights["layers.0.token_mixer.q.weight"].dtype == torch.bfloat16
+
+
+def test_a_slow_first_step_on_a_gpu_is_explained(monkeypatch, tmp_path, capsys):
+    import sys
+    from types import ModuleType
+
+    from decaystudy.training.callbacks import progress
+
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    assert fit("--out", tmp_path / "without") == 0
+    assert "compiles its kernels" not in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "fla", ModuleType("fla"))
+    assert fit("--out", tmp_path / "with") == 0
+    assert "compiles its kernels for this GPU" in capsys.readouterr().err

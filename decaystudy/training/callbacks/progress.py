@@ -15,6 +15,9 @@ from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.run_folder import HEARTBEAT_SECONDS, RunFolder
 
+PATIENCE = 15.0
+"""Seconds that the first step may take before it is explained."""
+
 
 class Heartbeat:
     """Rewrites a run's status.json every few seconds from a thread of its own, so that long validations, data
@@ -54,15 +57,22 @@ class Progress(L.Callback):
         self.throughput = throughput
         self.show = show
         self.seconds = seconds
+        self._slow_start = threading.Timer(PATIENCE, _explain_slow_start)
+        self._slow_start.daemon = True
         self._printed_at = 0.0
         self._validation: float | None = None
         self._began: tuple[float, int] | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.show and trainer.is_global_zero:
+            self._slow_start.start()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if not trainer.is_global_zero:
             return
+        self._slow_start.cancel()
         now, step = time.monotonic(), trainer.global_step
         if self._began is None:
             self._began = (now, step)
@@ -82,6 +92,9 @@ class Progress(L.Callback):
             self._printed_at = now
             print(describe(facts), file=sys.stderr, flush=True)
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._slow_start.cancel()
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModel)
         if trainer.sanity_checking or not pl_module.validation_losses:
@@ -94,6 +107,16 @@ class Progress(L.Callback):
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _explain_slow_start() -> None:
+    if "fla" in sys.modules:
+        print(
+            "still in the first step: flash-linear-attention compiles its kernels for this GPU, once for each head "
+            "size and dtype, which can take minutes (the result is kept in ~/.triton/cache)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def describe(facts: dict[str, Any]) -> str:
