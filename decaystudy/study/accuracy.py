@@ -17,7 +17,7 @@ from scipy.special import bdtr
 from decaystudy.evaluation.catalog import GROUPS
 from decaystudy.evaluation.results import EvaluationFolder, accuracy_metric, metrics
 from decaystudy.study.expand import Comparison
-from decaystudy.study.statistics import Estimate, Losses, crossed_mean, holm
+from decaystudy.study.statistics import Estimate, Losses, Share, holm, share, share_difference
 
 if TYPE_CHECKING:
     from decaystudy.study.results import Outcome
@@ -72,11 +72,11 @@ class Answers:
         rows = self.rows.get(cell) or []
         return rows[0][task].get("questions") if rows and task in rows[0] else None
 
-    def accuracy(self, cell: str, task: str) -> Estimate | None:
+    def accuracy(self, cell: str, task: str) -> Share | None:
         """A cell's accuracy on a task, or its mean over tasks."""
         tables = [self.table(cell, t) for t in (self.accuracy_tasks() if task == MEAN else [task])]
         known = [table for table in tables if table is not None]
-        return crossed_mean(joined(known)) if known and len(known) == len(tables) else None
+        return share(joined(known)) if known and len(known) == len(tables) else None
 
     def difference(self, a: str, b: str, task: str) -> Estimate | str:
         """Accuracy of ``a`` minus that of ``b`` on a task's questions, or its mean over tasks; or why there is none."""
@@ -88,7 +88,7 @@ class Answers:
             if table_a.shape != table_b.shape or self.questions(a, one) != self.questions(b, one):
                 return "the cells were asked different questions"
             tables.append(table_a - table_b)
-        return crossed_mean(joined(tables)) if tables else "no task counts right answers"
+        return share_difference(joined(tables)) if tables else "no task counts right answers"
 
 
 def joined(tables: Sequence[Losses]) -> Losses:
