@@ -1,6 +1,7 @@
 """Time and memory of decoding a token after a context of growing length, beside softmax attention of the same size.
 
-python benchmarks/decode.py [--scale small] [--decay mamba2] [--tokens 32] [--threads 2] [--device cpu]
+python benchmarks/decode.py [--scale small] [--decay mamba2] [--lengths 1024,4096,16384,65536] [--tokens 32]
+                            [--threads 2] [--device cpu]
 
 Each model runs in a process of its own, on the whole path of a token: embedding, blocks, head. The decay transformer
 reads its context, in pieces, through the state that it decodes from. The softmax transformer's cache is filled with
@@ -24,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from decaystudy.model import DecayTransformer, DecodingState, ModelConfig
 from decaystudy.model.state import LayerState
 
-LENGTHS = (1024, 4096, 16384, 65536)
 PIECE = 1024
 
 
@@ -78,7 +78,7 @@ def measure(options: argparse.Namespace) -> None:
     with torch.device(options.device):
         model = DecayTransformer(ModelConfig.preset(options.scale, **design)).eval()
     state, length = None, 0
-    for target in LENGTHS:
+    for target in map(int, options.lengths.split(",")):
         if options.only == "softmax":
             del state
             state = filled(model, target)
@@ -102,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="small")
     parser.add_argument("--decay", default="mamba2")
+    parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of context, growing")
     parser.add_argument("--tokens", type=int, default=32, help="tokens decoded at each length; the median counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -116,7 +117,7 @@ def main() -> None:
     print(f"{'state':>14}{'cache':>12}{'peak memory':>16}{'of softmax':>14}")
     mine, other = (
         subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--only", mixer], check=True, capture_output=True, text=True
+            [sys.executable, __file__, *sys.argv[1:], "--only", mixer], check=True, stdout=subprocess.PIPE, text=True
         ).stdout.splitlines()
         for mixer in ("decay", "softmax")
     )

@@ -123,7 +123,7 @@ def grow(threads: int, rounds: int) -> None:
     print(f"{'tokens':>10}{'time':>12}{'a 1k tokens':>16}{'memory':>12}{'a 1k tokens':>16}")
     for tokens in LENGTHS:
         command = [sys.executable, __file__, "--threads", str(threads), "--rounds", str(rounds), "--only", str(tokens)]
-        result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         seconds, memory = result["seconds"], result["bytes"]
         print(
             f"{tokens:10}{1e3 * seconds:9.0f} ms{1e3 * seconds / tokens * 1024:13.1f} ms"

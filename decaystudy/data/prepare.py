@@ -10,6 +10,7 @@ from decaystudy.data.config import DataConfig
 from decaystudy.data.corpus import Corpus
 from decaystudy.data.filling import Filler, fill, needed
 from decaystudy.data.shards import Damaged
+from decaystudy.data.sources import SOURCES
 from decaystudy.data.stream import TokenStream
 from decaystudy.data.validation import ValidationSet
 from decaystudy.errors import UserError
@@ -56,6 +57,8 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
     """
     if tokens is not None and tokens < 1:
         raise UserError(f"--tokens must be at least 1, not {tokens}")
+    if tokens is None and SOURCES[config.source].endless:
+        raise UserError(f"the source {config.source} makes any number of tokens: say how many, as in --tokens 10M")
     cores = os.cpu_count() or 1
     workers = max(1, cores // 8) if workers is None else workers
     if workers < 1:

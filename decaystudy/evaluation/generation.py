@@ -50,10 +50,12 @@ def stream(
     how: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
         how = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    words = joins_by_spaces(tokenizer)
     yield prompt
-    if prompt and not prompt[-1].isspace() and joins_by_spaces(tokenizer):
+    if prompt and not prompt[-1].isspace() and words:
         yield " "
-    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    # A closed vocabulary's word for all others is special too, and is shown; the end of the document never is.
+    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=not words)
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -72,7 +74,8 @@ def stream(
 
     thread = Thread(target=work, daemon=True)
     thread.start()
-    yield from pieces
+    for piece in pieces:
+        yield piece.replace(tokenizer.eos_token, "") if words else piece
     thread.join()
     if failed:
         raise failed[0]

@@ -128,13 +128,14 @@ def hub_tokenizer(run: LoadedRun) -> PreTrainedTokenizerFast:
     """The run's tokenizer in Hugging Face form; EOS also begins and pads, and padding stands on the left."""
     from transformers import PreTrainedTokenizerFast
 
-    eos = run.tokenizer._fast.id_to_token(run.tokenizer.eos_id)
+    fast = run.tokenizer._fast
+    eos = fast.id_to_token(run.tokenizer.eos_id)
     return PreTrainedTokenizerFast(
         tokenizer_file=str(run.tokenizer.folder / "tokenizer.json"),
         bos_token=eos,
         eos_token=eos,
         pad_token=eos,
-        unk_token=eos,
+        unk_token=getattr(fast.model, "unk_token", None) or eos,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_max_length=run.config.data.sequence_length,

@@ -18,6 +18,7 @@ import numpy as np
 from decaystudy.data.folders import digest
 from decaystudy.errors import UserError
 from decaystudy.evaluation.catalog import OWN, resolve
+from decaystudy.evaluation.refusals import refuse_model, refuse_settings
 from decaystudy.evaluation.results import EvaluationFolder
 from decaystudy.evaluation.tasks import load_tasks
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
 
     from decaystudy.evaluation.loading import LoadedRun
-    from decaystudy.training.run_config import RunConfig
-    from decaystudy.training.run_folder import RunFolder
 
 log = logging.getLogger("decaystudy")
 
@@ -74,9 +73,7 @@ def evaluate(
     a_run = not is_hub_folder(folder)
     if a_run:
         run_folder, config = finished_run(folder)
-        refuse_trained_questions(run_folder, config, names)
-        refuse_other_words(run_folder, config, names)
-        refuse_longer_questions(run_folder, config, names)
+        refuse_settings(config, str(run_folder.path), names)
     place = EvaluationFolder(folder)
     values = place.start()
     missing = [name for name in names if not is_done(values["tasks"].get(name), name, limit)]
@@ -88,7 +85,8 @@ def evaluate(
     with quiet():
         loaded = load_tasks(missing) if missing else {}  # before any work, so that missing data is said at once
     run, model = open_model(folder, batch_size)
-    refuse_cut_questions(folder, model, loaded)
+    if run is None:
+        refuse_model(folder, model, loaded)
     if run is not None and (want_loss or want_lengths):
         from decaystudy.evaluation.lengths import measure
         from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
@@ -178,68 +176,6 @@ def data_of(name: str) -> str:
     from decaystudy.evaluation.taskfiles import group_of, identity
 
     return digest(identity(group_of(name)))[:12]
-
-
-def refuse_trained_questions(folder: RunFolder, config: RunConfig, names: Sequence[str]) -> None:
-    """Refuse the offline tasks for a run that was trained on documents they ask about."""
-    from decaystudy.evaluation import offline
-
-    data = config.data
-    if data.source == offline.SOURCE and data.held_out_share < offline.held_out_share():
-        asked = [name for name in names if name in offline.TASKS]
-        if asked:
-            raise UserError(
-                f"{folder.path} held out {data.held_out_share:g} of the documents and {asked[0]} asks about "
-                f"{offline.held_out_share():g} of them: it was trained on some of the answers; leave the task out"
-            )
-
-
-def refuse_other_words(folder: RunFolder, config: RunConfig, names: Sequence[str]) -> None:
-    """Refuse text for a closed vocabulary, where every other word is the same token and easily told; and recall for
-    another tokenizer, which counts distances otherwise."""
-    from decaystudy.data.config import trained_kind
-    from decaystudy.evaluation import recall
-
-    tokenizer = config.data.tokenizer_name
-    for name in names:
-        if name in recall.TASKS and tokenizer != recall.source.Recall.tokenizer:
-            raise UserError(
-                f"{name} counts words and {folder.path} has the tokenizer {tokenizer}: it is for runs trained with "
-                "--data.source recall --data.tokenizer auto"
-            )
-        if name not in recall.TASKS and trained_kind(tokenizer) == "words":
-            raise UserError(
-                f"{folder.path} knows only the words of {tokenizer} and {name} has others, which would all count as "
-                "one and the same answer: leave the task out, or name --tasks recall"
-            )
-
-
-def refuse_cut_questions(folder: str | Path, model: HFLM, loaded: dict[str, dict[str, Any]]) -> None:
-    """Refuse recall for a model that would be shown the ends of its questions only."""
-    from decaystudy.evaluation import recall
-
-    for name in loaded:
-        if name in recall.TASKS:
-            longest = max((doc["context"] for doc in loaded[name]["tasks"][name].eval_docs), key=len)
-            tokens = len(model.tok_encode(longest))
-            if tokens > model.max_length:
-                raise UserError(
-                    f"{name} asks over {tokens} tokens and {folder} takes {model.max_length} at once: "
-                    "leave the task out"
-                )
-
-
-def refuse_longer_questions(folder: RunFolder, config: RunConfig, names: Sequence[str]) -> None:
-    """Refuse recall over distances that the run's sequences don't hold: cut to fit, a question has no answer."""
-    from decaystudy.evaluation import recall
-
-    length = config.data.sequence_length
-    for name in names:
-        if name in recall.TASKS and recall.tokens_read(name) > length:
-            raise UserError(
-                f"{name} asks over {recall.tokens_read(name)} tokens and {folder.path} was trained on {length} at "
-                "once: leave the task out, or train with a longer --data.sequence_length"
-            )
 
 
 def told(row: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from decaystudy.evaluation.taskfiles import group_of, task_folder
 
 FEWSHOT_SEED = 1234
 """lm-eval's own."""
+AHEAD = "fetch it ahead, where there is a network, with decaystudy prepare-tasks --tasks {name}, or use --tasks offline"
+AGAIN = "call this again where there is a network"
 
 
 def load_tasks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -23,6 +25,16 @@ def load_tasks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     Raises:
         UserError: there is no such task, or its data is neither in the cache nor to be had.
+    """
+    manager = task_manager(names)
+    return {name: load_task(manager, name, AHEAD.format(name=name)) for name in names}
+
+
+def task_manager(names: Sequence[str]) -> Any:
+    """lm-eval's ``TaskManager``, that knows all of these tasks; without a network it keeps to the cache.
+
+    Raises:
+        UserError: there is no such task.
     """
     try:
         import datasets
@@ -33,25 +45,30 @@ def load_tasks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     if not all(name in OWN for name in names) and not reachable():
         work_offline()
     manager = TaskManager(include_defaults=any(needs_index(name) for name in names), include_path=folders(names))
-    return {name: load_task(manager, name) for name in names}
+    for name in names:
+        if name not in manager.all_tasks:
+            close = nearest(name, [*GROUPS, *OWN, *manager.all_tasks])
+            hint = f"did you mean {close!r}? " if close else ""
+            raise UserError(
+                f"unknown task {name!r}: {hint}lm-eval ls tasks lists lm-eval's, and groups here are {groups()}"
+            )
+        if name not in manager.all_subtasks:
+            raise UserError(f"{name!r} is a group of lm-eval: name the tasks in it, whose numbers are kept one by one")
+    return manager
 
 
-def load_task(manager: Any, name: str) -> dict[str, Any]:
-    """One task as ``TaskManager.load`` returns it, with the defaults of lm-eval's command line."""
-    if name not in manager.all_tasks:
-        close = nearest(name, [*GROUPS, *OWN, *manager.all_tasks])
-        hint = f"did you mean {close!r}? " if close else ""
-        raise UserError(
-            f"unknown task {name!r}: {hint}lm-eval ls tasks lists lm-eval's, and groups here are {groups()}"
-        )
-    if name not in manager.all_subtasks:
-        raise UserError(f"{name!r} is a group of lm-eval: name the tasks in it, whose numbers are kept one by one")
+def load_task(manager: Any, name: str, advice: str) -> dict[str, Any]:
+    """One task as ``TaskManager.load`` returns it, with the defaults of lm-eval's command line.
+
+    Args:
+        advice: what to do, if its data is neither in the cache nor to be had.
+    """
     try:
         loaded = fetch(manager, name)
     except UserError:
         raise
     except Exception as error:
-        raise data_error(name, error) from error
+        raise data_error(name, error, advice) from error
     for task in loaded["tasks"].values():
         if task.get_config("num_fewshot") is None:
             task.set_config(key="num_fewshot", value=0)
@@ -80,23 +97,26 @@ def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
     from decaystudy.evaluation.run import quiet
 
     names = resolve(tasks)
+    with quiet():
+        manager = task_manager(names)
     for name in names:
         with quiet(name):
-            loaded = load_tasks([name])[name]
-            task = loaded["tasks"][name]
-            questions = len(task.eval_docs)
+            task = load_task(manager, name, AGAIN)["tasks"][name]
+            try:
+                questions = len(task.eval_docs)
+            except Exception as error:
+                raise data_error(name, error, AGAIN) from error
         yield name, questions
 
 
-def data_error(name: str, error: Exception) -> UserError:
+def data_error(name: str, error: Exception, advice: str) -> UserError:
     """Why a task could not be loaded, and what to do."""
     kinds = {type(link).__name__ for link in chain(error)}
     missing = {"OfflineModeIsEnabled", "ConnectionError", "ConnectError", "LocalEntryNotFoundError", "ProxyError"}
     unreachable = kinds & {*missing, "DatasetNotFoundError", "FileNotFoundError", "HfHubHTTPError", "ConnectTimeout"}
     if unreachable:
         return UserError(
-            f"the data of task {name} is not in the cache and the hub cannot be reached ({brief(error)}): fetch it "
-            f"ahead, where there is a network, with decaystudy prepare-tasks --tasks {name}, or use --tasks offline"
+            f"the data of task {name} is not in the cache and the hub cannot be reached ({brief(error)}): {advice}"
         )
     return UserError(f"task {name} cannot be loaded: {brief(error)}")
 

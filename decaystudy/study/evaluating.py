@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from decaystudy.evaluation.catalog import resolve
+from decaystudy.evaluation.refusals import refuse_settings
 from decaystudy.evaluation.results import mean_accuracy, read_evaluation
 from decaystudy.study.expand import Run, Study
 from decaystudy.study.launch_local import LocalLauncher
@@ -37,6 +38,17 @@ def tasks_of(study: Study) -> str:
         return study.spec.evaluate
     sources = {cell.config.data.source for cell in study.cells}
     return {"python-docs": "offline", "recall": "recall"}.get(sources.pop(), "paper") if len(sources) == 1 else "paper"
+
+
+def refuse_tasks(study: Study, tasks: str) -> None:
+    """Refuse, before anything is trained, tasks that a cell can't be asked.
+
+    Raises:
+        UserError: which task, which cell, and why.
+    """
+    names = resolve(tasks)
+    for cell in study.cells:
+        refuse_settings(cell.config, f"{study.name}'s cell {cell.name}", names)
 
 
 def evaluate_runs(

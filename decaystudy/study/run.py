@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.study.evaluating import evaluate_runs, tasks_of
+from decaystudy.study.evaluating import evaluate_runs, refuse_tasks, tasks_of
 from decaystudy.study.expand import Run, Study, expand
 from decaystudy.study.hardware import Speed, choose_speed
 from decaystudy.study.launch_local import LocalLauncher
@@ -84,6 +84,10 @@ def run_study(
         overrides=overrides,
         learning_rates=rates,
     )
+    tasks = {study.name: tasks_of(study) for study in expanded if evaluate or study.spec.evaluate is not None}
+    for study in expanded:
+        if study.name in tasks:
+            refuse_tasks(study, tasks[study.name])
     store = Store(out)
     needed = union(expanded)
     if dry_run:
@@ -99,7 +103,6 @@ def run_study(
             learning_rates=rates,
         )
         write_call(study, store, call, plan_study(study, store, speed, at_once))
-    tasks = {study.name: tasks_of(study) for study in expanded if evaluate or study.spec.evaluate is not None}
     if launcher == "slurm":
         options = slurm or SlurmOptions()
         return run_on_slurm(expanded, store, options, devices, tasks, attach=attach, cancel=cancel)

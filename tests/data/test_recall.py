@@ -8,9 +8,11 @@ import pytest
 from decaystudy.data.config import DataConfig, vocabulary_size
 from decaystudy.data.corpus import Corpus
 from decaystudy.data.documents import Draws
+from decaystudy.data.prepare import prepare
 from decaystudy.data.sources import SOURCES
 from decaystudy.data.sources.recall import ASK, DOCUMENTS, FILLER, KEYS, PARTS, VALUES, document
 from decaystudy.data.stream import TokenStream
+from decaystudy.errors import UserError
 
 LENGTH = 200
 CONFIG = DataConfig(source="recall", sequence_length=LENGTH)
@@ -85,3 +87,8 @@ def test_draws_are_uniform_and_depend_on_their_key_alone():
     assert sorted(draws.shuffled(range(9))) == list(range(9))
     firsts = np.bincount([Draws(5, i).shuffled(range(4))[0] for i in range(4000)])
     assert np.abs(firsts - 1000).max() < 130
+
+
+def test_no_one_prepares_all_of_it():
+    with pytest.raises(UserError, match="makes any number of tokens: say how many"):
+        prepare(CONFIG)

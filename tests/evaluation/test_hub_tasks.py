@@ -60,6 +60,8 @@ def test_fetched_ahead_and_scored_as_lm_eval_does(hub, copied: Path, tmp_path: P
     hub.stop()
     said = call("decaystudy", "evaluate", str(copied), "--tasks", "boolq", "--lengths", "false", expect=2)
     assert "boolq is not in the cache" in said and "prepare-tasks --tasks boolq" in said and "Traceback" not in said
+    said = call("decaystudy", "prepare-tasks", "--tasks", "piqa,boolq", expect=2)
+    assert "✔ piqa: 64 questions" in said and "call this again where there is a network" in said
     size = ["--batch-size", "1"]
     call("decaystudy", "evaluate", str(copied), "--tasks", ",".join(TASKS), *size, "--lengths", "false")
     ours = json.loads((copied / "evaluation.json").read_text())["tasks"]

@@ -90,7 +90,7 @@ def test_the_tasks_run_on_a_run(remembering, capsys):
 
 
 def test_a_question_longer_than_the_training_sequences_is_refused(remembering):
-    with pytest.raises(UserError, match=r"asks over 145 tokens and .* was trained on 64 at once"):
+    with pytest.raises(UserError, match=r"asks over 145 tokens and .* is trained on 64 at once"):
         evaluate(remembering, "recall_needle_128")
     with pytest.raises(UserError, match="leave the task out"):
         evaluate(remembering, "recall")
@@ -107,6 +107,25 @@ def test_questions_that_would_be_cut_are_refused_of_an_export_too(remembering, t
     assert main(["export", str(remembering), str(tmp_path / "export")]) == 0
     with pytest.raises(UserError, match=r"asks over 145 tokens and .* takes 64 at once"):
         evaluate(tmp_path / "export", "recall_needle_128")
+    with pytest.raises(UserError, match="export knows only the words of words:51"):
+        evaluate(tmp_path / "export", "offline_last_word")
+
+
+def test_a_study_of_tasks_that_do_not_fit_is_refused_before_it_trains(tmp_path, capsys):
+    command = ["run-study", "recall", "--data.sequence_length", "128", "--out", str(tmp_path / "runs")]
+    assert main(command) == main([*command, "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert "recall_needle_128 asks over 145 tokens and recall's cell none is trained on 128 at once" in said
+    assert main(["run-study", "recall", "--data.tokenizer", "bpe:300", "--dry-run"]) == 2
+    assert main(["run-study", "sharing", "--data.tokenizer", "words:300", "--evaluate", "--dry-run"]) == 2
+    assert "knows only the words of words:300" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_recall_is_refused_of_a_model_that_spells_its_words(run, tmp_path):
+    assert main(["export", str(run), str(tmp_path / "export")]) == 0
+    with pytest.raises(UserError, match=r"counts words and .* reads 18 of them as \d+ tokens"):
+        evaluate(tmp_path / "export", "recall_needle_1")
 
 
 def test_tasks_of_other_words_are_refused(remembering, run):
@@ -120,3 +139,19 @@ def test_words_are_generated_apart(remembering, capsys):
     assert main(["generate", str(remembering), "--prompt", "ba ko", "--tokens", "3", "--temperature", "0"]) == 0
     words = capsys.readouterr().out.split()
     assert words[:2] == ["ba", "ko"] and all(len(word) <= 2 for word in words)
+
+
+def test_words_that_are_not_known_show_in_what_is_generated(tmp_path, capsys):
+    """With 40 words of the documentation, most tokens are the one for all others."""
+    vague = fit(tmp_path / "run", "--data.tokenizer", "words:40", "--data.sequence_length", "64")
+    capsys.readouterr()
+    assert main(["generate", str(vague), "--prompt", "the sesame", "--tokens", "3", "--temperature", "0"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("the sesame <|unknown|>") and "<|endoftext|>" not in said
+    assert main(["export", str(vague), str(tmp_path / "export")]) == 0
+    capsys.readouterr()
+    assert (
+        main(["generate", str(tmp_path / "export"), "--prompt", "the sesame", "--tokens", "3", "--temperature", "0"])
+        == 0
+    )
+    assert capsys.readouterr().out == said

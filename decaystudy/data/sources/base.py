@@ -50,6 +50,8 @@ class Source(Protocol):
     """The share of documents held out unless the user says otherwise."""
     settings: ClassVar[tuple[str, ...]]
     """The fields of DataConfig that say which documents these are."""
+    endless: ClassVar[bool]
+    """Whether the documents are made up, and more than anyone wants all of."""
 
     label: str
     """A short name for folders and messages."""

@@ -36,6 +36,7 @@ class Files:
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
     settings: ClassVar[tuple[str, ...]] = ("files", "column")
+    endless: ClassVar[bool] = False
 
     def __init__(self, paths: list[Path], column: str):
         self.column = column

@@ -31,6 +31,7 @@ class Hub:
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
     settings: ClassVar[tuple[str, ...]] = ("name", "config", "split", "column", "revision")
+    endless: ClassVar[bool] = False
     default_name: ClassVar[str | None] = None
     default_config: ClassVar[str | None] = None
 

@@ -34,6 +34,7 @@ class PythonDocs:
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.03
     settings: ClassVar[tuple[str, ...]] = ()
+    endless: ClassVar[bool] = False
     label = "python-docs"
 
     def __init__(self, documents: list[Document]):

@@ -53,6 +53,7 @@ class Recall:
     tokenizer_bytes: ClassVar[int] = 2**19
     validation_fraction: ClassVar[float] = 0.1
     settings: ClassVar[tuple[str, ...]] = ()
+    endless: ClassVar[bool] = True
     label = "recall"
 
     def __init__(self, length: int):
