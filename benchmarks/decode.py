@@ -78,7 +78,7 @@ def measure(options: argparse.Namespace) -> None:
     with torch.device(options.device):
         model = DecayTransformer(ModelConfig.preset(options.scale, **design)).eval()
     state, length = None, 0
-    for target in map(int, options.lengths.split(",")):
+    for target in options.lengths:
         if options.only == "softmax":
             del state
             state = filled(model, target)
@@ -98,16 +98,23 @@ def memory(device: str) -> int:
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
+def numbers(text: str) -> list[int]:
+    """1024,4096 as integers."""
+    return [int(word) for word in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="small")
     parser.add_argument("--decay", default="mamba2")
-    parser.add_argument("--lengths", default="1024,4096,16384,65536", help="tokens of context, growing")
+    parser.add_argument("--lengths", type=numbers, default="1024,4096,16384,65536", help="tokens of context, growing")
     parser.add_argument("--tokens", type=int, default=32, help="tokens decoded at each length; the median counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if any(b - a <= options.tokens for a, b in zip([0, *options.lengths], options.lengths, strict=False)):
+        parser.error("--lengths must grow by more than --tokens each time")
     torch.set_num_threads(options.threads)
     if options.only:
         measure(options)

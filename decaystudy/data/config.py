@@ -135,7 +135,7 @@ def vocabulary_size(config: DataConfig) -> int:
     if known is None:
         raise UserError(
             f"the size of the tokenizer {name!r} is not known yet: "
-            f"run decaystudy prepare-data --data.source {config.source} --data.tokenizer {name} first"
+            f"run decaystudy prepare-data --data.source {config.source} --data.tokenizer {name} --tokens 1M first"
         )
     return int(known["vocab_size"])
 

@@ -50,12 +50,12 @@ def stream(
     how: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
         how = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    words = joins_by_spaces(tokenizer)
+    closed, end = has_closed_vocabulary(tokenizer), tokenizer.eos_token or ""
     yield prompt
-    if prompt and not prompt[-1].isspace() and words:
+    if prompt and not prompt[-1].isspace() and joins_by_spaces(tokenizer):
         yield " "
     # A closed vocabulary's word for all others is special too, and is shown; the end of the document never is.
-    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=not words)
+    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=not closed)
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -75,7 +75,7 @@ def stream(
     thread = Thread(target=work, daemon=True)
     thread.start()
     for piece in pieces:
-        yield piece.replace(tokenizer.eos_token, "") if words else piece
+        yield piece.replace(end, "") if closed and end else piece
     thread.join()
     if failed:
         raise failed[0]
@@ -85,3 +85,9 @@ def joins_by_spaces(tokenizer: Any) -> bool:
     """Whether the tokens are whole words, between which decoding puts a space."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     return fast is not None and fast.decoder is None
+
+
+def has_closed_vocabulary(tokenizer: Any) -> bool:
+    """Whether every word that is not in the vocabulary is one and the same token."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return fast is not None and type(fast.model).__name__ == "WordLevel"

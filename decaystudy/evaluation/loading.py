@@ -129,13 +129,13 @@ def hub_tokenizer(run: LoadedRun) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
     fast = run.tokenizer._fast
-    eos = fast.id_to_token(run.tokenizer.eos_id)
+    eos, unknown = fast.id_to_token(run.tokenizer.eos_id), getattr(fast.model, "unk_token", None)
     return PreTrainedTokenizerFast(
         tokenizer_file=str(run.tokenizer.folder / "tokenizer.json"),
         bos_token=eos,
         eos_token=eos,
         pad_token=eos,
-        unk_token=getattr(fast.model, "unk_token", None) or eos,
+        unk_token=unknown if unknown and fast.token_to_id(unknown) is not None else eos,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_max_length=run.config.data.sequence_length,

@@ -1,4 +1,4 @@
-"""Questions that a model can't be asked fairly: refused before it is trained, if its settings tell. Needs no torch."""
+"""Tasks that a model can't be asked fairly, refused before it is trained where its settings tell. Needs no torch."""
 
 from __future__ import annotations
 
@@ -17,53 +17,58 @@ if TYPE_CHECKING:
     from decaystudy.training.run_config import RunConfig
 
 
-def refuse_settings(config: RunConfig, run: str, names: Sequence[str]) -> None:
+def refuse_settings(config: RunConfig, run: str, names: Sequence[str], advice: str = "leave the task out") -> None:
     """Refuse tasks that a run of these settings can't answer.
 
     Args:
         run: what the run is called, a folder or a cell.
+        advice: what to do about it.
 
     Raises:
         UserError: a task asks about what is trained on, or in other words, or over longer distances.
     """
-    for name in names:
-        refuse_trained_questions(config, run, name)
-        refuse_other_words(config.data.tokenizer_name, run, name)
-        refuse_longer_questions(config.data.sequence_length, run, name)
-
-
-def refuse_trained_questions(config: RunConfig, run: str, name: str) -> None:
-    """Refuse an offline task for a run that is trained on documents that it asks about."""
     data = config.data
-    if name in offline.TASKS and data.source == offline.SOURCE and data.held_out_share < offline.held_out_share():
-        raise UserError(
-            f"{run} holds out {data.held_out_share:g} of the documents and {name} asks about "
-            f"{offline.held_out_share():g} of them: it is trained on some of the answers; leave the task out"
-        )
+    for name in names:
+        if name in recall.TASKS:
+            reason = other_words(config) or longer_question(data.sequence_length, name)
+        else:
+            reason = trained_questions(config, name) or closed_vocabulary(data.tokenizer_name)
+        if reason is not None:
+            raise UserError(f"{run} can't be asked {name}: {reason}; {advice}")
 
 
-def refuse_other_words(tokenizer: str, run: str, name: str) -> None:
-    """Refuse text for a closed vocabulary, where every other word is the same token and easily told; and recall for
-    another tokenizer, which counts distances otherwise."""
-    if name in recall.TASKS and tokenizer != Recall.tokenizer:
-        raise UserError(
-            f"{name} counts words and {run} has the tokenizer {tokenizer}: it is for runs with --data.source recall "
-            "--data.tokenizer auto; leave the task out"
-        )
-    if name not in recall.TASKS and trained_kind(tokenizer) == "words":
-        raise UserError(
-            f"{run} knows only the words of {tokenizer} and {name} has others, which would all count as one and the "
-            "same answer: leave the task out, or name --tasks recall"
-        )
+def other_words(config: RunConfig) -> str | None:
+    """Recall counts distances in words of its own, each of them one token."""
+    data = config.data
+    if data.source == Recall.label and data.tokenizer_name == Recall.tokenizer:
+        return None
+    return (
+        f"it counts words of the source recall under its own tokenizer, not {data.source} under {data.tokenizer_name}"
+    )
 
 
-def refuse_longer_questions(length: int, run: str, name: str) -> None:
-    """Refuse recall over distances that sequences of this length don't hold: cut to fit, a question has no answer."""
-    if name in recall.TASKS and recall.tokens_read(name) > length:
-        raise UserError(
-            f"{name} asks over {recall.tokens_read(name)} tokens and {run} is trained on {length} at once: "
-            "leave the task out, or train with a longer --data.sequence_length"
-        )
+def longer_question(length: int, name: str) -> str | None:
+    """Cut to fit, a question has no answer."""
+    tokens = recall.tokens_read(name)
+    return f"it reads {tokens} tokens at once, more than --data.sequence_length {length}" if tokens > length else None
+
+
+def trained_questions(config: RunConfig, name: str) -> str | None:
+    """The offline tasks ask about documents that are held out by default."""
+    data, asked = config.data, offline.held_out_share()
+    if name not in offline.TASKS or data.source != offline.SOURCE or data.held_out_share >= asked:
+        return None
+    return (
+        f"it asks about {asked:g} of the documents and {data.held_out_share:g} of them are held out, so that some of "
+        "the answers are trained on"
+    )
+
+
+def closed_vocabulary(tokenizer: str) -> str | None:
+    """Where every other word is the same token, it is easily told."""
+    if trained_kind(tokenizer) != "words":
+        return None
+    return f"it has words that {tokenizer} doesn't know, which would all count as one and the same answer"
 
 
 def refuse_model(folder: str | Path, model: HFLM, loaded: Mapping[str, dict[str, Any]]) -> None:
@@ -71,19 +76,21 @@ def refuse_model(folder: str | Path, model: HFLM, loaded: Mapping[str, dict[str,
     fast = getattr(model.tokenizer, "backend_tokenizer", None)
     words = fast.get_vocab_size() if fast is not None and type(fast.model).__name__ == "WordLevel" else None
     for name, task in loaded.items():
-        if name not in recall.TASKS:
-            if words is not None:
-                refuse_other_words(f"words:{words}", str(folder), name)
-            continue
-        contexts = [doc["context"] for doc in task["tasks"][name].eval_docs]
-        longest = max(contexts, key=len)
-        tokens = len(model.tok_encode(longest))
-        if tokens != len(longest.split()):
-            raise UserError(
-                f"{name} counts words and {folder} reads {len(longest.split())} of them as {tokens} tokens: "
-                "leave the task out"
-            )
-        if tokens > model.max_length:
-            raise UserError(
-                f"{name} asks over {tokens} tokens and {folder} takes {model.max_length} at once: leave the task out"
-            )
+        reason = None if words is None else closed_vocabulary(f"words:{words}")
+        if name in recall.TASKS:
+            reason = unfit_for_recall(model, list(task["tasks"][name].eval_docs))
+        if reason is not None:
+            raise UserError(f"{folder} can't be asked {name}: {reason}; leave the task out")
+
+
+def unfit_for_recall(model: HFLM, questions: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why a model can't be asked these questions; None if it can."""
+    longest = max((question["context"] for question in questions), key=len)
+    words, tokens = len(longest.split()), len(model.tok_encode(longest))
+    if tokens != words:
+        return f"it counts words, and {words} of them are read as {tokens} tokens"
+    if any(len({tuple(model.tok_encode(c)) for c in q["choices"]}) < len(q["choices"]) for q in questions):
+        return "several of its answers are read as the same token"
+    if tokens > model.max_length:
+        return f"it reads {tokens} tokens at once, more than the model's {model.max_length}"
+    return None

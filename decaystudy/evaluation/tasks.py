@@ -27,23 +27,20 @@ def load_tasks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         UserError: there is no such task, or its data is neither in the cache nor to be had.
     """
     manager = task_manager(names)
+    settle_network(names)
     return {name: load_task(manager, name, AHEAD.format(name=name)) for name in names}
 
 
 def task_manager(names: Sequence[str]) -> Any:
-    """lm-eval's ``TaskManager``, that knows all of these tasks; without a network it keeps to the cache.
+    """lm-eval's ``TaskManager``, that knows all of these tasks.
 
     Raises:
         UserError: there is no such task.
     """
     try:
-        import datasets
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise UserError(f"evaluation needs lm-eval ({error}): pip install 'lm-eval[hf]'") from error
-    datasets.disable_progress_bars()
-    if not all(name in OWN for name in names) and not reachable():
-        work_offline()
     manager = TaskManager(include_defaults=any(needs_index(name) for name in names), include_path=folders(names))
     for name in names:
         if name not in manager.all_tasks:
@@ -55,6 +52,15 @@ def task_manager(names: Sequence[str]) -> Any:
         if name not in manager.all_subtasks:
             raise UserError(f"{name!r} is a group of lm-eval: name the tasks in it, whose numbers are kept one by one")
     return manager
+
+
+def settle_network(names: Sequence[str]) -> None:
+    """Ask once whether there is a network, if a task may need one; without it keep to the cache."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    if not all(name in OWN for name in names) and not reachable():
+        work_offline()
 
 
 def load_task(manager: Any, name: str, advice: str) -> dict[str, Any]:
@@ -99,6 +105,7 @@ def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
     names = resolve(tasks)
     with quiet():
         manager = task_manager(names)
+        settle_network(names)
     for name in names:
         with quiet(name):
             task = load_task(manager, name, AGAIN)["tasks"][name]

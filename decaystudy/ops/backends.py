@@ -119,8 +119,14 @@ def _automatic(call: Call) -> Backend:
     if call.q.shape[1] == 1:
         return BACKENDS["recurrent"]
     if call.q.device.type == "cuda":
-        exact = call.q.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest"
+        exact = call.q.dtype == torch.float32 and not _tf32_is_allowed()
         for name in FASTEST_ON_CUDA:
             if not (exact and name in WITH_TF32) and BACKENDS[name].refusal(call) is None:
                 return BACKENDS[name]
     return BACKENDS["chunked"]
+
+
+def _tf32_is_allowed() -> bool:
+    # PyTorch 2.9 and later have a setting of their own, and raise where both have been used.
+    setting = getattr(torch.backends.cuda.matmul, "fp32_precision", None)
+    return torch.get_float32_matmul_precision() != "highest" if setting is None else setting == "tf32"

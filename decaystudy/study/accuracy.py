@@ -17,7 +17,7 @@ from scipy.special import bdtr
 from decaystudy.evaluation.catalog import GROUPS
 from decaystudy.evaluation.results import EvaluationFolder, accuracy_metric, metrics
 from decaystudy.study.expand import Comparison
-from decaystudy.study.statistics import Estimate, Losses, Share, holm, share, share_difference
+from decaystudy.study.statistics import ALPHA, Estimate, Losses, crossed_mean, holm, widened
 
 if TYPE_CHECKING:
     from decaystudy.study.results import Outcome
@@ -72,11 +72,11 @@ class Answers:
         rows = self.rows.get(cell) or []
         return rows[0][task].get("questions") if rows and task in rows[0] else None
 
-    def accuracy(self, cell: str, task: str) -> Share | None:
+    def accuracy(self, cell: str, task: str) -> Estimate | None:
         """A cell's accuracy on a task, or its mean over tasks."""
         tables = [self.table(cell, t) for t in (self.accuracy_tasks() if task == MEAN else [task])]
         known = [table for table in tables if table is not None]
-        return share(joined(known)) if known and len(known) == len(tables) else None
+        return mean_answer(known) if known and len(known) == len(tables) else None
 
     def difference(self, a: str, b: str, task: str) -> Estimate | str:
         """Accuracy of ``a`` minus that of ``b`` on a task's questions, or its mean over tasks; or why there is none."""
@@ -88,7 +88,7 @@ class Answers:
             if table_a.shape != table_b.shape or self.questions(a, one) != self.questions(b, one):
                 return "the cells were asked different questions"
             tables.append(table_a - table_b)
-        return share_difference(joined(tables)) if tables else "no task counts right answers"
+        return mean_answer(tables) if tables else "no task counts right answers"
 
 
 def joined(tables: Sequence[Losses]) -> Losses:
@@ -103,6 +103,24 @@ def joined(tables: Sequence[Losses]) -> Losses:
     mean = math.fsum(float(table.mean()) for table in tables) / len(tables)
     weights = [total / (len(tables) * table.shape[1]) for table in tables]
     return np.hstack([mean + weight * (t - t.mean()) for weight, t in zip(weights, tables, strict=True)])
+
+
+def mean_answer(tables: Sequence[Losses]) -> Estimate:
+    """The share of right answers, or the mean of differences between answers to the same questions, over tasks.
+
+    The error is never nothing, for all answers alike are no certainty: Agresti and Coull (American Statistician 52,
+    1998) count two more answers of either kind, which is a variance of 2 / (n + 4)² where n were alike, and little
+    beside that of answers that vary.
+    """
+    questions = [table.shape[1] for table in tables]
+    unseen = math.fsum(2 / (count + 4) ** 2 for count in questions) / len(tables) ** 2
+    return widened(crossed_mean(joined(tables)), unseen, min(questions) - 1)
+
+
+def possible(estimate: Estimate, least: float, alpha: float = ALPHA) -> tuple[float, float]:
+    """The part of the interval that lies between ``least`` and 1; all of it for a metric of another range."""
+    low, high = estimate.interval(alpha)
+    return (max(least, low), min(1.0, high)) if least <= estimate.value <= 1 else (low, high)
 
 
 def mcnemar(a: Losses, b: Losses) -> float:
@@ -129,7 +147,7 @@ def task_rows(answers: Answers, cell: str) -> dict[str, Any]:
         }
         estimate = answers.accuracy(cell, task)
         if usual is not None and estimate is not None:
-            low, high = estimate.interval()
+            low, high = possible(estimate, 0.0)
             values |= {"accuracy": estimate.value, "low": low, "high": high, "metric": usual}
         found[task] = {**values, "samples": rows[0][task]["samples"]}
     return found
@@ -151,10 +169,10 @@ def compare_answers(comparisons: Sequence[Comparison], answers: Answers) -> list
                     {**row, "difference": None, "low": None, "high": None, "verdict": "incomplete", "why": estimate}
                 )
                 continue
-            low, high = estimate.interval(levels[place[i]])
+            low, high = possible(estimate, -1.0, levels[place[i]])
             verdict = "better" if low > 0 else "worse" if high < 0 else "indistinguishable"
             row |= {"difference": estimate.value, "low": low, "high": high, "verdict": verdict}
-            row |= {"uncorrected": list(estimate.interval()), "p_holm": corrected[place[i]]}
+            row |= {"uncorrected": list(possible(estimate, -1.0)), "p_holm": corrected[place[i]]}
             one, other = answers.table(a, task), answers.table(b, task)
             if one is not None and other is not None and len(one) == 1:
                 row["p_mcnemar"] = mcnemar(one[0], other[0])

@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from decaystudy.evaluation.catalog import resolve
+from decaystudy.evaluation.catalog import OWN, PAPER, resolve
 from decaystudy.evaluation.refusals import refuse_settings
 from decaystudy.evaluation.results import mean_accuracy, read_evaluation
 from decaystudy.study.expand import Run, Study
@@ -46,9 +46,25 @@ def refuse_tasks(study: Study, tasks: str) -> None:
     Raises:
         UserError: which task, which cell, and why.
     """
-    names = resolve(tasks)
+    advice = f"name other tasks under evaluate: in {study.spec.file}"
     for cell in study.cells:
-        refuse_settings(cell.config, f"{study.name}'s cell {cell.name}", names)
+        refuse_settings(cell.config, f"the cell {cell.name}", resolve(tasks), advice)
+
+
+def refuse_unknown_tasks(tasks: Iterable[str]) -> None:
+    """Refuse names that lm-eval doesn't know; asked only about names that aren't in the package's groups, since lm-eval
+    takes seconds to say.
+
+    Raises:
+        UserError: the name, and the nearest that there is.
+    """
+    names = [name for some in tasks for name in resolve(some) if name not in PAPER and name not in OWN]
+    if names:
+        from decaystudy.evaluation.run import quiet
+        from decaystudy.evaluation.tasks import task_manager
+
+        with quiet():
+            task_manager(names)
 
 
 def evaluate_runs(

@@ -11,7 +11,7 @@ import numpy as np
 
 from decaystudy.evaluation.results import read_evaluation
 from decaystudy.model.count import parameter_count
-from decaystudy.study.accuracy import MEAN, Answers, compare_answers, task_rows
+from decaystudy.study.accuracy import MEAN, Answers, compare_answers, possible, task_rows
 from decaystudy.study.compare import compare, judge
 from decaystudy.study.expand import Cell, Run, Study
 from decaystudy.study.schedule import last_line
@@ -172,7 +172,7 @@ def answers_of(cell: str, answers: Answers, twins: Mapping[str, dict[str, Any]])
     row: dict[str, Any] = {"tasks": task_rows(answers, cell)}
     estimate = answers.accuracy(cell, MEAN)
     if estimate is not None:
-        low, high = estimate.interval()
+        low, high = possible(estimate, 0.0)
         row["accuracy"] = {"mean": estimate.value, "low": low, "high": high}
     if cell in twins:
         row["accuracy_difference"] = {key: twins[cell][key] for key in ("b", "difference", "low", "high", "verdict")}

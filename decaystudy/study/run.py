@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.study.evaluating import evaluate_runs, refuse_tasks, tasks_of
+from decaystudy.study.evaluating import evaluate_runs, refuse_tasks, refuse_unknown_tasks, tasks_of
 from decaystudy.study.expand import Run, Study, expand
 from decaystudy.study.hardware import Speed, choose_speed
 from decaystudy.study.launch_local import LocalLauncher
@@ -86,12 +86,14 @@ def run_study(
     )
     tasks = {study.name: tasks_of(study) for study in expanded if evaluate or study.spec.evaluate is not None}
     for study in expanded:
-        if study.name in tasks:
+        if study.name in tasks and not (attach or cancel):
             refuse_tasks(study, tasks[study.name])
     store = Store(out)
     needed = union(expanded)
     if dry_run:
         return print_plan(expanded, store, jobs=jobs, devices=devices, gpu=gpu, as_json=as_json)
+    if not (attach or cancel):
+        refuse_unknown_tasks(tasks.values())
     speed, at_once = plan_speed(expanded, jobs=jobs, devices=devices, gpu=gpu)
     for study in expanded:
         call = Call(

@@ -276,7 +276,7 @@ def _read_evaluate(located: Located) -> str | None:
     if value is None:
         return None
     tasks = value if isinstance(value, list) else [value]
-    if not tasks or not all(isinstance(task, str) and task for task in tasks):
+    if not tasks or not all(isinstance(task, str) and task.strip(", ") for task in tasks):
         raise located.error(f"evaluate is {value!r}: name tasks, such as paper or [piqa, boolq]", "evaluate")
     return ",".join(tasks)
 

@@ -59,53 +59,6 @@ class Estimate:
         return min(1.0, 2 * min(tail, 1 - tail))
 
 
-@dataclass(frozen=True)
-class Share(Estimate):
-    """A share of right answers.
-
-    Its interval is Wilson's (Journal of the American Statistical Association 22, 1927), for as many independent answers
-    as the error speaks for: it stays within 0 and 1, and has a width where all answers are alike.
-    """
-
-    questions: int
-    """Answers to different questions; they count where the error is 0."""
-
-    @property
-    def independent(self) -> float:
-        """How many independent answers would have this error."""
-        return self.value * (1 - self.value) / self.error**2 if self.error > 0 else self.questions
-
-    def interval(self, alpha: float = ALPHA) -> tuple[float, float]:
-        reach = float(stdtrit(min(self.df, self.questions - 1), alpha / 2)) ** 2 / self.independent
-        middle = (self.value + reach / 2) / (1 + reach)
-        half = math.sqrt(reach * (self.value * (1 - self.value) + reach / 4)) / (1 + reach)
-        return max(0.0, middle - half), min(1.0, middle + half)
-
-    def tail(self, bound: float) -> float:
-        if not 0 < bound < 1:
-            return super().tail(bound)
-        spread = math.sqrt(bound * (1 - bound) / self.independent)
-        return float(stdtr(min(self.df, self.questions - 1), (bound - self.value) / spread))
-
-
-def share(right: Losses) -> Share:
-    """The share of right answers in a (seeds, questions) table of zeros and ones, both being samples."""
-    estimate = crossed_mean(right)
-    return Share(estimate.value, estimate.error, estimate.df, right.shape[1])
-
-
-def share_difference(values: Losses) -> Estimate:
-    """Mean of a (seeds, questions) table of differences between right and wrong answers.
-
-    Where none differs from the others, that says of the next ones, with 95 % certainty, that fewer than 3 in the number
-    of questions do (the rule of three; Hanley and Lippman-Hand, JAMA 249, 1983).
-    """
-    estimate, questions = crossed_mean(values), values.shape[1]
-    if estimate.error > 0:
-        return estimate
-    return Estimate(estimate.value, 3 / questions / -float(stdtrit(questions - 1, ALPHA / 2)), questions - 1)
-
-
 def crossed_mean(values: Losses) -> Estimate:
     """Mean of a (seeds, sequences) table, both being samples.
 
@@ -134,6 +87,13 @@ def crossed_mean(values: Losses) -> Estimate:
     # simulation: lower ones make 95 % intervals too wide, higher ones call equal cells different too often.
     df = min(total**2 / scatter, DF_PER_SEED * (seeds - 1))
     return Estimate(mean, math.sqrt(total / (seeds * sequences)), df)
+
+
+def widened(estimate: Estimate, variance: float, df: float) -> Estimate:
+    """The estimate with an independent source of noise more, of that variance and degrees of freedom."""
+    known = estimate.error**2
+    scatter = known**2 / estimate.df + variance**2 / df
+    return Estimate(estimate.value, math.sqrt(known + variance), (known + variance) ** 2 / scatter)
 
 
 def seed_mean(values: Sequence[float]) -> Estimate:

@@ -13,6 +13,7 @@ from decaystudy.evaluation import recall
 from decaystudy.evaluation.catalog import GROUPS
 from decaystudy.evaluation.run import evaluate
 from tests.evaluation.conftest import fit
+from tests.study.small import STUDY
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_the_tasks_run_on_a_run(remembering, capsys):
 
 
 def test_a_question_longer_than_the_training_sequences_is_refused(remembering):
-    with pytest.raises(UserError, match=r"asks over 145 tokens and .* is trained on 64 at once"):
+    with pytest.raises(UserError, match=r"be asked recall_needle_128: it reads 145 tokens at once, more than .* 64"):
         evaluate(remembering, "recall_needle_128")
     with pytest.raises(UserError, match="leave the task out"):
         evaluate(remembering, "recall")
@@ -105,9 +106,9 @@ def test_the_padding_of_the_vocabulary_has_no_probability_while_training_either(
 
 def test_questions_that_would_be_cut_are_refused_of_an_export_too(remembering, tmp_path):
     assert main(["export", str(remembering), str(tmp_path / "export")]) == 0
-    with pytest.raises(UserError, match=r"asks over 145 tokens and .* takes 64 at once"):
+    with pytest.raises(UserError, match=r"it reads 145 tokens at once, more than the model.s 64"):
         evaluate(tmp_path / "export", "recall_needle_128")
-    with pytest.raises(UserError, match="export knows only the words of words:51"):
+    with pytest.raises(UserError, match=r"be asked offline_last_word: it has words that words:51 doesn.t know"):
         evaluate(tmp_path / "export", "offline_last_word")
 
 
@@ -115,23 +116,33 @@ def test_a_study_of_tasks_that_do_not_fit_is_refused_before_it_trains(tmp_path, 
     command = ["run-study", "recall", "--data.sequence_length", "128", "--out", str(tmp_path / "runs")]
     assert main(command) == main([*command, "--dry-run"]) == 2
     said = capsys.readouterr().err
-    assert "recall_needle_128 asks over 145 tokens and recall's cell none is trained on 128 at once" in said
+    assert "the cell none can't be asked recall_needle_128: it reads 145 tokens at once, more than" in said
+    assert "name other tasks under evaluate:" in said
     assert main(["run-study", "recall", "--data.tokenizer", "bpe:300", "--dry-run"]) == 2
     assert main(["run-study", "sharing", "--data.tokenizer", "words:300", "--evaluate", "--dry-run"]) == 2
-    assert "knows only the words of words:300" in capsys.readouterr().err
+    assert "it has words that words:300 doesn't know" in capsys.readouterr().err
+    study = tmp_path / "typo.yaml"
+    study.write_text(STUDY + "evaluate: offlin\n")
+    assert main(["run-study", str(study), "--out", str(tmp_path / "runs")]) == 2
+    assert "unknown task 'offlin': did you mean 'offline'?" in capsys.readouterr().err
+    study.write_text(
+        STUDY.replace("settings:\n", "settings:\n  data.tokenizer: words:51\n") + "evaluate: recall_needle_1\n"
+    )
+    assert main(["run-study", str(study), "--dry-run"]) == 2
+    assert "not python-docs under words:51" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
 def test_recall_is_refused_of_a_model_that_spells_its_words(run, tmp_path):
     assert main(["export", str(run), str(tmp_path / "export")]) == 0
-    with pytest.raises(UserError, match=r"counts words and .* reads 18 of them as \d+ tokens"):
+    with pytest.raises(UserError, match=r"it counts words, and 18 of them are read as \d+ tokens"):
         evaluate(tmp_path / "export", "recall_needle_1")
 
 
 def test_tasks_of_other_words_are_refused(remembering, run):
-    with pytest.raises(UserError, match="knows only the words of words:51"):
+    with pytest.raises(UserError, match=r"has words that words:51 doesn.t know"):
         evaluate(remembering, "offline")
-    with pytest.raises(UserError, match="has the tokenizer bpe:2048"):
+    with pytest.raises(UserError, match="not python-docs under bpe:2048"):
         evaluate(run, "recall_needle_1")
 
 

@@ -18,6 +18,11 @@ def test_the_state_keeps_its_size_and_the_cache_does_not() -> None:
     assert cache[0] < cache[1] < cache[2]
 
 
+def test_lengths_that_do_not_grow_are_refused() -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT), "--lengths", "512,64"], capture_output=True, text=True)
+    assert done.returncode == 2 and "must grow" in done.stderr
+
+
 def test_a_mistake_shows_its_reason() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--decay", "mamba3"], capture_output=True, text=True, timeout=120

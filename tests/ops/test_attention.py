@@ -83,7 +83,7 @@ def test_auto_on_a_gpu_asks_the_kernels_first(monkeypatch: pytest.MonkeyPatch) -
     """The choice alone, with a stand-in for a CUDA tensor."""
 
     class OnCuda:
-        shape, device = (2, 6, 3, 4), torch.device("cuda")
+        shape, device, dtype = (2, 6, 3, 4), torch.device("cuda"), torch.bfloat16
 
     call = backends.Call(OnCuda(), None, None, None, None, None)
     reasons = {"triton": "no", "fla": None}
@@ -97,6 +97,22 @@ def test_auto_on_a_gpu_asks_the_kernels_first(monkeypatch: pytest.MonkeyPatch) -
     assert backends.choose(call, "auto").name == "triton"
     reasons.update(triton="no", fla="no")
     assert backends.choose(call, "auto").name == "chunked"
+    # FLA rounds float32 to TF32, which takes leave.
+    reasons["fla"] = None
+    monkeypatch.setattr(OnCuda, "dtype", torch.float32)
+    assert backends.choose(call, "auto").name == "chunked"
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert backends.choose(call, "auto").name == "fla"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        kept, torch.backends.cuda.matmul.fp32_precision = torch.backends.cuda.matmul.fp32_precision, "tf32"
+        try:
+            assert backends.choose(call, "auto").name == "fla"
+        finally:
+            torch.backends.cuda.matmul.fp32_precision = kept
 
 
 def test_importing_the_operators_imports_no_torch() -> None:

@@ -1,6 +1,7 @@
 """Accuracies of a study's cells: planted answers are found, paired, and never invented."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 from decaystudy.evaluation.results import EvaluationFolder
-from decaystudy.study.accuracy import MEAN, joined, mcnemar
+from decaystudy.study.accuracy import MEAN, joined, mcnemar, mean_answer, possible
+from decaystudy.study.compare import Part
 from decaystudy.study.evaluating import tasks_of
 from decaystudy.study.expand import expand
 from decaystudy.study.figures import loss_by_position, recall_by_distance
@@ -216,3 +218,54 @@ def test_recall_is_drawn_against_its_distance(planted):
     for row in found["summary"]:
         del row["tasks"]["recall_needle_2"], row["tasks"]["recall_needle_128"]
     assert recall_by_distance(found) is None
+
+
+@pytest.mark.parametrize("probability", [0.01, 0.02, 0.1, 0.5, 0.9, 0.98, 0.99])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_intervals_of_shares_cover_the_truth(seeds, probability):
+    rng = np.random.default_rng(5)
+    tables = (rng.random((2000, seeds, 256)) < probability).astype(float)
+    intervals = [possible(mean_answer([table]), 0.0) for table in tables]
+    assert all(0 <= low < high <= 1 for low, high in intervals)
+    assert sum(low <= probability <= high for low, high in intervals) / len(intervals) >= 0.935
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0.01, 0.0), (0.01, 0.01), (0.03, 0.01), (0.2, 0.1), (0.0, 0.0)])
+def test_intervals_of_differences_cover_the_truth(better, worse):
+    luck = np.random.default_rng(6).random((2000, 1, 256))
+    tables = (luck < better).astype(float) - (luck > 1 - worse)
+    intervals = [mean_answer([table]).interval() for table in tables]
+    assert sum(low <= better - worse <= high for low, high in intervals) / len(intervals) >= 0.935
+
+
+def test_a_question_that_differs_never_narrows_the_interval():
+    tables = [np.zeros((1, 300)) for _ in range(6)]
+    for number, table in enumerate(tables):
+        table[0, :number] = 1
+    errors = [mean_answer([table]).error for table in tables]
+    assert errors == sorted(errors) and errors[0] == pytest.approx(2**0.5 / 304)
+    assert mean_answer([tables[4]]).p_value() > 0.05  # McNemar's exact p is 0.125
+    assert mean_answer([tables[0]]).p_value() == 1.0
+
+
+def test_a_perfect_small_task_makes_a_mean_uncertain():
+    small, large = np.ones((1, 20)), (np.arange(10_000) % 2).astype(float)[None]
+    mean = mean_answer([small, large])
+    assert mean.value == pytest.approx(0.75)
+    low, high = mean.interval()
+    assert 0.05 < high - mean.value < 0.1 and mean.value - low == pytest.approx(high - mean.value)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_all_answers_right_is_no_proof(seeds):
+    perfect = np.ones((seeds, 256))
+    assert Part("", mean_answer([perfect]), 0.9, math.inf).p_inside() < 0.001
+    assert Part("", mean_answer([perfect]), 0.999, math.inf).p_inside() > 0.05
+    assert Part("", mean_answer([1 - perfect]), 0.001, math.inf).p_outside() > 0.05
+    low, high = possible(mean_answer([perfect]), 0.0)
+    assert 0.98 < low < 0.995 and high == 1.0
+
+
+def test_a_metric_of_another_range_is_left_alone():
+    low, high = possible(mean_answer([np.array([[0.0, 100.0, 100.0, 0.0]])]), 0.0)
+    assert low < 0 and high > 100

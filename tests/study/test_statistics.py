@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from decaystudy.study.statistics import Estimate, crossed_mean, holm, seed_mean, share, share_difference
+from decaystudy.study.statistics import Estimate, crossed_mean, holm, seed_mean, widened
 
 SEQUENCES = 70
 # Standard deviations between seeds, between sequences, and of the rest, as shares of the last.
@@ -101,36 +100,9 @@ def test_holm_intervals_agree_with_holm_verdicts() -> None:
             assert (low <= 0 <= high) == (p >= 0.05)
 
 
-@pytest.mark.parametrize("right", [0, 1, 9000, 19999, 20000])
-def test_a_share_has_wilsons_interval(right: int) -> None:
-    answers = np.zeros((1, 20000))
-    answers[0, :right] = 1
-    expected = binomtest(right, 20000).proportion_ci(method="wilson")
-    assert share(answers).interval() == pytest.approx((expected.low, expected.high), abs=1e-5)
-
-
-@pytest.mark.parametrize("probability", [0.02, 0.5, 0.9, 0.99])
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_intervals_of_shares_cover_the_truth(seeds: int, probability: float) -> None:
-    rng = np.random.default_rng(5)
-    tables = (rng.random((1000, seeds, 256)) < probability).astype(float)
-    intervals = [share(table).interval() for table in tables]
-    assert all(0 <= low < high <= 1 for low, high in intervals)
-    assert sum(low <= probability <= high for low, high in intervals) / 1000 >= 0.93
-
-
-def test_a_share_is_tested_as_its_interval_says() -> None:
-    answers = (np.arange(80) < 60).astype(float)[None]
-    estimate = share(answers)
-    low, high = estimate.interval(0.05)
-    assert estimate.tail(low) == pytest.approx(0.025) and estimate.tail(high) == pytest.approx(0.975)
-    assert estimate.p_value(low) == pytest.approx(0.05)
-    perfect = share(np.ones((2, 256)))
-    assert 0.97 < perfect.interval()[0] < 0.99 and perfect.interval()[1] == pytest.approx(1)
-    assert perfect.tail(0.9) < 0.025 < perfect.tail(0.999) and perfect.tail(-1.0) == 0.0
-
-
-def test_answers_that_never_differ_may_still_differ() -> None:
-    same = share_difference(np.zeros((1, 300)))
-    assert same.interval() == pytest.approx((-0.01, 0.01)) and same.p_value() == 1.0
-    assert share_difference(np.ones((1, 300))).p_value() < 1e-12
+def test_another_source_of_noise_widens() -> None:
+    wide = widened(Estimate(0.3, 0.03, 20), 0.04**2, 50)
+    assert wide.value == 0.3 and wide.error == pytest.approx(0.05)
+    assert wide.df == pytest.approx(0.05**4 / (0.03**4 / 20 + 0.04**4 / 50))  # Satterthwaite's
+    exact = widened(Estimate(0.3, 0.0, math.inf), 0.04**2, 50)
+    assert exact.error == pytest.approx(0.04) and exact.df == pytest.approx(50)

@@ -150,6 +150,7 @@ def test_a_slow_first_step_on_a_gpu_is_explained(monkeypatch, tmp_path, capsys):
     from decaystudy.training.callbacks import progress
 
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.delitem(sys.modules, "fla", raising=False)
     assert fit("--out", tmp_path / "without") == 0
     assert "compiles its kernels" not in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "fla", ModuleType("fla"))
