@@ -18,12 +18,7 @@ Interrupted, the same command goes on; several machines or SLURM tasks that shar
 def run(arguments: list[str]) -> int:
     """Parse and tokenize; returns the exit code."""
     parser = make_parser("prepare-data", DESCRIPTION)
-    parser.add_argument(
-        "--tokens",
-        type=str | None,
-        default=None,
-        help="such as 10B or 200M (default: all there is)",
-    )
+    parser.add_argument("--tokens", type=str | None, default=None, help="such as 10B or 200M (default: all there is)")
     parser.add_argument(
         "--workers", type=int | None, default=None, help="processes (default: one for every eight cores)"
     )

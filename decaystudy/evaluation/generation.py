@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from decaystudy.evaluation.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
+from decaystudy.evaluation.refusals import closed_words
 from decaystudy.evaluation.run import quiet
 
 
@@ -50,7 +51,7 @@ def stream(
     how: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
         how = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    closed, end = has_closed_vocabulary(tokenizer), tokenizer.eos_token or ""
+    closed, end = closed_words(tokenizer) is not None, tokenizer.eos_token
     yield prompt
     if prompt and not prompt[-1].isspace() and joins_by_spaces(tokenizer):
         yield " "
@@ -85,9 +86,3 @@ def joins_by_spaces(tokenizer: Any) -> bool:
     """Whether the tokens are whole words, between which decoding puts a space."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     return fast is not None and fast.decoder is None
-
-
-def has_closed_vocabulary(tokenizer: Any) -> bool:
-    """Whether every word that is not in the vocabulary is one and the same token."""
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    return fast is not None and type(fast.model).__name__ == "WordLevel"

@@ -71,10 +71,15 @@ def closed_vocabulary(tokenizer: str) -> str | None:
     return f"it has words that {tokenizer} doesn't know, which would all count as one and the same answer"
 
 
+def closed_words(tokenizer: Any) -> int | None:
+    """The size of a tokenizer's closed vocabulary, in Hugging Face form; None if it can spell other words."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return fast.get_vocab_size() if fast is not None and type(fast.model).__name__ == "WordLevel" else None
+
+
 def refuse_model(folder: str | Path, model: HFLM, loaded: Mapping[str, dict[str, Any]]) -> None:
     """The same for a model in Hugging Face form, by its tokenizer."""
-    fast = getattr(model.tokenizer, "backend_tokenizer", None)
-    words = fast.get_vocab_size() if fast is not None and type(fast.model).__name__ == "WordLevel" else None
+    words = closed_words(model.tokenizer)
     for name, task in loaded.items():
         reason = None if words is None else closed_vocabulary(f"words:{words}")
         if name in recall.TASKS:

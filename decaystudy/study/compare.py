@@ -170,7 +170,9 @@ def _accuracy(claim: Claim, answers: Answers) -> list[Part] | str:
             estimate = answers.accuracy(claim.cells[0], task) or f"{claim.cells[0]} has not been evaluated on {task}"
         if isinstance(estimate, str):
             return estimate
-        parts.append(Part(about, estimate, claim.low, claim.high))
+        least = 0.0 if len(claim.cells) == 1 else -1.0
+        shown = (lambda x, least=least: min(1.0, max(least, x))) if least <= estimate.value <= 1 else float
+        parts.append(Part(about, estimate, claim.low, claim.high, shown))
     return parts
 
 

@@ -266,6 +266,15 @@ def test_all_answers_right_is_no_proof(seeds):
     assert 0.98 < low < 0.995 and high == 1.0
 
 
+def test_a_claim_about_a_perfect_cell_shows_a_possible_interval(planted):
+    found = evaluated(*planted, {"mamba2": 1.1, "gla": 1.1})
+    by_id = {claim["id"]: claim for claim in found["claims"]}
+    (far,) = by_id["far-above"]["parts"]
+    assert by_id["far-above"]["verdict"] == "supported" and 0.98 < far["low"] < 1 == far["high"]
+    (same,) = by_id["gla-knows-more"]["parts"]
+    assert by_id["gla-knows-more"]["verdict"] == "undecided" and same["low"] < 0 < same["high"]
+
+
 def test_a_metric_of_another_range_is_left_alone():
     low, high = possible(mean_answer([np.array([[0.0, 100.0, 100.0, 0.0]])]), 0.0)
     assert low < 0 and high > 100

@@ -1,4 +1,8 @@
-"""Whole runs on GPUs: bfloat16, kernels of the fastest backend, one GPU and two."""
+"""Whole runs on GPUs: bfloat16, kernels of the fastest backend, one GPU and two.
+
+`pytest -m gpu` asks for them; where the GPUs aren't, they say so and skip. Bfloat16 is compared after 20 steps: the
+size of the micro-batch alone then moves a loss by 0.004, and by 0.02 after 60.
+"""
 
 import json
 import subprocess
@@ -37,12 +41,17 @@ def single(tmp_path_factory):
     return fit(tmp_path_factory.mktemp("single") / "run", "--trainer.devices", "1", "--trainer.precision", "bf16-mixed")
 
 
-def test_bfloat16_learns_as_float32_on_the_cpu(single, tmp_path):
-    cpu = fit(tmp_path / "cpu", "--trainer.accelerator", "cpu", "--trainer.precision", "32-true")
-    assert single["val_loss"] == pytest.approx(cpu["val_loss"], abs=0.02)
-    assert single["train_loss"] < single["unigram_entropy"] + 1
-    for one, other in zip(single["decay"], cpu["decay"], strict=True):
-        assert one["median"] == pytest.approx(other["median"], abs=0.01)
+def test_bfloat16_learns(single):
+    assert single["val_loss"] < single["unigram_entropy"]
+
+
+def test_bfloat16_begins_as_float32_on_the_cpu(tmp_path):
+    steps = ("--trainer.max_steps", "20", "--trainer.devices", "1")
+    cpu = fit(tmp_path / "cpu", *steps, "--trainer.accelerator", "cpu", "--trainer.precision", "32-true")
+    gpu = fit(tmp_path / "gpu", *steps, "--trainer.precision", "bf16-mixed")
+    assert gpu["val_loss"] == pytest.approx(cpu["val_loss"], abs=0.01)
+    for one, other in zip(gpu["decay"], cpu["decay"], strict=True):
+        assert one["median"] == pytest.approx(other["median"], abs=1e-3)
 
 
 def test_float32_equals_the_cpu(tmp_path):
@@ -63,19 +72,18 @@ def test_goes_on_after_a_kill(single, tmp_path):
     assert RunFolder(out).state() == "killed"
     result = fit(out, *more)
     assert result["step"] == 60
-    assert result["val_loss"] == pytest.approx(single["val_loss"], abs=5e-3)
+    assert result["val_loss"] == pytest.approx(single["val_loss"], abs=1e-4)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-@pytest.mark.parametrize(("precision", "steps"), [("32-true", "20"), ("bf16-mixed", "60")])
-def test_two_gpus_agree_with_one(precision, steps, strategy, tmp_path):
-    """With the same micro-batches: their size alone rounds a bfloat16 run to another loss, by up to 0.02 after 60
-    steps, and so does FSDP2's order of summing the gradient norm."""
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_two_gpus_agree_with_one(precision, strategy, tmp_path):
+    """With the same micro-batches. FSDP2 sums the gradient norm in another order, which bfloat16 makes visible."""
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two NVIDIA GPUs")
-    more = ("--trainer.precision", precision, "--trainer.max_steps", steps, "--recipe.micro_batch_size", "4")
+    more = ("--trainer.precision", precision, "--trainer.max_steps", "20", "--recipe.micro_batch_size", "4")
     one = fit(tmp_path / "one", *more, "--trainer.devices", "1")
     two = fit(tmp_path / "two", *more, "--strategy", strategy, "--trainer.devices", "2")
     assert two["world_size"] == 2
-    tolerance = 0.02 if (precision, strategy) == ("bf16-mixed", "fsdp") else 1e-4
+    tolerance = 5e-3 if (precision, strategy) == ("bf16-mixed", "fsdp") else 1e-4
     assert two["val_loss"] == pytest.approx(one["val_loss"], abs=tolerance)

@@ -57,14 +57,15 @@ class Progress(L.Callback):
         self.throughput = throughput
         self.show = show
         self.seconds = seconds
-        self._slow_start = threading.Timer(PATIENCE, _explain_slow_start)
-        self._slow_start.daemon = True
+        self._slow_start: threading.Timer | None = None
         self._printed_at = 0.0
         self._validation: float | None = None
         self._began: tuple[float, int] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.show and trainer.is_global_zero:
+            self._slow_start = threading.Timer(PATIENCE, _explain_slow_start)
+            self._slow_start.daemon = True
             self._slow_start.start()
 
     def on_train_batch_end(
@@ -72,7 +73,7 @@ class Progress(L.Callback):
     ) -> None:
         if not trainer.is_global_zero:
             return
-        self._slow_start.cancel()
+        self._stop_explaining()
         now, step = time.monotonic(), trainer.global_step
         if self._began is None:
             self._began = (now, step)
@@ -93,7 +94,12 @@ class Progress(L.Callback):
             print(describe(facts), file=sys.stderr, flush=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._slow_start.cancel()
+        self._stop_explaining()
+
+    def _stop_explaining(self) -> None:
+        if self._slow_start is not None:
+            self._slow_start.cancel()
+            self._slow_start = None
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModel)
