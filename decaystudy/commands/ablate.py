@@ -36,9 +36,9 @@ def run(arguments: list[str]) -> int:
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     clamp = read_clamp(given.clamp_decay) if given.clamp_decay is not None else None
-    from decaystudy.evaluation.ablation import ablate
-    from decaystudy.evaluation.loading import load_run
-    from decaystudy.evaluation.table import ablation_table
+    from decaystudy.evaluation.decays.ablation import ablate
+    from decaystudy.evaluation.tables import ablation_table
+    from decaystudy.runs.loading import load_run
 
     found = {
         str(folder): ablate(

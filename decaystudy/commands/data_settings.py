@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser
 from decaystudy.commands.run_settings import given_settings
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
+from decaystudy.runs.config import build_section, merge, scale_defaults
 from decaystudy.scales import SCALES
-from decaystudy.training.run_config import build_section, merge, scale_defaults
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 

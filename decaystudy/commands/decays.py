@@ -27,9 +27,9 @@ def run(arguments: list[str]) -> int:
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
-    from decaystudy.evaluation.decays import decay_distribution
-    from decaystudy.evaluation.loading import load_run
-    from decaystudy.evaluation.table import aligned, decay_rows
+    from decaystudy.evaluation.decays.distribution import decay_distribution
+    from decaystudy.evaluation.tables import aligned, decay_rows
+    from decaystudy.runs.loading import load_run
 
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in given.runs:

@@ -9,7 +9,7 @@ from typing import Any
 
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
-from decaystudy.evaluation.catalog import GROUP_SUMMARIES
+from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 
 DESCRIPTION = """Validation perplexity, then lm-eval's tasks, for runs or for models in Hugging Face form.
 
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from decaystudy.evaluation.run import evaluate
+    from decaystudy.evaluation.evaluate import evaluate
 
     found: dict[str, dict[str, Any]] = {}
     for folder in given.runs:
@@ -65,7 +65,7 @@ def run(arguments: list[str]) -> int:
     if given.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
-    from decaystudy.evaluation.table import evaluation_table
+    from decaystudy.evaluation.tables import evaluation_table
 
     print(evaluation_table(found, given.tasks))
     return 0

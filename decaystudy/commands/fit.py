@@ -10,9 +10,9 @@ from typing import Any
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
-from decaystudy.training.records import dump_config, finished_result
-from decaystudy.training.run_config import RunConfig
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.records import dump_config, finished_result
 
 DESCRIPTION = """Train one run, or go on with it.
 

@@ -11,7 +11,7 @@ def run(arguments: list[str]) -> int:
     from decaystudy.data.sources import SOURCES
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES
-    from decaystudy.study.spec import describe_studies
+    from decaystudy.study.definition.schema import describe_studies
 
     groups = {
         "studies (decaystudy run-study NAME)": describe_studies(),

@@ -6,7 +6,7 @@ import logging
 import sys
 
 from decaystudy.commands.parsing import make_parser, parse
-from decaystudy.evaluation.catalog import GROUP_SUMMARIES
+from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 
 DESCRIPTION = """Fetch the data of tasks into the hub's cache ($HF_HOME), so that evaluate needs no network afterwards.
 
@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--tasks", type=str, default="paper", help="groups and tasks of lm-eval, such as offline,piqa")
     given = parse(parser, arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from decaystudy.evaluation.tasks import prepare_tasks
+    from decaystudy.evaluation.lm_eval.tasks import prepare_tasks
 
     for name, questions in prepare_tasks(given.tasks):
         print(f"✔ {name}: {questions:,} questions", flush=True)

@@ -24,6 +24,6 @@ def run(arguments: list[str]) -> int:
     for key in ("seed", "model"):
         if key in settings:
             raise UserError(f"a study sets {key} for each cell itself: take it out of the --config file")
-    from decaystudy.study.probe import probe
+    from decaystudy.study.planning.probe import probe
 
     return probe(list(others["studies"] or ["sharing"]), scale=scale, jobs=others["jobs"], overrides=settings)

@@ -15,6 +15,6 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("studies", nargs="*", metavar="NAME_OR_FILE", help="studies (default: all that --out holds)")
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="where the runs and results are")
     given = parse(parser, arguments)
-    from decaystudy.study.report import report
+    from decaystudy.study.reporting.report import report
 
     return report(list(given.studies or []), out=given.out)

@@ -10,9 +10,9 @@ from decaystudy.commands.parsing import check_keys, check_types, parse, read_con
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
 from decaystudy.model.config import ModelConfig
+from decaystudy.runs.config import RunConfig, build_section, merge, scale_defaults
+from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.scales import SCALES
-from decaystudy.training.config import RecipeConfig
-from decaystudy.training.run_config import RunConfig, build_section, merge, scale_defaults
 
 SETTINGS = ("scale", "seed", "strategy", "threads", "model", "data", "recipe", "trainer")
 
@@ -73,7 +73,7 @@ def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:
     """
     merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
     if fetch:
-        from decaystudy.data.tokenizer import fetch_tokenizer
+        from decaystudy.data.tokenizers.tokenizer import fetch_tokenizer
 
         data: DataConfig = build_section("data", merged["data"])
         data.validate()

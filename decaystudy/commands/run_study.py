@@ -8,7 +8,7 @@ import sys
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, given_settings
 from decaystudy.errors import UserError
-from decaystudy.study.launch_slurm import SlurmOptions
+from decaystudy.study.execution.slurm import SlurmOptions
 from decaystudy.study.run import run_study
 
 DESCRIPTION = """Answer a question: plan, train and compare the runs of one or more studies.

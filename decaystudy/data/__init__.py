@@ -10,7 +10,7 @@ __all__ = ["DataConfig", "DataModule"]
 
 def __getattr__(name: str) -> Any:
     if name == "DataModule":
-        from decaystudy.data.datamodule import DataModule
+        from decaystudy.data.stream.datamodule import DataModule
 
         return DataModule
     if name == "DataConfig":

@@ -129,7 +129,7 @@ def vocabulary_size(config: DataConfig) -> int:
         return trained
     if name in ("gpt2", "openai-community/gpt2"):
         return 50257
-    from decaystudy.data.tokenizer import named_folder
+    from decaystudy.data.tokenizers.tokenizer import named_folder
 
     known = read_json(named_folder(name) / "about.json")
     if known is None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
 from decaystudy.data.documents import permutation
-from decaystudy.data.stream import TokenStream
-from decaystudy.data.validation import ValidationSet
+from decaystudy.data.stream.order import TokenStream
+from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

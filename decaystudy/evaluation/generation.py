@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from decaystudy.evaluation.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
-from decaystudy.evaluation.refusals import closed_words
-from decaystudy.evaluation.run import quiet
+from decaystudy.evaluation.evaluate import quiet
+from decaystudy.evaluation.tasks.compatibility import closed_words
+from decaystudy.runs.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
 
 
 def stream(

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaystudy.errors import UserError
-from decaystudy.evaluation.loading import LoadedRun
 from decaystudy.evaluation.paired import mean_over_sequences
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses
+from decaystudy.runs.loading import LoadedRun
 
 MULTIPLES = (1, 2, 4, 8)
 FIRST_BIN = 16

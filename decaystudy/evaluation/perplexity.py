@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from decaystudy.data.validation import ValidationSet
+from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
-from decaystudy.evaluation.loading import LoadedRun
 from decaystudy.model import DecayTransformer
+from decaystudy.runs.loading import LoadedRun
 
 TOKENS_AT_ONCE = 4096
 MEMORY_AT_ONCE = 2**30

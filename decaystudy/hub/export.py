@@ -12,16 +12,16 @@ from transformers import GenerationConfig
 
 from decaystudy import __version__
 from decaystudy.errors import UserError
-from decaystudy.evaluation.loading import LoadedRun, hub_facts, hub_tokenizer, load_run
-from decaystudy.evaluation.results import metrics, read_evaluation
-from decaystudy.evaluation.table import number, task_metrics
+from decaystudy.evaluation.tables import number, task_metrics
 from decaystudy.hub.modeling import DecayStudyForCausalLM
-from decaystudy.training.run_folder import write_json, write_text
+from decaystudy.runs.evaluation import metrics, read_evaluation
+from decaystudy.runs.folder import write_json, write_text
+from decaystudy.runs.loading import LoadedRun, hub_facts, hub_tokenizer, load_run
 
 CODE_FILE = "modeling_decaystudy"
 CODE = '''"""Loads this model by way of the package decaystudy, which must be installed."""
 
-from decaystudy.hub import DecayStudyConfig, DecayStudyForCausalLM  # noqa: F401
+from decaystudy.hub import DecayStudyConfig, DecayStudyForCausalLM# noqa: F401
 '''
 WEIGHTS = "model.safetensors"
 # One file is what every reader of safetensors takes; the largest scale of this package fills 6 GB of it.

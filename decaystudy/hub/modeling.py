@@ -10,7 +10,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from decaystudy.hub.cache import StateCache
-from decaystudy.hub.configuration import DecayStudyConfig
+from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.model import DecayTransformer
 
 

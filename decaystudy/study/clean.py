@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.study.plan import size
-from decaystudy.study.record import needed_runs, studies_of
-from decaystudy.study.store import Store, state_of
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.folder import RunFolder
+from decaystudy.study.execution.record import needed_runs, studies_of
+from decaystudy.study.execution.store import Store, state_of
+from decaystudy.study.planning.plan import size
 
 
 def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:

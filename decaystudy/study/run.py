@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.study.evaluating import evaluate_runs, refuse_tasks, refuse_unknown_tasks, tasks_of
-from decaystudy.study.expand import Run, Study, expand
-from decaystudy.study.hardware import Speed, choose_speed
-from decaystudy.study.launch_local import LocalLauncher
-from decaystudy.study.launch_slurm import SlurmLauncher, SlurmOptions
-from decaystudy.study.plan import plan_all, plan_study, plan_text
-from decaystudy.study.progress import Narrator
-from decaystudy.study.record import Call, write_call
-from decaystudy.study.report import write_results
-from decaystudy.study.schedule import train_all
-from decaystudy.study.spec import parse_seeds, read_study, studies_folder
-from decaystudy.study.store import FINAL, Store, state_of
-from decaystudy.study.table import as_text
+from decaystudy.study.definition.expand import Run, Study, expand
+from decaystudy.study.definition.schema import parse_seeds, read_study, studies_folder
+from decaystudy.study.execution.evaluating import evaluate_runs, refuse_tasks, refuse_unknown_tasks, tasks_of
+from decaystudy.study.execution.local import LocalLauncher
+from decaystudy.study.execution.progress import Narrator
+from decaystudy.study.execution.record import Call, write_call
+from decaystudy.study.execution.scheduler import train_all
+from decaystudy.study.execution.slurm import SlurmLauncher, SlurmOptions
+from decaystudy.study.execution.store import FINAL, Store, state_of
+from decaystudy.study.planning.hardware import Speed, choose_speed
+from decaystudy.study.planning.plan import plan_all, plan_study, plan_text
+from decaystudy.study.reporting.report import write_results
+from decaystudy.study.reporting.tables import as_text
 
 LAUNCHERS = ("local", "slurm")
 

@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from decaystudy.study import launch_slurm
-from decaystudy.study.expand import Study
-from decaystudy.study.progress import duration
-from decaystudy.study.record import expand_recorded
-from decaystudy.study.results import Outcome, read_outcome
-from decaystudy.study.store import FINAL, Store
-from decaystudy.study.table import MISSING, aligned
+from decaystudy.study.analysis.results import Outcome, read_outcome
+from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution import slurm as launch_slurm
+from decaystudy.study.execution.progress import duration
+from decaystudy.study.execution.record import expand_recorded
+from decaystudy.study.execution.store import FINAL, Store
+from decaystudy.study.reporting.tables import MISSING, aligned
 
 REFRESH_SECONDS = 2.0
 IDLE_LOOKS = 5

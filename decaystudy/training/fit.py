@@ -23,15 +23,15 @@ from safetensors.torch import save_file
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
 from decaystudy.model.count import parameter_count
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import RunFolder, write_json
+from decaystudy.runs.records import claim, finished_result, git_revision, versions
 from decaystudy.training.callbacks.curves import Curves
 from decaystudy.training.callbacks.progress import Heartbeat, Progress
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.layout import Layout, plan_layout
 from decaystudy.training.lightning_module import LanguageModel
-from decaystudy.training.records import claim, finished_result, git_revision, versions
-from decaystudy.training.run_config import RunConfig
-from decaystudy.training.run_folder import RunFolder, write_json
 from decaystudy.training.strategy import device_count, make_strategy
 
 LOG = logging.getLogger("decaystudy")

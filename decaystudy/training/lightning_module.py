@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from decaystudy.model import DecayTransformer
+from decaystudy.runs.config import RunConfig
 from decaystudy.training.optimizer import make_optimizer
-from decaystudy.training.run_config import RunConfig
 from decaystudy.training.schedule import wsd
 from decaystudy.training.strategy import shard
 

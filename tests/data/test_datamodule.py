@@ -10,9 +10,9 @@ import torch
 from lightning import LightningModule, Trainer
 
 from decaystudy.data import DataConfig, DataModule
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import Filler
-from decaystudy.data.loading import Layout, TrainingBatches, loader
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.filling import Filler
+from decaystudy.data.stream.batches import Layout, TrainingBatches, loader
 from tests.data.conftest import random_texts
 from tests.data.test_stream import open_stream
 

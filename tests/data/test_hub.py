@@ -35,10 +35,10 @@ configs:
 HASH = """
 import json, sys
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import Filler
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.filling import Filler
 from decaystudy.data.stats import stream_hash
-from decaystudy.data.stream import TokenStream
+from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError
 task = json.loads(sys.argv[1])
 config = DataConfig(**task["config"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from decaystudy.data import DataConfig, DataModule
-from decaystudy.data.loading import Layout, TrainingBatches, ValidationBatches, loader
+from decaystudy.data.stream.batches import Layout, TrainingBatches, ValidationBatches, loader
 from decaystudy.errors import UserError
 
 

@@ -10,13 +10,13 @@ import torch
 
 from decaystudy.cli import main
 from decaystudy.errors import UserError
-from decaystudy.evaluation.ablation import ablate
-from decaystudy.evaluation.decays import decay_distribution, row
+from decaystudy.evaluation.decays.ablation import ablate
+from decaystudy.evaluation.decays.distribution import decay_distribution, row
 from decaystudy.evaluation.lengths import measure, position_bins
-from decaystudy.evaluation.loading import LoadedRun, load_run
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
-from decaystudy.evaluation.table import decay_rows, lengths_table
+from decaystudy.evaluation.tables import decay_rows, lengths_table
 from decaystudy.model import DecayTransformer
+from decaystudy.runs.loading import LoadedRun, load_run
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from decaystudy.cli import main
 from decaystudy.errors import UserError
-from decaystudy.evaluation import run as module
-from decaystudy.evaluation.results import (
-    EvaluationFolder,
-    mean_accuracy,
-    read_evaluation,
-    read_outcomes,
-)
-from decaystudy.evaluation.run import evaluate
-from decaystudy.training.run_folder import read_json
+from decaystudy.evaluation import evaluate as module
+from decaystudy.evaluation.evaluate import evaluate
+from decaystudy.runs.evaluation import EvaluationFolder, mean_accuracy, read_evaluation, read_outcomes
+from decaystudy.runs.folder import read_json
 
 
 def test_what_an_evaluation_writes(copied, capsys):
@@ -97,7 +92,7 @@ def stock(tmp_path_factory, run):
     """A small random GPT-2 in Hugging Face form, with the run's tokenizer."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from decaystudy.evaluation.loading import hub_tokenizer, load_run
+    from decaystudy.runs.loading import hub_tokenizer, load_run
 
     folder = tmp_path_factory.mktemp("stock")
     tokenizer = hub_tokenizer(load_run(run))
@@ -114,7 +109,7 @@ def test_a_stock_model_scores_as_lm_eval_scores_it(stock):
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    from decaystudy.evaluation.taskfiles import task_folder
+    from decaystudy.evaluation.tasks.files import task_folder
 
     ours = evaluate(stock, "offline", limit=30, batch_size=4)
     names = ["offline_last_word", "offline_continuation"]

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from decaystudy.cli import main
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
 from decaystudy.data.sources.recall import ASK
 from decaystudy.errors import UserError
-from decaystudy.evaluation import recall
-from decaystudy.evaluation.catalog import GROUPS
-from decaystudy.evaluation.run import evaluate
+from decaystudy.evaluation.evaluate import evaluate
+from decaystudy.evaluation.tasks import recall
+from decaystudy.evaluation.tasks.catalog import GROUPS
 from tests.evaluation.conftest import fit
 from tests.study.small import STUDY
 

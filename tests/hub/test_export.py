@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import decaystudy.hub  # noqa: F401
 from decaystudy.cli import main
-from decaystudy.evaluation.loading import load_run
+from decaystudy.evaluation.evaluate import evaluate
 from decaystudy.evaluation.perplexity import held_out_blocks
-from decaystudy.evaluation.run import evaluate
-from decaystudy.evaluation.taskfiles import task_folder
+from decaystudy.evaluation.tasks.files import task_folder
+from decaystudy.runs.loading import load_run
 from tests.evaluation.conftest import copied, datasets_cache, fit, run  # noqa: F401
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from decaystudy.study.expand import Study
-from decaystudy.study.store import Store
-from decaystudy.training.run_folder import write_json
+from decaystudy.runs.folder import write_json
+from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution.store import Store
 
 SEQUENCES = 80
 ENTROPY = 5.0

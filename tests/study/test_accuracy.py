@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from decaystudy.evaluation.results import EvaluationFolder
-from decaystudy.study.accuracy import MEAN, joined, mcnemar, mean_answer, possible
-from decaystudy.study.compare import Part
-from decaystudy.study.evaluating import tasks_of
-from decaystudy.study.expand import expand
-from decaystudy.study.figures import loss_by_position, recall_by_distance
-from decaystudy.study.report_html import as_html
-from decaystudy.study.report_tex import as_tex
-from decaystudy.study.results import gather
-from decaystudy.study.spec import read_study
-from decaystudy.study.statistics import crossed_mean
-from decaystudy.study.store import Store
-from decaystudy.study.table import as_markdown, as_text
+from decaystudy.runs.evaluation import EvaluationFolder
+from decaystudy.study.analysis.accuracies import MEAN, joined, mcnemar, mean_answer, possible
+from decaystudy.study.analysis.comparisons import Part
+from decaystudy.study.analysis.results import gather
+from decaystudy.study.analysis.statistics import crossed_mean
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.evaluating import tasks_of
+from decaystudy.study.execution.store import Store
+from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance
+from decaystudy.study.reporting.html import as_html
+from decaystudy.study.reporting.latex import as_tex
+from decaystudy.study.reporting.tables import as_markdown, as_text
 from tests.study.planted import plant
 from tests.study.small import STUDY, results, run, write_study
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decaystudy.study.expand import Study, expand
-from decaystudy.study.report import write_results
-from decaystudy.study.results import gather
-from decaystudy.study.spec import read_study
-from decaystudy.study.statistics import crossed_mean
-from decaystudy.study.store import Store
-from decaystudy.study.table import as_csv, as_markdown, as_text
+from decaystudy.study.analysis.results import gather
+from decaystudy.study.analysis.statistics import crossed_mean
+from decaystudy.study.definition.expand import Study, expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.store import Store
+from decaystudy.study.reporting.report import write_results
+from decaystudy.study.reporting.tables import as_csv, as_markdown, as_text
 from tests.study import small
 from tests.study.planted import ENTROPY, SEQUENCES, plant
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from decaystudy.study.report import report
+from decaystudy.study.reporting.report import report
 from tests.study import small
 from tests.study.test_studies import EIGHT
 

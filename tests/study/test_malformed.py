@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.study.expand import expand
-from decaystudy.study.spec import read_study
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
 
 GOOD = """\
 title: A study

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decaystudy.study.probe import probe
+from decaystudy.study.planning.probe import probe
 from tests.study import small
 
 pytestmark = pytest.mark.slow

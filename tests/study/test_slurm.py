@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.study.report import report
+from decaystudy.study.reporting.report import report
 from decaystudy.study.run import run_study
 from tests.study import small
 from tests.study.slurm import Cluster, missing

@@ -10,11 +10,11 @@ import pytest
 
 from decaystudy.errors import UserError
 from decaystudy.scales import SCALES
-from decaystudy.study.expand import expand
-from decaystudy.study.plan import plan_all
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import describe_studies, parse_seeds, read_study
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.plan import plan_all
 from decaystudy.study.run import expand_all, parse_sweep, plan_speed, union
-from decaystudy.study.spec import describe_studies, parse_seeds, read_study
-from decaystudy.study.store import Store
 from tests.study import small
 
 EIGHT = (

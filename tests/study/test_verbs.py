@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.study import hardware
 from decaystudy.study.clean import clean
-from decaystudy.study.expand import expand
-from decaystudy.study.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
-from decaystudy.study.plan import plan_study
-from decaystudy.study.report import report
-from decaystudy.study.report_tex import escape
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning import hardware
+from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
+from decaystudy.study.planning.plan import plan_study
+from decaystudy.study.reporting.latex import escape
+from decaystudy.study.reporting.report import report
 from decaystudy.study.run import run_study
-from decaystudy.study.spec import read_study
 from decaystudy.study.status import status
-from decaystudy.study.store import Store
 from tests.study import small
 from tests.study.planted import plant
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from decaystudy.cli import main
 from decaystudy.model import DecayTransformer, ModelConfig
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.folder import RunFolder
 
 # Real runs at scale tiny on the real corpus, only short.
 SHORT = ["--trainer.max_steps", "6", "--recipe.checkpoint_every", "2", "--data.validation_tokens", "2000"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import lightning.pytorch as L
 
+from decaystudy.runs.folder import HEARTBEAT_SECONDS, RunFolder
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.lightning_module import LanguageModel
-from decaystudy.training.run_folder import HEARTBEAT_SECONDS, RunFolder
 
 PATIENCE = 15.0
 """Seconds that the first step may take before it is explained."""

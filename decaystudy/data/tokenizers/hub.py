@@ -1,0 +1,92 @@
+"""Fetching a tokenizer by name, from the hub or a local folder, into the cache."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from decaystudy.data.network import persevere, status_code
+from decaystudy.data.sources.hub import explained
+from decaystudy.data.tokenizers.tokenizer import store
+from decaystudy.errors import UserError
+
+log = logging.getLogger("decaystudy")
+
+
+def fetch(name: str, folder: Path) -> None:
+    """Store the tokenizer ``name`` in ``folder``, pinned to the hub's commit of today if it comes from there."""
+    local = Path(name).expanduser()
+    with explained(f"open the tokenizer {name}"):
+        if local.exists():
+            save(name, None, read(local) or convert(str(local), None), folder)
+            return
+        persevere(f"reach the tokenizer {name}", lambda: fetch_from_hub(name, folder))
+
+
+def fetch_from_hub(name: str, folder: Path) -> None:
+    """The repository's tokenizer.json as it is; where there is none, transformers makes one."""
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+
+    try:
+        revision = HfApi().model_info(name).sha
+    except HFValidationError:
+        revision = None
+    except Exception as error:
+        if status_code(error) not in (401, 403, 404):
+            raise
+        revision = None
+    if revision is None:
+        raise UserError(
+            f"there is no tokenizer {name!r}: it is no folder here and no repository that the hub shows you; "
+            "use auto, bpe:N, words:N, or a name such as gpt2"
+        )
+    log.info("the tokenizer %s is pinned to revision %s", name, revision)
+    found: dict[str, Path] = {}
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        try:
+            found[file] = Path(hf_hub_download(name, file, revision=revision))
+        except EntryNotFoundError:
+            continue
+    files = read(found["tokenizer.json"].parent) if len(found) == 2 else None
+    save(name, revision, files or convert(name, revision), folder)
+
+
+def read(local: Path) -> tuple[str, str | None] | None:
+    """(tokenizer.json, EOS token) of a folder or of a tokenizer.json itself; None if it takes more to find them."""
+    path = local / "tokenizer.json" if local.is_dir() else local
+    if not path.is_file():
+        return None
+    settings = path.with_name("tokenizer_config.json")
+    eos = json.loads(settings.read_text(encoding="utf-8")).get("eos_token") if settings.is_file() else None
+    return path.read_text(encoding="utf-8"), eos["content"] if isinstance(eos, dict) else eos
+
+
+def convert(name: str, revision: str | None) -> tuple[str, str | None]:
+    """(tokenizer.json, EOS token) by way of transformers, which reads the older formats."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise UserError(f"the tokenizer {name} has no tokenizer.json: pip install transformers to read it") from error
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, revision=revision or "main")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UserError(f"the tokenizer {name} has no fast form: choose one that the tokenizers library can run")
+    return backend.to_str(), tokenizer.eos_token
+
+
+def save(name: str, revision: str | None, files: tuple[str, str | None], folder: Path) -> None:
+    """Check that the tokenizer loads and can end documents, and store it."""
+    from tokenizers import Tokenizer as Fast
+
+    content, eos = files
+    try:
+        fast = Fast.from_str(content)
+    except Exception as error:
+        raise UserError(f"the tokenizer {name} is not one that the tokenizers library can read: {error}") from error
+    vocabulary = fast.get_vocab(with_added_tokens=True)
+    guesses = [eos, "<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[SEP]"]
+    eos_id = next((vocabulary[token] for token in guesses if token in vocabulary), None)
+    if eos_id is None:
+        raise UserError(f"the tokenizer {name} has no token that ends a text: choose one with an eos_token")
+    store(folder, content, name=name, revision=revision, eos_id=eos_id, vocab_size=max(vocabulary.values()) + 1)

@@ -1,0 +1,208 @@
+"""Evaluates a model: validation perplexity, then lm-eval's tasks one after the other, each kept when it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import logging
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from decaystudy.data.folders import digest
+from decaystudy.errors import UserError
+from decaystudy.evaluation.lm_eval.tasks import load_tasks
+from decaystudy.evaluation.tasks.catalog import OWN, resolve
+from decaystudy.evaluation.tasks.compatibility import refuse_model, refuse_settings
+from decaystudy.runs.evaluation import EvaluationFolder
+
+if TYPE_CHECKING:
+    from lm_eval.models.huggingface import HFLM
+
+    from decaystudy.runs.loading import LoadedRun
+
+log = logging.getLogger("decaystudy")
+
+BOOTSTRAP = 100_000
+"""Resamples for standard errors without a formula (perplexities): lm-eval's own number."""
+BOOTSTRAP_OWN = 1_000
+"""The same for the tasks of this package."""
+
+
+def evaluate(
+    folder: str | Path,
+    tasks: str | Sequence[str] = "paper",
+    *,
+    limit: int | None = None,
+    batch_size: int | str = "auto",
+    lengths: bool = False,
+    length_tokens: int | None = None,
+    tell: Callable[[str], None] = log.info,
+) -> dict[str, Any]:
+    """Evaluate the model in a folder, and keep the results beside it.
+
+    A task that was evaluated on these weights before is found again; an interrupted evaluation goes on with the next
+    task.
+
+    Args:
+        folder: a run's, or one with a causal language model in Hugging Face form.
+        tasks: groups (paper, offline, recall) and tasks of lm-eval.
+        limit: at most so many questions of each task.
+        batch_size: a number, or auto.
+        lengths: also loss by position, and perplexity at multiples of the training length.
+        length_tokens: at most about so many tokens of each length longer than in training.
+        tell: is given a line for each thing done.
+
+    Returns:
+        What evaluation.json holds.
+
+    Raises:
+        UserError: there is no model, no such task, or a task's data cannot be had.
+    """
+    from decaystudy.runs.loading import finished_run, is_hub_folder
+
+    names = resolve(tasks)
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit is {limit}: give a whole number of at least 1")
+    a_run = not is_hub_folder(folder)
+    if a_run:
+        run_folder, config = finished_run(folder)
+        refuse_settings(config, str(run_folder.path), names)
+    place = EvaluationFolder(folder)
+    values = place.start()
+    missing = [name for name in names if not is_done(values["tasks"].get(name), name, limit)]
+    want_loss = a_run and "validation" not in values
+    want_lengths = lengths and a_run and "lengths" not in values
+    if not (missing or want_loss or want_lengths):
+        tell(f"{folder} has been evaluated already")
+        return values
+    with quiet():
+        loaded = load_tasks(missing) if missing else {}  # before any work, so that missing data is said at once
+    run, model = open_model(folder, batch_size)
+    if run is None:
+        refuse_model(folder, model, loaded)
+    if run is not None and (want_loss or want_lengths):
+        from decaystudy.evaluation.lengths import measure
+        from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
+
+        losses = token_losses(run.model, held_out_blocks(run), reset_after=run.eos_id)
+        values["validation"] = validation(run, losses)
+        tell(f"  validation: perplexity {values['validation']['perplexity']:.2f}")
+        if want_lengths:
+            values |= measure(run, tokens=length_tokens, validation=losses)
+        place.write(values)
+    for name in missing:
+        row, outcomes = evaluate_task(model, name, loaded[name], limit)
+        values["tasks"][name] = row
+        place.write_outcomes(name, outcomes)
+        place.write(values)
+        tell(f"  {name}: {told(row)}")
+    return values
+
+
+def open_model(folder: str | Path, batch_size: int | str) -> tuple[LoadedRun | None, HFLM]:
+    """The run, if the folder is one's, and the model as lm-eval takes it."""
+    from decaystudy.evaluation.lm_eval.model import language_model
+    from decaystudy.runs.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
+
+    with quiet():
+        if is_hub_folder(folder):
+            model, tokenizer = load_hub_folder(folder)
+            return None, language_model(model, tokenizer, str(batch_size))
+        run = load_run(folder)
+        return run, language_model(hub_model(run), hub_tokenizer(run), str(batch_size))
+
+
+def evaluate_task(
+    model: HFLM, name: str, task: dict[str, Any], limit: int | None
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """A task's row of evaluation.json, and the value of each metric for each question."""
+    import torch
+    from lm_eval.evaluator import evaluate as lm_evaluate
+
+    random.seed(0)  # the seeds of lm-eval's own command line
+    np.random.seed(1234)
+    torch.manual_seed(1234)
+    with quiet(name):
+        found: Any = lm_evaluate(
+            lm=model, task_dict=task, limit=limit, bootstrap_iters=BOOTSTRAP_OWN if name in OWN else BOOTSTRAP
+        )
+    results, versions = found["results"], found["versions"]
+    row: dict[str, Any] = {}
+    for key, value in results[name].items():
+        metric, comma, kind = key.partition(",")
+        if comma:
+            label = metric if kind == "none" else key
+            row[label] = None if value == "N/A" else value
+    outcomes: dict[str, list[float]] = {}
+    questions = []
+    for sample in found.get("samples", {}).get(name, []):
+        questions.append(sample["doc_hash"])
+        for metric in sample["metrics"]:
+            number = as_number(sample[metric])
+            if number is not None:
+                outcomes.setdefault(metric, []).append(number)
+    row |= {"samples": results[name].get("sample_len", len(questions)), "version": versions.get(name)}
+    row |= {"limit": limit, "questions": digest(questions), "lm_eval": importlib.metadata.version("lm_eval")}
+    if name in OWN:
+        row["data"] = data_of(name)
+    return row, outcomes
+
+
+def as_number(value: Any) -> float | None:
+    """A question's outcome as a number: right or wrong, or the log-likelihood of (log-likelihood, words)."""
+    if isinstance(value, (bool, int, float, np.number)):
+        return float(value)
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], (int, float)):
+        return float(value[0])
+    return None
+
+
+def is_done(row: dict[str, Any] | None, name: str, limit: int | None) -> bool:
+    """Whether a task's row answers what is asked now."""
+    if row is None or row.get("limit") != limit:
+        return False
+    return name not in OWN or row.get("data") == data_of(name)
+
+
+def data_of(name: str) -> str:
+    """What the questions of one of the package's own tasks are made from, as a hash."""
+    from decaystudy.evaluation.tasks.files import group_of, identity
+
+    return digest(identity(group_of(name)))[:12]
+
+
+def told(row: dict[str, Any]) -> str:
+    """The metrics of a row in a line."""
+    parts = []
+    for name, value in row.items():
+        if name.endswith("_stderr") or not isinstance(value, float):
+            continue
+        error = row.get(f"{name}_stderr")
+        parts.append(f"{name} {value:.4g}" + (f" ± {error:.2g}" if error is not None else ""))
+    return ", ".join(parts) + f" ({row['samples']} questions)"
+
+
+@contextlib.contextmanager
+def quiet(name: str = "") -> Iterator[None]:
+    """Without the prints of the libraries that are called; their progress bars only where somebody looks."""
+    for library in ("lm_eval", "transformers", "datasets"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    held = os.environ.get("DISABLE_MULTIPROC")
+    if name in OWN:
+        os.environ["DISABLE_MULTIPROC"] = "1"  # few resamples: lm-eval needs no processes for them
+    bars = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), bars:
+            yield
+    finally:
+        if held is None:
+            os.environ.pop("DISABLE_MULTIPROC", None)
+        else:
+            os.environ["DISABLE_MULTIPROC"] = held

@@ -1,0 +1,229 @@
+"""One run, whole: what ``fit`` is given, what config.yaml holds, and what makes two runs the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from decaystudy import __version__
+from decaystudy.data.config import DataConfig, token_stream_fingerprint, vocabulary_size
+from decaystudy.errors import UserError, unknown
+from decaystudy.model.config import ModelConfig
+from decaystudy.runs.recipe import RecipeConfig
+from decaystudy.scales import SCALES, find_scale
+
+SECTIONS = {"model": ModelConfig, "data": DataConfig, "recipe": RecipeConfig}
+
+# Settings of Lightning's Trainer that a run may set; a test compares them with the installed Trainer's.
+TRAINER_SETTINGS = (
+    "accelerator",
+    "devices",
+    "num_nodes",
+    "precision",
+    "max_steps",
+    "max_time",
+    "limit_train_batches",
+    "limit_val_batches",
+    "val_check_interval",
+    "num_sanity_val_steps",
+    "log_every_n_steps",
+    "enable_progress_bar",
+    "enable_model_summary",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "deterministic",
+    "benchmark",
+    "inference_mode",
+    "profiler",
+    "detect_anomaly",
+    "sync_batchnorm",
+    "plugins",
+)
+# The others, each with the reason why it is refused.
+REFUSED_TRAINER_SETTINGS = {
+    "strategy": "it has a flag of its own: use --strategy",
+    "default_root_dir": "a run's folder is --out",
+    "logger": "every run logs to TensorBoard in its folder",
+    "callbacks": "a run's callbacks are part of the package",
+    "enable_checkpointing": "every run keeps checkpoints: set recipe.checkpoint_every",
+    "max_epochs": "the token stream has no epochs: use --trainer.max_steps",
+    "min_epochs": "the token stream has no epochs: use --trainer.max_steps",
+    "min_steps": "a run ends at --trainer.max_steps",
+    "check_val_every_n_epoch": "the token stream has no epochs: use --recipe.validate_every",
+    "reload_dataloaders_every_n_epochs": "the token stream has no epochs",
+    "use_distributed_sampler": "the data module deals out the stream itself",
+    "overfit_batches": "it would train on other tokens than those the run records",
+    "limit_test_batches": "a run has no test stage: see decaystudy evaluate",
+    "limit_predict_batches": "a run has no predict stage: see decaystudy generate",
+    "fast_dev_run": "use --trainer.max_steps 1",
+    "barebones": "it would switch off what a run must record",
+    "enable_autolog_hparams": "config.yaml records the settings",
+    "model_registry": "a run keeps its model in its folder",
+}
+# Trainer settings that can change a run's numbers beyond rounding: the others don't count for its identity.
+DECISIVE_TRAINER_SETTINGS = (
+    "max_steps",
+    "max_time",
+    "precision",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "limit_val_batches",
+)
+GRADIENT_CLIP = 1.0
+
+
+@dataclass
+class RunConfig:
+    """All settings of one training run."""
+
+    scale: str = "tiny"
+    """Size whose model, data, recipe and Trainer settings are the defaults of this run."""
+    seed: int = 0
+    """Seeds the start values and the order of the documents."""
+    strategy: str = "auto"
+    """auto, ddp, fsdp (FSDP2), or another strategy known to Lightning."""
+    threads: int | None = None
+    """CPU threads of one process; unset leaves it to torch."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Settings of Lightning's Trainer."""
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise unknown("scale", self.scale, SCALES)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise UserError(f"seed is {self.seed!r}: give a whole number of at least 0")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads is {self.threads!r}: give a whole number of at least 1, or leave it out")
+        self.data.validate()
+        self.model = self.model.with_vocabulary(vocabulary_size(self.data))
+        check_trainer_settings(self.trainer)
+
+    @classmethod
+    def build(cls, scale: str = "tiny", **changes: Any) -> RunConfig:
+        """The run of a scale, with ``changes`` to single settings by section: ``model={"decay": "gla"}``."""
+        return cls.from_dict(merge(scale_defaults(scale), changes))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """From nested dictionaries such as config.yaml holds; unknown keys are refused with the nearest one."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        built: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in known:
+                raise unknown("setting", key, known)
+            built[key] = build_section(key, value) if key in SECTIONS else value
+        return cls(**built)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionaries, as config.yaml holds them (the vocabulary follows from the tokenizer)."""
+        values = dataclasses.asdict(self)
+        del values["model"]["vocab_size"]
+        values["recipe"]["betas"] = list(self.recipe.betas)
+        return values
+
+    @property
+    def max_steps(self) -> int:
+        return int(self.trainer["max_steps"])
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the run trains on."""
+        return self.max_steps * self.tokens_per_step
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.recipe.global_batch_size * self.data.sequence_length
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change the run's result, and nothing else: no paths, cadences, devices or layouts."""
+        model = dataclasses.asdict(self.model)
+        model.pop("backend")
+        if model["mixer"] == "softmax":
+            model["position"] = "rope"
+        if "." not in model["decay"]:
+            # An option written out at its default is the same decay.
+            model["decay_options"] = dataclasses.asdict(self.model.make_decay())  # type: ignore[call-overload]
+        recipe = dataclasses.asdict(self.recipe)
+        for name in ("micro_batch_size", "validate_every", "checkpoint_every"):
+            recipe.pop(name)
+        trainer = {name: self.trainer[name] for name in DECISIVE_TRAINER_SETTINGS if name in self.trainer}
+        return {
+            "decaystudy": __version__.split(".")[0],
+            "model": model,
+            "data": {
+                **token_stream_fingerprint(self.data),
+                "reset_state_at_documents": self.data.reset_state_at_documents,
+            },
+            "recipe": recipe,
+            "trainer": trainer,
+            "seed": self.seed,
+        }
+
+    def identity_hash(self) -> str:
+        """Twelve hexadecimal digits of ``identity``."""
+        text = json.dumps(self.identity(), sort_keys=True, default=list)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def scale_defaults(scale: str) -> dict[str, Any]:
+    """The settings of a scale as nested dictionaries."""
+    found = find_scale(scale)
+    model = {key: value for key, value in found.model.items() if key != "vocab_size"}
+    return {
+        "scale": scale,
+        "threads": found.threads,
+        "model": model,
+        "data": dict(found.data),
+        "recipe": dict(found.recipe),
+        "trainer": {"gradient_clip_val": GRADIENT_CLIP, **found.trainer},
+    }
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it; dictionaries are merged, but a decay's options are replaced whole when
+    the decay changes."""
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            inner = dict(merged[key])
+            if key == "model" and value.get("decay", inner.get("decay")) != inner.get("decay"):
+                inner.pop("decay_options", None)
+            merged[key] = merge(inner, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def build_section(name: str, values: Any) -> Any:
+    """A section's dataclass from a dictionary."""
+    section = SECTIONS[name]
+    if isinstance(values, section):
+        return values
+    if not isinstance(values, Mapping):
+        raise UserError(f"section {name} is {values!r}: give settings by name")
+    known = [f.name for f in dataclasses.fields(section)]
+    for key in values:
+        if key not in known:
+            raise unknown(f"setting of {name}:", key, known)
+    return section(**values)
+
+
+def check_trainer_settings(values: Mapping[str, Any]) -> None:
+    """Refuse Trainer settings that don't exist, or that would break what a run promises."""
+    for key in values:
+        if key in REFUSED_TRAINER_SETTINGS:
+            raise UserError(f"trainer.{key} cannot be set: {REFUSED_TRAINER_SETTINGS[key]}")
+        if key not in TRAINER_SETTINGS:
+            raise unknown("Trainer setting", f"trainer.{key}", [f"trainer.{name}" for name in TRAINER_SETTINGS])
+    steps = values.get("max_steps")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise UserError(f"trainer.max_steps is {steps!r}: give a whole number of at least 1")

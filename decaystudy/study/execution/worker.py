@@ -1,0 +1,84 @@
+"""What runs in the process of one run: ``decaystudy fit``, tied to the life of whoever started it.
+
+Imports torch only through ``fit``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import signal
+import sys
+import traceback
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel end this process when its parent ends, so that a killed study leaves no orphans behind."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() == 1 or (parent is not None and os.getppid() != parent):
+        os._exit(1)  # the parent died before the kernel knew of the wish
+
+
+def train(run: str, environment: dict[str, str]) -> None:
+    """Body of a process forked from one that has imported torch: ``fit`` of folder ``run``, output to its log.txt."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to handle
+    os.environ.update(environment)
+    arguments = ["fit", "--config", f"{run}/config.yaml", "--out", run]
+    sys.argv = ["decaystudy", *arguments]
+    redirect(f"{run}/log.txt")
+    from decaystudy.cli import main
+
+    try:
+        code = main(arguments)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class Log(io.TextIOWrapper):
+    """Text straight to a file descriptor; what cannot be written (a full disk) is lost, and the run goes on."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(io.FileIO(descriptor, "w", closefd=False), "utf-8", "replace", write_through=True)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def redirect(log: str) -> None:
+    """Append stdout and stderr to the log; a log that cannot be written loses the output, never the run."""
+    try:
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        target = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    sys.stdout, sys.stderr = Log(1), Log(2)
+
+
+def main() -> int:
+    """``fit … --out RUN`` in a fresh interpreter, as ``train`` does in a forked process."""
+    die_with_parent()
+    arguments = sys.argv[1:]
+    redirect(f"{arguments[arguments.index('--out') + 1]}/log.txt")
+    from decaystudy.cli import main as command_line
+
+    return command_line(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
