@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from decaystudy.data import DataConfig, DataModule
+from decaystudy.data.cache.build import fill
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.filling import fill
 from decaystudy.data.cache.shards import ShardFolder, checksum
-from decaystudy.data.sources import Part
+from decaystudy.data.sources.base import Part
 
 MEGA = 1e6
 

@@ -10,7 +10,7 @@ import os
 import sys
 
 from decaystudy import __version__
-from decaystudy.errors import UserError, unknown
+from decaystudy.errors import exit_code, unknown
 
 VERBS = {
     "fit": "train one run, or go on with it",
@@ -41,15 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        return dispatch(arguments)
-    except UserError as error:
-        print(f"decaystudy: {error}", file=sys.stderr)
-        return 2
+        return exit_code(lambda: dispatch(arguments))
     except SystemExit as end:  # how argparse leaves after --help
         return int(end.code or 0)
-    except KeyboardInterrupt:
-        print("decaystudy: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # Whoever read our output has gone (``decaystudy list | head``); say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

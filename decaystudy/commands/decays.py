@@ -28,7 +28,8 @@ def run(arguments: list[str]) -> int:
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     from decaystudy.evaluation.decays.distribution import decay_distribution
-    from decaystudy.evaluation.tables import aligned, decay_rows
+    from decaystudy.evaluation.tables import decay_rows
+    from decaystudy.formatting import aligned
     from decaystudy.runs.loading import load_run
 
     found: dict[str, list[dict[str, Any]]] = {}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import RunFolder
-from decaystudy.runs.records import dump_config, finished_result
+from decaystudy.runs.records import dump_config
+from decaystudy.training.process import train
 
 DESCRIPTION = """Train one run, or go on with it.
 
@@ -45,28 +43,7 @@ def run(arguments: list[str]) -> int:
         print(dump_config(config), end="")
         return 0
     out = Path(others["out"] or Path("runs") / default_name(config))
-    folder = RunFolder(out)
-    result = finished_result(folder, config)
-    if result is not None:
-        print(f"{out} has finished already; nothing to train")
-        summarise(out, result)
-        return 0
-    folder.create()  # before the heavy imports, so that a folder that cannot be written to is said at once
-    from decaystudy.training.fit import OutOfMemory, fit
-
-    first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
-    try:
-        result = fit(config, out)
-    except OutOfMemory as error:
-        line = str(error).strip().splitlines()[0]
-        print(
-            f"decaystudy: out of memory ({line}): lower --recipe.micro_batch_size, or shard with --strategy fsdp",
-            file=sys.stderr,
-        )
-        return 4
-    if first:
-        summarise(out, result)
-    return 3 if result["status"] == "diverged" else 0
+    return train(config, out)
 
 
 def repeat_config(words: list[str]) -> list[str]:
@@ -86,22 +63,3 @@ def default_name(config: RunConfig) -> str:
     """A folder name that tells what the run is, and no other run has."""
     kind = "softmax" if config.model.mixer == "softmax" else config.model.decay.rpartition(".")[2]
     return f"{config.scale}-{kind}-seed{config.seed}-{config.identity_hash()}"
-
-
-def summarise(out: Path, result: dict[str, Any]) -> None:
-    """The result in a few lines."""
-    if result["status"] == "diverged":
-        last = result["last_finite"]
-        before = f"; at step {last['step']} it was {last['loss']:.4f}" if "loss" in last else ""
-        print(f"diverged: {result['message']}{before}; see {out}", file=sys.stderr)
-        return
-    speed = result["tokens_per_second"]
-    print(
-        f"finished {result['step']} steps, {result['tokens']:,} tokens"
-        + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"\nvalidation loss {result['val_loss']:.4f} nats, perplexity {result['val_perplexity']:.2f}"
-        f" (unigram entropy {result['unigram_entropy']:.4f})"
-    )
-    if result["decay"]:
-        print("median λ by layer: " + ", ".join(f"{row['median']:.3f}" for row in result["decay"]))
-    print(f"results: {out / 'result.json'}\ncurves:  tensorboard --logdir {out}")

@@ -8,7 +8,7 @@ from decaystudy.commands.parsing import make_parser, parse
 def run(arguments: list[str]) -> int:
     """Print studies, decays, scales and data sources, a line each."""
     parse(make_parser("list", "Studies, decays, scales and data sources, with a line of description each."), arguments)
-    from decaystudy.data.sources import SOURCES
+    from decaystudy.data.registry import SOURCES
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES
     from decaystudy.study.definition.schema import describe_studies

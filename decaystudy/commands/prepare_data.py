@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
     add_data_settings(parser)
     config, seed, others = given_data(parser, arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    from decaystudy.data.cache.prepare import prepare
+    from decaystudy.data.prepare import prepare
 
     print(prepare(config, tokens=count_tokens(others["tokens"]), workers=others["workers"], seed=seed))
     return 0

@@ -73,7 +73,7 @@ def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:
     """
     merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
     if fetch:
-        from decaystudy.data.tokenizers.tokenizer import fetch_tokenizer
+        from decaystudy.data.tokenizers.opening import fetch_tokenizer
 
         data: DataConfig = build_section("data", merged["data"])
         data.validate()

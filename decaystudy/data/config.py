@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from decaystudy.data.folders import read_json
-from decaystudy.data.sources import SOURCES
+from decaystudy.data.registry import SOURCES
+from decaystudy.data.tokenizers.names import named_folder, trained_vocabulary
 from decaystudy.errors import UserError, unknown
+from decaystudy.io import read_json
 
 STREAM_VERSION = 1
 """Raised whenever the same settings would give other tokens than before."""
@@ -98,29 +99,6 @@ class DataConfig:
         return SOURCES[self.source].validation_fraction if share is None else share
 
 
-SMALLEST_VOCABULARY = {"bpe": 257, "words": 3}
-"""Tokenizers that are trained on the source: byte-level BPE, and a closed vocabulary of its most frequent words."""
-
-
-def trained_kind(tokenizer: str) -> str | None:
-    """``bpe`` or ``words``; None for a tokenizer that is not trained on the source."""
-    kind, colon, _ = tokenizer.partition(":")
-    if not tokenizer.strip():
-        raise UserError("--data.tokenizer is empty: use auto, bpe:N, words:N, or a tokenizer's name such as gpt2")
-    return kind if colon and kind in SMALLEST_VOCABULARY else None
-
-
-def trained_vocabulary(tokenizer: str) -> int | None:
-    """N of ``bpe:N`` and ``words:N``; None for a tokenizer that is not trained on the source."""
-    kind = trained_kind(tokenizer)
-    if kind is None:
-        return None
-    size, least = tokenizer.partition(":")[2], SMALLEST_VOCABULARY[kind]
-    if not size.isdecimal() or not least <= int(size) <= 2**20:
-        raise UserError(f"--data.tokenizer {tokenizer!r} needs a size from {least} to {2**20}, such as {kind}:2048")
-    return int(size)
-
-
 def vocabulary_size(config: DataConfig) -> int:
     """Tokens in the vocabulary, without torch or network: from the tokenizer's name, or from its cached copy."""
     name = config.tokenizer_name
@@ -129,8 +107,6 @@ def vocabulary_size(config: DataConfig) -> int:
         return trained
     if name in ("gpt2", "openai-community/gpt2"):
         return 50257
-    from decaystudy.data.tokenizers.tokenizer import named_folder
-
     known = read_json(named_folder(name) / "about.json")
     if known is None:
         raise UserError(

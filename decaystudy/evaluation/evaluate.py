@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import io
 import logging
-import os
 import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from decaystudy.data.folders import digest
 from decaystudy.errors import UserError
+from decaystudy.evaluation.lm_eval.quiet import quiet
 from decaystudy.evaluation.lm_eval.tasks import load_tasks
 from decaystudy.evaluation.tasks.catalog import OWN, resolve
 from decaystudy.evaluation.tasks.compatibility import refuse_model, refuse_settings
+from decaystudy.io import digest
 from decaystudy.runs.evaluation import EvaluationFolder
 
 if TYPE_CHECKING:
@@ -65,7 +62,8 @@ def evaluate(
     Raises:
         UserError: there is no model, no such task, or a task's data cannot be had.
     """
-    from decaystudy.runs.loading import finished_run, is_hub_folder
+    from decaystudy.hub.from_run import is_hub_folder
+    from decaystudy.runs.loading import finished_run
 
     names = resolve(tasks)
     if limit is not None and limit < 1:
@@ -109,7 +107,8 @@ def evaluate(
 def open_model(folder: str | Path, batch_size: int | str) -> tuple[LoadedRun | None, HFLM]:
     """The run, if the folder is one's, and the model as lm-eval takes it."""
     from decaystudy.evaluation.lm_eval.model import language_model
-    from decaystudy.runs.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
+    from decaystudy.hub.from_run import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder
+    from decaystudy.runs.loading import load_run
 
     with quiet():
         if is_hub_folder(folder):
@@ -187,22 +186,3 @@ def told(row: dict[str, Any]) -> str:
         error = row.get(f"{name}_stderr")
         parts.append(f"{name} {value:.4g}" + (f" ± {error:.2g}" if error is not None else ""))
     return ", ".join(parts) + f" ({row['samples']} questions)"
-
-
-@contextlib.contextmanager
-def quiet(name: str = "") -> Iterator[None]:
-    """Without the prints of the libraries that are called; their progress bars only where somebody looks."""
-    for library in ("lm_eval", "transformers", "datasets"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    held = os.environ.get("DISABLE_MULTIPROC")
-    if name in OWN:
-        os.environ["DISABLE_MULTIPROC"] = "1"  # few resamples: lm-eval needs no processes for them
-    bars = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), bars:
-            yield
-    finally:
-        if held is None:
-            os.environ.pop("DISABLE_MULTIPROC", None)
-        else:
-            os.environ["DISABLE_MULTIPROC"] = held

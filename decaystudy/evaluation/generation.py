@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from decaystudy.evaluation.evaluate import quiet
+from decaystudy.evaluation.lm_eval.quiet import quiet
 from decaystudy.evaluation.tasks.compatibility import closed_words
-from decaystudy.runs.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
+from decaystudy.hub.from_run import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder
+from decaystudy.runs.loading import load_run
 
 
 def stream(

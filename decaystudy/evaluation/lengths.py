@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from decaystudy.errors import UserError
 from decaystudy.evaluation.paired import mean_over_sequences
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses
+from decaystudy.metrics import perplexity
 from decaystudy.runs.loading import LoadedRun
 
 MULTIPLES = (1, 2, 4, 8)
@@ -62,10 +63,10 @@ def length_row(multiple: int, trained: int, losses: NDArray[np.float64]) -> dict
         "sequences": len(losses),
         "loss": whole.value,
         "loss_stderr": finite(whole.error),
-        "perplexity": math.exp(min(whole.value, 700.0)),
+        "perplexity": perplexity(whole.value),
         "last_loss": last.value,
         "last_loss_stderr": finite(last.error),
-        "last_perplexity": math.exp(min(last.value, 700.0)),
+        "last_perplexity": perplexity(last.value),
     }
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decaystudy.evaluation.tasks.catalog import resolve
-from decaystudy.runs.evaluation import accuracy_metric, mean_accuracy, metrics
-
-MISSING = "–"
+from decaystudy.formatting import MISSING, aligned
+from decaystudy.runs.evaluation import mean_accuracy, number, task_metrics
 
 
 def evaluation_table(found: Mapping[str, Mapping[str, Any]], tasks: str) -> str:
@@ -33,23 +32,6 @@ def evaluation_table(found: Mapping[str, Mapping[str, Any]], tasks: str) -> str:
     return text
 
 
-def task_metrics(task: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The metrics to show of a task: its perplexity, and its usual accuracy."""
-    row: Mapping[str, Any] = next((values["tasks"][task] for values in found.values() if task in values["tasks"]), {})
-    usual = accuracy_metric(task, row)
-    shown = [name for name in metrics(row) if name in ("word_perplexity", "perplexity")]
-    return [*shown, usual] if usual else shown or list(metrics(row))[:1]
-
-
-def number(row: Mapping[str, Any], metric: str) -> str:
-    """A metric with its standard error."""
-    value, error = row.get(metric), row.get(f"{metric}_stderr")
-    if not isinstance(value, (int, float)):
-        return MISSING
-    digits = ".4f" if abs(value) <= 1 else ".4g"
-    return f"{value:{digits}}" + (f" ± {error:{digits}}" if isinstance(error, (int, float)) else "")
-
-
 def validation(values: Mapping[str, Any]) -> str:
     """The perplexity on held-out text."""
     return number(values.get("validation") or {}, "perplexity")
@@ -65,16 +47,6 @@ def lengths_table(values: Mapping[str, Any]) -> str:
     for row in values["positions"]:
         positions.append([f"{row['first']}–{row['last']}", f"{row['loss']:.4f} ± {row['loss_stderr']:.4f}"])
     return f"{aligned(rows)}\n\n{aligned(positions)}"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def decay_rows(layers: Sequence[Mapping[str, Any]], *, heads: bool = False) -> list[list[str]]:

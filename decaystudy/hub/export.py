@@ -12,11 +12,11 @@ from transformers import GenerationConfig
 
 from decaystudy import __version__
 from decaystudy.errors import UserError
-from decaystudy.evaluation.tables import number, task_metrics
+from decaystudy.hub.from_run import hub_facts, hub_tokenizer
 from decaystudy.hub.modeling import DecayStudyForCausalLM
-from decaystudy.runs.evaluation import metrics, read_evaluation
-from decaystudy.runs.folder import write_json, write_text
-from decaystudy.runs.loading import LoadedRun, hub_facts, hub_tokenizer, load_run
+from decaystudy.io import write_json, write_text
+from decaystudy.runs.evaluation import metrics, number, read_evaluation, task_metrics
+from decaystudy.runs.loading import LoadedRun, load_run
 
 CODE_FILE = "modeling_decaystudy"
 CODE = '''"""Loads this model by way of the package decaystudy, which must be installed."""

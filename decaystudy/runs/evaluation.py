@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaystudy.runs.folder import read_json, write_json
+from decaystudy.formatting import MISSING
+from decaystudy.io import read_mapping, write_json
 
 ACCURACIES = ("acc", "acc_norm", "exact_match")
 """Metrics that count right answers, as lm-eval names them."""
@@ -38,7 +39,7 @@ class EvaluationFolder:
 
     def read(self) -> dict[str, Any] | None:
         """evaluation.json; None if there is none, or if it is of other weights than the folder's."""
-        held = read_json(self.file)
+        held = read_mapping(self.file)
         if held is None or held.get("weights") != self.weights_hash(held.get("weights_files")):
             return None
         return held
@@ -140,3 +141,20 @@ def mean_accuracy(tasks: Mapping[str, Mapping[str, Any]]) -> tuple[float, float]
 def metrics(row: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a task's row, without standard errors and facts."""
     return {name: value for name, value in row.items() if name not in _FACTS and not name.endswith("_stderr")}
+
+
+def task_metrics(task: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The metrics to show of a task: its perplexity, and its usual accuracy."""
+    row: Mapping[str, Any] = next((values["tasks"][task] for values in found.values() if task in values["tasks"]), {})
+    usual = accuracy_metric(task, row)
+    shown = [name for name in metrics(row) if name in ("word_perplexity", "perplexity")]
+    return [*shown, usual] if usual else shown or list(metrics(row))[:1]
+
+
+def number(row: Mapping[str, Any], metric: str) -> str:
+    """A metric with its standard error."""
+    value, error = row.get(metric), row.get(f"{metric}_stderr")
+    if not isinstance(value, (int, float)):
+        return MISSING
+    digits = ".4f" if abs(value) <= 1 else ".4g"
+    return f"{value:{digits}}" + (f" ± {error:{digits}}" if isinstance(error, (int, float)) else "")

@@ -14,7 +14,6 @@ lock                  held by the process that trains
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import time
@@ -26,8 +25,11 @@ from typing import Any
 import yaml
 
 from decaystudy.errors import UserError
+from decaystudy.io import read_mapping, write_json
 
 STATES = ("planned", "running", "finished", "failed", "diverged", "out-of-memory", "killed")
+FINAL = ("finished", "diverged")
+"""States that the same run would end in again."""
 HEARTBEAT_SECONDS = 5.0
 # A run on another host counts as dead after this long without a heartbeat.
 STALE_SECONDS = 120.0
@@ -109,7 +111,7 @@ class RunFolder:
 
     def read_status(self) -> dict[str, Any]:
         """status.json, or an empty dictionary."""
-        return read_json(self.status) or {}
+        return read_mapping(self.status) or {}
 
     def write_status(self, state: str, **facts: Any) -> None:
         """Replace status.json: the state, this process and host, the time, and ``facts``."""
@@ -121,7 +123,7 @@ class RunFolder:
 
     def read_result(self) -> dict[str, Any] | None:
         """result.json, or None."""
-        return read_json(self.result)
+        return read_mapping(self.result)
 
     def read_config(self) -> dict[str, Any] | None:
         """config.yaml, or None where there is none."""
@@ -135,25 +137,12 @@ class RunFolder:
         return values
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The dictionary in a JSON file; None if there is no file or it was cut short."""
-    try:
-        values = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
-    return values if isinstance(values, dict) else None
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write whole or not at all: readers never see half a file."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """As ``write_json``, for any text."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+def state_of(folder: RunFolder) -> str:
+    """What became of a run: its result if it has one, whatever its process managed to write down after that."""
+    result = folder.read_result()
+    if result is not None and result.get("status") in FINAL:
+        return str(result["status"])
+    return folder.state()
 
 
 def _reason(error: OSError) -> str:

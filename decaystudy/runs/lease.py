@@ -14,7 +14,8 @@ import socket
 import time
 from pathlib import Path
 
-from decaystudy.runs.folder import STALE_SECONDS, RunFolder, read_json
+from decaystudy.io import read_mapping
+from decaystudy.runs.folder import STALE_SECONDS, RunFolder
 
 _NAME = re.compile(r"lease-(\d+)\.json")
 
@@ -23,7 +24,7 @@ def take_lease(folder: RunFolder) -> bool:
     """Whether this process may begin the run; False where another host has begun it and its heart still beats."""
     number, path = latest(folder)
     if path is not None:
-        held = read_json(path) or {}
+        held = read_mapping(path) or {}
         if held.get("host", socket.gethostname()) != socket.gethostname() and not stale(folder, held):
             return False
     try:

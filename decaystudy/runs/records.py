@@ -12,8 +12,9 @@ import yaml
 
 from decaystudy import __version__
 from decaystudy.errors import UserError
+from decaystudy.io import write_text
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import RunFolder, write_text
+from decaystudy.runs.folder import RunFolder
 
 PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention", "triton")
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import RunFolder
+from decaystudy.formatting import size
+from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.study.execution.record import needed_runs, studies_of
-from decaystudy.study.execution.store import Store, state_of
-from decaystudy.study.planning.plan import size
+from decaystudy.study.execution.store import Store
 
 
 def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:

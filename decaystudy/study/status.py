@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from decaystudy.study.analysis.results import Outcome, read_outcome
+from decaystudy.formatting import MISSING, aligned, duration
+from decaystudy.runs.folder import FINAL
+from decaystudy.study.analysis.outcomes import Outcome, read_outcome
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution import slurm as launch_slurm
-from decaystudy.study.execution.progress import duration
 from decaystudy.study.execution.record import expand_recorded
-from decaystudy.study.execution.store import FINAL, Store
-from decaystudy.study.reporting.tables import MISSING, aligned
+from decaystudy.study.execution.store import Store
 
 REFRESH_SECONDS = 2.0
 IDLE_LOOKS = 5
@@ -38,7 +38,7 @@ def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None
         follow(expanded, store)
     else:
         rows, summary = look(expanded, store)
-        print(aligned(HEADING, rows, left=(0, 1)))
+        print(aligned(rows, heading=HEADING, left=(0, 1)))
         print(f"\n{summary}")
     return 0
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decaystudy.metrics import half_life
 from decaystudy.model import DecayTransformer
 
 # λ beyond these counts as saturated.
@@ -49,13 +50,6 @@ def summary(layer: int, values: Tensor) -> dict[str, Any]:
         "near_zero": float((values < NEAR_ZERO).double().mean()),
         "near_one": float((values > NEAR_ONE).double().mean()),
     }
-
-
-def half_life(decay: float) -> float | None:
-    """Tokens after which half of a contribution is left: ln ½ / ln λ; None where nothing is ever forgotten."""
-    if decay >= 1:
-        return None
-    return math.log(0.5) / math.log(decay) if decay > 0 else 0.0
 
 
 def _quantile(ordered: Tensor, q: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -22,12 +21,15 @@ from safetensors.torch import save_file
 
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
+from decaystudy.io import write_json
+from decaystudy.metrics import perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import RunFolder, write_json
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.heartbeat import Heartbeat
 from decaystudy.runs.records import claim, finished_result, git_revision, versions
 from decaystudy.training.callbacks.curves import Curves
-from decaystudy.training.callbacks.progress import Heartbeat, Progress
+from decaystudy.training.callbacks.progress import Progress
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.layout import Layout, plan_layout
@@ -183,7 +185,7 @@ def _record(
         "parameters": parameter_count(config.model),
         "train_loss": session.losses.mean,
         "val_loss": loss,
-        "val_perplexity": math.exp(min(loss, 700.0)),
+        "val_perplexity": perplexity(loss),
         "tokens_per_second": session.throughput.tokens_per_second,
         "seconds": session.throughput.seconds,
         "seed": config.seed,

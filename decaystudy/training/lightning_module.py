@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from decaystudy.model import DecayTransformer
+from decaystudy.model.resets import document_starts
 from decaystudy.runs.config import RunConfig
 from decaystudy.training.optimizer import make_optimizer
 from decaystudy.training.schedule import wsd
@@ -49,11 +50,8 @@ class LanguageModel(L.LightningModule):
 
     def resets(self, tokens: Tensor) -> Tensor | None:
         """True at each document's first token, (B, T), where the run resets its state there."""
-        if not self.config.data.reset_state_at_documents:
-            return None
-        starts = torch.zeros_like(tokens, dtype=torch.bool)
-        starts[:, 1:] = tokens[:, :-1] == self.trainer.datamodule.eos_id  # type: ignore[attr-defined]
-        return starts
+        eos_id = self.trainer.datamodule.eos_id  # type: ignore[attr-defined]
+        return document_starts(tokens, eos_id if self.config.data.reset_state_at_documents else None)
 
     def token_losses(self, tokens: Tensor) -> Tensor:
         """−log p of each next token in nats, (B, T) float32, for blocks of T + 1 tokens.

@@ -10,8 +10,8 @@ import torch
 from lightning import LightningModule, Trainer
 
 from decaystudy.data import DataConfig, DataModule
+from decaystudy.data.cache.build import Filler
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.filling import Filler
 from decaystudy.data.stream.batches import Layout, TrainingBatches, loader
 from tests.data.conftest import random_texts
 from tests.data.test_stream import open_stream

@@ -11,8 +11,8 @@ import pytest
 from decaystudy.data import DataConfig
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.documents import held_out
-from decaystudy.data.sources import SOURCES, Document
-from decaystudy.data.sources.base import Source
+from decaystudy.data.registry import SOURCES
+from decaystudy.data.sources.base import Document, Source
 from decaystudy.errors import UserError
 from tests.data.conftest import random_texts
 from tests.data.loopback import parquet
@@ -116,7 +116,7 @@ def test_changed_files_are_another_revision(folder: Path) -> None:
 )
 def test_what_is_wrong_is_said_in_one_sentence(folder: Path, name: str, content: bytes, message: str) -> None:
     (folder / name).write_bytes(content)
-    from decaystudy.data.cache.prepare import prepare
+    from decaystudy.data.prepare import prepare
 
     pattern = folder / "a*"
     with pytest.raises(UserError) as caught:

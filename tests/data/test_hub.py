@@ -36,7 +36,7 @@ HASH = """
 import json, sys
 from decaystudy.data.config import DataConfig
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.filling import Filler
+from decaystudy.data.cache.build import Filler
 from decaystudy.data.stats import stream_hash
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError

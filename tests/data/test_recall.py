@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.prepare import prepare
 from decaystudy.data.config import DataConfig, vocabulary_size
 from decaystudy.data.documents import Draws
-from decaystudy.data.sources import SOURCES
+from decaystudy.data.prepare import prepare
+from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.recall import ASK, DOCUMENTS, FILLER, KEYS, PARTS, VALUES, document
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError

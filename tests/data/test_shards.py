@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from decaystudy.data import DataConfig
+from decaystudy.data.cache.build import Filler, fill, needed
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.filling import Filler, fill, needed
-from decaystudy.data.cache.prepare import prepare
 from decaystudy.data.cache.shards import ShardFolder
+from decaystudy.data.prepare import prepare
 from decaystudy.data.stats import describe, stats, stream_hash
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError
@@ -106,7 +106,7 @@ def test_a_cache_folder_that_cannot_be_is_named(config: DataConfig, tmp_path: Pa
 
 def test_preparing_stops_when_there_is_enough(config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.open(config)
-    monkeypatch.setattr("decaystudy.data.cache.filling.WINDOW_SHARDS", 1)
+    monkeypatch.setattr("decaystudy.data.cache.build.WINDOW_SHARDS", 1)
     fill(corpus, [2, 1, 0], tokens=1)
     assert corpus.shards.missing() == [0, 1]
     assert needed(corpus, [2, 1, 0], 1, {}) == [] and needed(corpus, [2, 1, 0], None, {}) == [1, 0]
@@ -140,7 +140,7 @@ def test_the_facts_about_a_source(config: DataConfig) -> None:
 KILLED = """
 import json, sys
 from decaystudy.data.config import DataConfig
-from decaystudy.data.cache.prepare import prepare
+from decaystudy.data.prepare import prepare
 prepare(DataConfig(**json.loads(sys.argv[1])), workers=2)
 """
 

@@ -12,8 +12,8 @@ from decaystudy.cli import main
 from decaystudy.errors import UserError
 from decaystudy.evaluation import evaluate as module
 from decaystudy.evaluation.evaluate import evaluate
+from decaystudy.io import read_mapping
 from decaystudy.runs.evaluation import EvaluationFolder, mean_accuracy, read_evaluation, read_outcomes
-from decaystudy.runs.folder import read_json
 
 
 def test_what_an_evaluation_writes(copied, capsys):
@@ -30,7 +30,7 @@ def test_what_an_evaluation_writes(copied, capsys):
     assert outcomes.mean() == pytest.approx(row["acc"])
     assert row["acc_stderr"] == pytest.approx(outcomes.std(ddof=1) / math.sqrt(150))
     # The perplexity in memory is the one that training ended with.
-    assert values["validation"]["loss"] == pytest.approx(read_json(copied / "result.json")["val_loss"], rel=1e-5)
+    assert values["validation"]["loss"] == pytest.approx(read_mapping(copied / "result.json")["val_loss"], rel=1e-5)
     assert f"{row['acc']:.4f}" in table
 
 
@@ -92,7 +92,8 @@ def stock(tmp_path_factory, run):
     """A small random GPT-2 in Hugging Face form, with the run's tokenizer."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from decaystudy.runs.loading import hub_tokenizer, load_run
+    from decaystudy.hub.from_run import hub_tokenizer
+    from decaystudy.runs.loading import load_run
 
     folder = tmp_path_factory.mktemp("stock")
     tokenizer = hub_tokenizer(load_run(run))

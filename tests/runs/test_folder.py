@@ -8,8 +8,9 @@ import time
 import pytest
 
 from decaystudy.errors import UserError
+from decaystudy.io import read_mapping, write_json
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import RunFolder, read_json, write_json
+from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import claim
 
 
@@ -51,9 +52,9 @@ def test_a_run_on_another_host_is_judged_by_its_heartbeat(tmp_path):
 def test_cut_files_count_as_absent(tmp_path):
     path = tmp_path / "result.json"
     path.write_text('{"status": "fin')
-    assert read_json(path) is None
+    assert read_mapping(path) is None
     write_json(path, {"a": 1})
-    assert read_json(path) == {"a": 1} and [p.name for p in tmp_path.iterdir()] == ["result.json"]
+    assert read_mapping(path) == {"a": 1} and [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_unwritable(tmp_path):

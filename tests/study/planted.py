@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from decaystudy.runs.folder import write_json
+from decaystudy.io import write_json
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.store import Store
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from decaystudy.study.definition.several import expand_all
 from decaystudy.study.execution.store import Store
 from decaystudy.study.reporting.report import report
-from decaystudy.study.run import expand_all
 from tests.study import small
 
 pytestmark = pytest.mark.slow

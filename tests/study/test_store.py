@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from decaystudy.runs.folder import STALE_SECONDS, RunFolder, write_json
+from decaystudy.io import write_json
+from decaystudy.runs.folder import STALE_SECONDS, RunFolder, state_of
 from decaystudy.runs.lease import latest, take_lease
 from decaystudy.study.definition.expand import Run, expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.scheduler import last_line
-from decaystudy.study.execution.store import Store, state_of
+from decaystudy.study.execution.store import Store
 from tests.study import small
 
 

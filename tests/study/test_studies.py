@@ -12,9 +12,10 @@ from decaystudy.errors import UserError
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import describe_studies, parse_seeds, read_study
+from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_all
-from decaystudy.study.run import expand_all, parse_sweep, plan_speed, union
+from decaystudy.study.run import parse_sweep, plan_speed
 from tests.study import small
 
 EIGHT = (

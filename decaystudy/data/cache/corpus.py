@@ -12,11 +12,14 @@ import numpy as np
 from decaystudy.data.cache.shards import Damaged, Index, ShardFolder
 from decaystudy.data.config import DataConfig
 from decaystudy.data.documents import permutation
-from decaystudy.data.folders import cache_folder, digest, lock, slug
+from decaystudy.data.folders import lock
 from decaystudy.data.network import persevere
-from decaystudy.data.sources import SOURCES, Document, Source
-from decaystudy.data.tokenizers.tokenizer import Tokenizer, open_tokenizer
+from decaystudy.data.registry import SOURCES
+from decaystudy.data.sources.base import Document, Source
+from decaystudy.data.tokenizers.opening import open_tokenizer
+from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
+from decaystudy.io import cache_folder, digest, slug
 
 log = logging.getLogger("decaystudy")
 T = TypeVar("T")

@@ -18,12 +18,16 @@ from typing import Any
 import numpy as np
 
 from decaystudy.data.documents import id_hash
-from decaystudy.data.folders import read_json, replacing, write_json
-from decaystudy.data.sources import Document, Part
+from decaystudy.data.folders import cache_json, cached_file
+from decaystudy.data.sources.base import Document, Part
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
+from decaystudy.io import read_json
 
 log = logging.getLogger("decaystudy")
+
+WINDOW_SHARDS = 8
+"""Shards whose documents are mixed with each other: the shuffle buffer, about 32 million tokens."""
 
 FORMAT = 1
 KEEP_MAPPED = 12
@@ -71,7 +75,7 @@ class ShardFolder:
     def create(folder: Path, about: dict[str, Any], dtype: np.dtype, parts: list[Part]) -> "ShardFolder":
         """Write the manifest of a cache without shards."""
         rows = [list(astuple(part)) for part in parts]
-        write_json(folder / "manifest.json", {"format": FORMAT, "about": about, "dtype": dtype.str, "parts": rows})
+        cache_json(folder / "manifest.json", {"format": FORMAT, "about": about, "dtype": dtype.str, "parts": rows})
         return ShardFolder(folder)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -149,7 +153,7 @@ class ShardFolder:
         hashes: list[int] = []
         text_bytes = 0
         running = _blake2b()
-        with replacing(self.path(shard, "bin")) as file:
+        with cached_file(self.path(shard, "bin")) as file:
             for batch in batches(documents):
                 texts = [document.text for document in batch]
                 arrays = tokenizer.encode_documents(texts)
@@ -160,7 +164,7 @@ class ShardFolder:
                 hashes += [id_hash(document.id) for document in batch]
                 text_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         index = np.concatenate([np.cumsum(lengths, dtype="<u8"), np.array(hashes, dtype="<u8")]).tobytes()
-        with replacing(self.path(shard, "index")) as file:
+        with cached_file(self.path(shard, "index")) as file:
             file.write(index)
         counts = {
             "part": str(self.parts[shard]),
@@ -171,7 +175,7 @@ class ShardFolder:
             "index_checksum": checksum(index),
         }
         self._mapped.pop(shard, None)
-        write_json(self.path(shard, "json"), counts)
+        cache_json(self.path(shard, "json"), counts)
         return counts
 
     def _counts(self, shard: int) -> dict[str, Any]:

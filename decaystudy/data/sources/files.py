@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
+from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
+from decaystudy.io import cache_folder, digest, read_json, slug
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -170,7 +171,7 @@ def content_hashes(paths: list[Path]) -> list[str]:
         with lock(memory.with_suffix(".lock")):
             known = read_json(memory) or {}
             known = {stamp: known.get(stamp) or file_hash(path) for stamp, path in zip(stamps, paths, strict=True)}
-            write_json(memory, known)
+            cache_json(memory, known)
     return [known[stamp] for stamp in stamps]
 
 

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
+from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.network import brief, offline, persevere, transient
 from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
+from decaystudy.io import cache_folder, digest, read_json, slug
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -56,7 +57,7 @@ class Hub:
                 pin = read_json(path)
                 if pin is None:
                     pin = survey(name, choice, config.split, config.column, config.revision)
-                    write_json(path, pin)
+                    cache_json(path, pin)
         source = cls(name, choice, config.split, config.column, pin)
         log.info("%s is read at revision %s, pinned on %s", name, source.revision, pin["date"])
         return source

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.documents import Draws
-from decaystudy.data.folders import digest
 from decaystudy.data.sources.base import Document, Part
+from decaystudy.io import digest
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig

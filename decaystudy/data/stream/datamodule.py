@@ -6,11 +6,12 @@ from typing import Any
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
+from decaystudy.data.cache.build import Filler, fill
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.filling import Filler, fill
+from decaystudy.data.cache.shards import WINDOW_SHARDS
 from decaystudy.data.config import DataConfig
 from decaystudy.data.stream.batches import Layout, TrainingBatches, ValidationBatches, loader
-from decaystudy.data.stream.order import WINDOW_SHARDS, TokenStream
+from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError

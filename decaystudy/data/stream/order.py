@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.shards import WINDOW_SHARDS
 from decaystudy.data.documents import permutation, threshold
 from decaystudy.errors import UserError
-
-WINDOW_SHARDS = 8
-"""Shards whose documents are mixed with each other: the shuffle buffer, about 32 million tokens."""
 
 SEGMENT = 2**20
 """Tokens gathered at once."""

@@ -15,10 +15,12 @@ from torch import Tensor
 from decaystudy.decay.base import Decayed
 from decaystudy.errors import UserError
 from decaystudy.evaluation.paired import mean_over_sequences
-from decaystudy.evaluation.perplexity import held_out_blocks, starts_after, token_losses
+from decaystudy.evaluation.perplexity import held_out_blocks, token_losses
+from decaystudy.metrics import perplexity
 from decaystudy.model import transformer
 from decaystudy.model.decay_logit import LayerDecay
 from decaystudy.model.position import Rotation
+from decaystudy.model.resets import document_starts
 from decaystudy.runs.loading import LoadedRun
 
 Change = Callable[[int, Tensor], Tensor]
@@ -79,7 +81,7 @@ def ablate(
     base = float(own.mean())
     found: dict[str, Any] = {
         "loss": base,
-        "perplexity": math.exp(min(base, 700.0)),
+        "perplexity": perplexity(base),
         "sequences": len(own),
         "changes": [],
     }
@@ -88,7 +90,7 @@ def ablate(
             other = losses(run, blocks)
         loss = float(other.mean())
         difference = mean_over_sequences(other - own).as_dict()
-        row = {"name": name, "loss": loss, "perplexity": math.exp(min(loss, 700.0)), "difference": difference}
+        row = {"name": name, "loss": loss, "perplexity": perplexity(loss), "difference": difference}
         found["changes"].append(row)
     return found
 
@@ -156,6 +158,6 @@ def medians(run: LoadedRun) -> list[Tensor]:
     tokens = torch.from_numpy(blocks[:, :-1].astype(np.int64)).to(run.device)
     kept: list[list[Tensor]] = [[] for _ in range(run.config.model.layers)]
     for row in tokens.split(1):
-        for layer, log_decay in enumerate(run.model.log_decays(row, resets=starts_after(row, run.eos_id))):
+        for layer, log_decay in enumerate(run.model.log_decays(row, resets=document_starts(row, run.eos_id))):
             kept[layer].append(log_decay[0])
     return [torch.cat(values).median(dim=0).values for values in kept]

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from decaystudy.errors import UserError
-from decaystudy.evaluation.perplexity import held_out_blocks, starts_after
+from decaystudy.evaluation.perplexity import held_out_blocks
+from decaystudy.metrics import half_life
+from decaystudy.model.resets import document_starts
 from decaystudy.runs.loading import LoadedRun
-from decaystudy.training.decay_statistics import NEAR_ONE, NEAR_ZERO, half_life
+from decaystudy.training.decay_statistics import NEAR_ONE, NEAR_ZERO
 
 TOKENS = 16_384
 """So many tokens are read at most, from all over the text."""
@@ -52,7 +54,7 @@ def gather(run: LoadedRun, blocks: NDArray[np.integer[Any]]) -> list[Tensor]:
     stride = max(1, -(-blocks.size * run.config.model.d_model // VALUES))
     for block in blocks:
         tokens = torch.from_numpy(block[None].astype(np.int64)).to(run.device)
-        for layer, log_decay in enumerate(run.model.log_decays(tokens, resets=starts_after(tokens, run.eos_id))):
+        for layer, log_decay in enumerate(run.model.log_decays(tokens, resets=document_starts(tokens, run.eos_id))):
             values = log_decay if log_decay.dim() == 4 else log_decay.unsqueeze(-1)
             kept[layer].append(values[0, ::stride].float().cpu())
     return [torch.cat(values) for values in kept]

@@ -100,7 +100,7 @@ def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
     Raises:
         UserError: there is no such task, or its data can be had neither from the cache nor from the hub.
     """
-    from decaystudy.evaluation.evaluate import quiet
+    from decaystudy.evaluation.lm_eval.quiet import quiet
 
     names = resolve(tasks)
     with quiet():

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from decaystudy.data.config import trained_kind
 from decaystudy.data.sources.recall import Recall
+from decaystudy.data.tokenizers.names import trained_kind
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks import offline, recall
 

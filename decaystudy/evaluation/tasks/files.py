@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from decaystudy.data.folders import cache_folder, digest, lock, replacing
+from decaystudy.data.folders import cached_file, lock
 from decaystudy.evaluation.tasks import offline, recall
 from decaystudy.evaluation.tasks.catalog import GROUPS
+from decaystudy.io import cache_folder, digest
 
 MAKERS: dict[str, Any] = {"offline": offline, "recall": recall}
 """The modules that make the questions: each has TASKS, VERSION, identity() and questions()."""
@@ -54,7 +55,7 @@ def _yaml(content: dict[str, Any]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
+    with cached_file(path) as file:
         file.write(text.encode("utf-8", "surrogatepass"))
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from decaystudy.data.config import DataConfig
 from decaystudy.data.documents import held_out, permutation
-from decaystudy.data.sources import SOURCES, Document
+from decaystudy.data.registry import SOURCES
+from decaystudy.data.sources.base import Document
 
 VERSION = 1
 SOURCE = "python-docs"

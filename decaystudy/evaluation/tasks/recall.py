@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from decaystudy.data.documents import Draws
-from decaystudy.data.folders import digest
 from decaystudy.data.sources import recall as source
 from decaystudy.data.sources.recall import VALUES, text
 from decaystudy.evaluation.tasks.catalog import LATEST_DISTANCES, NEEDLE_DISTANCES, PAIR_COUNTS
+from decaystudy.io import digest
 
 VERSION = 1
 QUESTIONS = 256

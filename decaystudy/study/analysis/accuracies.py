@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.special import bdtr
 
 from decaystudy.evaluation.tasks.catalog import GROUPS
 from decaystudy.runs.evaluation import EvaluationFolder, accuracy_metric, metrics
+from decaystudy.study.analysis.outcomes import Outcome
 from decaystudy.study.analysis.statistics import ALPHA, Estimate, Losses, crossed_mean, holm, widened
 from decaystudy.study.definition.expand import Comparison
-
-if TYPE_CHECKING:
-    from decaystudy.study.analysis.results import Outcome
 
 MEAN = "mean"
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from decaystudy.model.count import parameter_count
+from decaystudy.study.analysis.outcomes import Outcome, median_decay
 from decaystudy.study.analysis.statistics import ALPHA, Estimate, crossed_mean, holm, seed_mean
 from decaystudy.study.definition.claims import Claim, layer_statistic
 from decaystudy.study.definition.expand import Comparison, Study
 
 if TYPE_CHECKING:
     from decaystudy.study.analysis.accuracies import Answers
-    from decaystudy.study.analysis.results import Outcome
 
-Cells = Mapping[str, "Sequence[Outcome]"]
+Cells = Mapping[str, Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,6 @@ def _optimum(claim: Claim, cells: Cells) -> list[Part] | str:
 
     Its interval is Fisher's with Bonett and Wright's variance (Psychometrika 65, 2000), on the z scale.
     """
-    from decaystudy.study.analysis.results import median_decay
-
     distance, loss = [], []
     for outcomes in cells.values():
         medians = [median_decay([{"median": x[claim.statistic]} for x in o.result["decay"]]) for o in outcomes]

@@ -4,60 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from decaystudy.metrics import perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.evaluation import read_evaluation
-from decaystudy.runs.folder import RunFolder
 from decaystudy.study.analysis.accuracies import MEAN, Answers, compare_answers, possible, task_rows
 from decaystudy.study.analysis.comparisons import compare, judge
+from decaystudy.study.analysis.outcomes import Outcome, median_decay, read_outcome
 from decaystudy.study.analysis.statistics import Estimate, Losses, crossed_mean, seed_mean
-from decaystudy.study.definition.expand import Cell, Run, Study
+from decaystudy.study.definition.expand import Cell, Study
 from decaystudy.study.execution.scheduler import last_line
-from decaystudy.study.execution.store import Store, state_of
+from decaystudy.study.execution.store import Store
 
 DECAY_KEYS = ("layer", "median", "q25", "q75", "mean")
-
-
-@dataclass
-class Outcome:
-    """One run and what is on disk of it."""
-
-    run: Run
-    folder: RunFolder | None
-    state: str
-    result: dict[str, Any]
-    status: dict[str, Any]
-
-    @property
-    def losses(self) -> Losses | None:
-        """Loss of each validation sequence, float64; None unless finished."""
-        if self.state != "finished" or self.folder is None:
-            return None
-        try:
-            return np.load(self.folder.validation_loss)
-        except (OSError, ValueError):
-            return None
-
-
-def read_outcome(run: Run, store: Store, trouble: Mapping[str, str] = {}) -> Outcome:
-    """What the store has of a run; ``trouble`` names the runs that could not even start, with the reason."""
-    folder = store.find(run)
-    if folder is None:
-        state = "failed" if run.hash in trouble else "planned"
-        return Outcome(run, None, state, {}, {"message": trouble.get(run.hash, "")})
-    state = state_of(folder)
-    result = folder.read_result() or {}
-    status = folder.read_status()
-    if state == "finished" and not (result.get("status") == "finished" and folder.validation_loss.exists()):
-        state = "failed"
-        status["message"] = "its result is incomplete: remove its folder and run the study again"
-    if run.hash in trouble:
-        state, status = "failed", {**status, "message": trouble[run.hash]}
-    return Outcome(run, folder, state, result, status)
 
 
 def gather(study: Study, store: Store, trouble: Mapping[str, str] = {}) -> dict[str, Any]:
@@ -200,16 +160,6 @@ def cell_loss(losses: Sequence[Losses]) -> Estimate:
     if len(losses) == 1:
         return crossed_mean(losses[0][None, :])
     return seed_mean([float(loss.mean()) for loss in losses])
-
-
-def median_decay(layers: Sequence[Mapping[str, Any]]) -> float | None:
-    """The median over layers of the layers' medians of λ; None for a model without decay."""
-    return float(np.median([layer["median"] for layer in layers])) if layers else None
-
-
-def perplexity(loss: float) -> float:
-    """exp(loss), and a huge number rather than an error where that overflows."""
-    return math.exp(min(loss, 700.0))
 
 
 def choose_rates(study: Study, outcomes: Sequence[Outcome]) -> dict[str, float | None]:

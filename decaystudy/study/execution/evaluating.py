@@ -18,14 +18,14 @@ from typing import Any
 
 from decaystudy.evaluation.tasks.catalog import OWN, PAPER, resolve
 from decaystudy.evaluation.tasks.compatibility import refuse_settings
+from decaystudy.formatting import duration
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.evaluation import mean_accuracy, read_evaluation
-from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.execution.local import LocalLauncher
-from decaystudy.study.execution.progress import duration
 from decaystudy.study.execution.scheduler import last_line
-from decaystudy.study.execution.store import Store, state_of
+from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.worker import die_with_parent, redirect
 
 LENGTHS = 32
@@ -60,7 +60,7 @@ def refuse_unknown_tasks(tasks: Iterable[str]) -> None:
     """
     names = [name for some in tasks for name in resolve(some) if name not in PAPER and name not in OWN]
     if names:
-        from decaystudy.evaluation.evaluate import quiet
+        from decaystudy.evaluation.lm_eval.quiet import quiet
         from decaystudy.evaluation.lm_eval.tasks import task_manager
 
         with quiet():

@@ -7,11 +7,11 @@ seven seconds. Runs on GPUs, or of several processes, get a fresh interpreter.
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from typing import Any
 from decaystudy.errors import UserError
 from decaystudy.runs.folder import RunFolder
 from decaystudy.study.definition.expand import Run
+from decaystudy.study.execution.machine import cpu_count, local_gpus
 from decaystudy.study.execution.worker import train
 
 
@@ -104,10 +105,11 @@ class LocalLauncher:
 
     def _start_fresh(self, run: Run, folder: RunFolder) -> Job:
         environment = dict(os.environ)
-        command = [sys.executable, "-m", "decaystudy.study.execution.worker", "fit"]
-        command += ["--config", str(folder.config), "--out", str(folder.path), "--trainer.devices", str(self.devices)]
+        layout: dict[str, Any] = {"trainer": {"devices": self.devices}}
         if self.devices > 1 and run.config.strategy == "auto":
-            command += ["--strategy", "ddp"]
+            layout["strategy"] = "ddp"
+        module = "decaystudy.study.execution.worker"
+        command = [sys.executable, "-m", module, str(folder.path), json.dumps(layout)]
         taken: tuple[str, ...] = ()
         if self.on_gpu([run]):
             taken = tuple(self._free[: self.devices])
@@ -142,7 +144,7 @@ class LocalLauncher:
 
     def _forkserver(self) -> Any:
         if self._context is None:
-            self._context = forkserver("decaystudy.training.fit", "decaystudy.commands.fit")
+            self._context = forkserver("decaystudy.training.fit", "decaystudy.training.process")
         return self._context
 
 
@@ -159,19 +161,3 @@ def forkserver(*modules: str) -> Any:
     finally:
         signal.signal(signal.SIGINT, before)
     return context
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def local_gpus() -> tuple[str, ...]:
-    """Indices of this machine's NVIDIA GPUs, those of CUDA_VISIBLE_DEVICES if it is set; asks no CUDA library."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return tuple(name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1")
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
-    return tuple(str(i) for i, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU "))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from decaystudy.formatting import duration
 from decaystudy.study.execution.local import Job
 from decaystudy.study.execution.scheduler import Event
 
@@ -98,11 +99,3 @@ class Narrator:
         self.stream.write("\r\x1b[2K" + text[:width])
         self.stream.flush()
         self._shown = text
-
-
-def duration(seconds: float) -> str:
-    """1 h 02 min, 3 min 20 s or 12 s."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError, nearest
-from decaystudy.runs.folder import read_json, write_json
+from decaystudy.io import read_mapping, write_json
 from decaystudy.study.definition.expand import Study, expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
@@ -42,7 +42,7 @@ class Call:
 def write_call(study: Study, store: Store, call: Call, plan: Mapping[str, Any]) -> None:
     """Keep the call and the plan. A plan of the same runs that is there already stays: it was made before they ran."""
     path = store.study_folder(study.name) / "plan.json"
-    held = read_json(path)
+    held = read_mapping(path)
     values = {
         "call": {
             "study": call.study,
@@ -75,7 +75,7 @@ def read_plan(store: Store, name: str) -> dict[str, Any]:
         UserError: the study has not been run here.
     """
     stem = Path(name).stem if name.endswith((".yaml", ".yml")) or "/" in name else name
-    plan = read_json(store.study_folder(stem) / "plan.json")
+    plan = read_mapping(store.study_folder(stem) / "plan.json")
     if plan is None:
         known = studies_of(store)
         close = nearest(stem, known)

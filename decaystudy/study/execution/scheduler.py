@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.folder import FINAL, RunFolder, state_of
 from decaystudy.runs.lease import take_lease
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.local import Job, LocalLauncher
-from decaystudy.study.execution.store import FINAL, Store, state_of
+from decaystudy.study.execution.store import Store
 
 POLL_SECONDS = 0.5
 LOG_TAIL = 4000

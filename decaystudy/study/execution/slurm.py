@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import RunFolder, read_json, write_json
+from decaystudy.io import read_mapping, write_json
+from decaystudy.runs.folder import FINAL, RunFolder, state_of
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.scheduler import Event, last_line
-from decaystudy.study.execution.store import FINAL, Store, state_of
+from decaystudy.study.execution.store import Store
 
 POLL_SECONDS = 3.0
 # A job that has left the queue is given so long to show its result on a shared file system.
@@ -49,26 +50,26 @@ class SlurmOptions:
 
 
 class FitJob:
-    """What a job does: the ``fit`` that a person would type, and ``evaluate``. Pickled into the job by submitit."""
+    """What a job does: trains the run and evaluates it. Pickled into the job by submitit."""
 
-    def __init__(self, folder: str, settings: list[str], tasks: str | None = None) -> None:
+    def __init__(self, folder: str, layout: dict[str, Any], tasks: str | None = None) -> None:
         self.folder = folder
-        self.settings = settings
+        self.layout = layout
         self.tasks = tasks
 
     def __call__(self) -> int:
-        from decaystudy.cli import main
-        from decaystudy.study.execution.worker import redirect
+        from decaystudy.study.execution.worker import fit, redirect
 
-        if os.environ.get("SLURM_PROCID", "0") == "0":
+        first = os.environ.get("SLURM_PROCID", "0") == "0"
+        if first:
             redirect(f"{self.folder}/log.txt")
-        arguments = ["fit", "--config", f"{self.folder}/config.yaml", "--out", self.folder, *self.settings]
-        sys.argv = ["decaystudy", *arguments]
-        code = main(arguments)
+        code = fit(self.folder, self.layout)
         if code not in (0, 3):
             raise SystemExit(code)
-        if code == 0 and self.tasks is not None and os.environ.get("SLURM_PROCID", "0") == "0":
-            return main(["evaluate", self.folder, "--tasks", self.tasks])
+        if code == 0 and self.tasks is not None and first:
+            from decaystudy.evaluation.evaluate import evaluate
+
+            evaluate(self.folder, self.tasks, lengths=True, tell=print)
         return code
 
     def checkpoint(self) -> Any:
@@ -106,7 +107,7 @@ class SlurmLauncher:
                 continue
             folder = self.store.claim(run)
             job = self._executor(run, folder).submit(
-                FitJob(str(folder.path.absolute()), self._settings(run), self.tasks.get(run.hash))
+                FitJob(str(folder.path.absolute()), self._layout(run), self.tasks.get(run.hash))
             )
             write_json(folder.path / "slurm_job.json", {"id": str(job.job_id), "submitted": time.time()})
             print(f"  ▸ {run.name} submitted as job {job.job_id}", file=sys.stderr)
@@ -146,14 +147,12 @@ class SlurmLauncher:
             _ask("scancel", *[str(job) for job in jobs])
         return len(jobs)
 
-    def _settings(self, run: Run) -> list[str]:
-        """Flags of ``fit`` for the layout."""
-        settings = []
-        if self.devices > 1 or self.options.nodes > 1:
-            settings += ["--trainer.devices", str(self.devices), "--trainer.num_nodes", str(self.options.nodes)]
-            if run.config.strategy == "auto":
-                settings += ["--strategy", "ddp"]
-        return settings
+    def _layout(self, run: Run) -> dict[str, Any]:
+        """Changes to the run's settings for the job's processes."""
+        if self.devices == 1 and self.options.nodes == 1:
+            return {}
+        layout: dict[str, Any] = {"trainer": {"devices": self.devices, "num_nodes": self.options.nodes}}
+        return {**layout, "strategy": "ddp"} if run.config.strategy == "auto" else layout
 
     def _executor(self, run: Run, folder: RunFolder) -> Any:
         try:
@@ -183,7 +182,7 @@ class SlurmLauncher:
 
 def job_of(folder: RunFolder) -> str | None:
     """The number of the run's latest job."""
-    values = read_json(folder.path / "slurm_job.json")
+    values = read_mapping(folder.path / "slurm_job.json")
     return str(values["id"]) if values else None
 
 

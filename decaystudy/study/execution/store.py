@@ -14,21 +14,12 @@ import shutil
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import RunFolder, write_text
+from decaystudy.io import write_text
+from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import dump_config
 from decaystudy.study.definition.expand import Run, Study
 
-FINAL = ("finished", "diverged")
-"""States that the same run would end in again."""
 _FOLDER = re.compile(r".+-([0-9a-f]{12})")
-
-
-def state_of(folder: RunFolder) -> str:
-    """What became of a run: its result if it has one, whatever its process managed to write down after that."""
-    result = folder.read_result()
-    if result is not None and result.get("status") in FINAL:
-        return str(result["status"])
-    return folder.state()
 
 
 class Store:

@@ -1,17 +1,22 @@
-"""What runs in the process of one run: ``decaystudy fit``, tied to the life of whoever started it.
-
-Imports torch only through ``fit``.
-"""
+"""What runs in the process of one run of a study: training, tied to the life of whoever started it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import io
+import json
+import logging
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from decaystudy.errors import exit_code
+from decaystudy.runs.folder import RunFolder
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -23,24 +28,33 @@ def die_with_parent(parent: int | None = None) -> None:
         os._exit(1)  # the parent died before the kernel knew of the wish
 
 
-def train(run: str, environment: dict[str, str]) -> None:
-    """Body of a process forked from one that has imported torch: ``fit`` of folder ``run``, output to its log.txt."""
+def train(folder: str, environment: dict[str, str]) -> None:
+    """Body of a process forked from one that has imported torch: trains the run in ``folder``, output to its log."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to handle
     os.environ.update(environment)
-    arguments = ["fit", "--config", f"{run}/config.yaml", "--out", run]
-    sys.argv = ["decaystudy", *arguments]
-    redirect(f"{run}/log.txt")
-    from decaystudy.cli import main
-
+    redirect(f"{folder}/log.txt")
     try:
-        code = main(arguments)
+        code = fit(folder, {})
     except BaseException:
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def fit(folder: str, layout: Mapping[str, Any]) -> int:
+    """Train the run in ``folder``, or resume it; returns the exit code.
+
+    Args:
+        layout: changes to its settings, nested: {"strategy": "ddp", "trainer": {"devices": 2}}.
+    """
+    from decaystudy.training.process import read_run
+    from decaystudy.training.process import train as train_run
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    return exit_code(lambda: train_run(read_run(RunFolder(folder), layout), Path(folder)))
 
 
 class Log(io.TextIOWrapper):
@@ -71,13 +85,11 @@ def redirect(log: str) -> None:
 
 
 def main() -> int:
-    """``fit … --out RUN`` in a fresh interpreter, as ``train`` does in a forked process."""
+    """``worker RUN LAYOUT``: trains in a fresh interpreter; Lightning calls it again for each further process."""
     die_with_parent()
-    arguments = sys.argv[1:]
-    redirect(f"{arguments[arguments.index('--out') + 1]}/log.txt")
-    from decaystudy.cli import main as command_line
-
-    return command_line(arguments)
+    folder, layout = sys.argv[1:]
+    redirect(f"{folder}/log.txt")
+    return fit(folder, json.loads(layout))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from decaystudy.data.folders import cache_folder
 from decaystudy.errors import unknown
+from decaystudy.io import cache_folder, read_mapping, write_json
 from decaystudy.model.count import forward_flops
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import read_json, write_json
-from decaystudy.study.execution.local import cpu_count, local_gpus
+from decaystudy.study.execution.machine import cpu_count, local_gpus
 
 GIB = 2**30
 
@@ -151,7 +150,7 @@ def probe_file(scale: str, *, jobs: int, gpu: bool) -> Path:
 
 def read_probe(scale: str, *, jobs: int, gpu: bool) -> Probe | None:
     """The record of ``decaystudy probe``, or None."""
-    values = read_json(probe_file(scale, jobs=jobs, gpu=gpu))
+    values = read_mapping(probe_file(scale, jobs=jobs, gpu=gpu))
     try:
         return Probe(**values) if values else None
     except TypeError:

@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from decaystudy.formatting import aligned, count, hours, size
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import state_of
 from decaystudy.study.definition.expand import Run, Study
-from decaystudy.study.execution.store import Store, state_of
+from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.hardware import Speed, training_flops
-from decaystudy.study.reporting.tables import aligned
 
 KEPT_CHECKPOINTS = 1
 """Checkpoints of a run on disk at a time."""
@@ -174,7 +175,7 @@ def _cells_table(plan: dict[str, Any]) -> str:
                 gpu_hours,
             ]
         )
-    return aligned(heading, rows, left=(0, 2))
+    return aligned(rows, heading=heading, left=(0, 2))
 
 
 def _existing(store: Store) -> str:
@@ -182,30 +183,3 @@ def _existing(store: Store) -> str:
     while not path.exists():
         path = path.parent
     return str(path)
-
-
-def count(number: float) -> str:
-    """1.23 M, 167 M, 10.5 B."""
-    for unit, name in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
-        if number >= unit:
-            return f"{number / unit:.3g}{name}"
-    return str(round(number))
-
-
-def size(number: float) -> str:
-    """Bytes in powers of 1024."""
-    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number} B"
-
-
-def hours(number: float) -> str:
-    """Hours as people say them."""
-    if number >= 48:
-        return f"{number / 24:.1f} d"
-    if number >= 1:
-        return f"{number:.1f} h"
-    if number >= 1 / 60:
-        return f"{number * 60:.1f} min"
-    return f"{number * 3600:.0f} s"

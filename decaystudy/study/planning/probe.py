@@ -20,6 +20,7 @@ from typing import Any
 from decaystudy.errors import UserError
 from decaystudy.runs.config import RunConfig
 from decaystudy.study.definition.expand import Run
+from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.local import LocalLauncher, forkserver
 from decaystudy.study.execution.worker import die_with_parent, redirect
 from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
@@ -47,8 +48,6 @@ def probe(
         jobs: runs at once; as many as fit the machine unless given, which is what run-study does.
         overrides: settings of all cells, nested.
     """
-    from decaystudy.study.run import expand_all, union
-
     expanded = expand_all(studies, scale=scale, overrides=overrides)
     chosen = expanded[0].scale
     runs = distinct_shapes(union(expanded))

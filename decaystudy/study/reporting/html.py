@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from decaystudy.study.planning.plan import count, hours
+from decaystudy.formatting import count, hours
 from decaystudy.study.reporting import figures
 from decaystudy.study.reporting.tables import (
     effect,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import read_json, write_json, write_text
+from decaystudy.io import read_mapping, write_json, write_text
 from decaystudy.study.analysis.results import gather
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.record import read_call, read_plan, studies_of
@@ -35,7 +35,7 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
             results = write_results(read_call(store, name).expand(), store, {})
         except UserError as error:
             # The study's file has gone or changed; what it gave is still here.
-            found = read_json(folder / "results.json")
+            found = read_mapping(folder / "results.json")
             if found is None:
                 raise
             print(f"decaystudy: {error}; the report is made from {folder / 'results.json'} as it is")

@@ -7,7 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-MISSING = "–"
+from decaystudy.formatting import MISSING, aligned
+
 SHOWN = ("word_perplexity", "perplexity")
 """Metrics of tasks that stand beside the accuracy."""
 
@@ -122,37 +123,22 @@ def seeds(numbers: Sequence[int]) -> str:
     return ",".join(str(n) for n in numbers)
 
 
-def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Columns of equal width, numbers to the right."""
-    table = [heading, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(heading))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    return "\n".join(lines)
-
-
 def as_text(results: dict[str, Any]) -> str:
     """What run-study prints at its end."""
     heading, rows = summary_table(results)
     last = len(heading) - 1
-    lines = [results["title"], "", aligned(heading, rows, left=(0, last))]
+    lines = [results["title"], "", aligned(rows, heading=heading, left=(0, last))]
     if results["unigram_entropy"] is not None:
         lines.append(f"\nheld-out unigram entropy: {results['unigram_entropy']:.4f} nats a token")
     rates = rates_table(results)
     if rates is not None:
-        lines += ["", aligned(*rates)]
+        lines += ["", aligned(rates[1], heading=rates[0])]
     tasks = tasks_table(results)
     if tasks is not None:
-        lines += ["", aligned(*tasks, left=(0, len(tasks[0]) - 1))]
+        lines += ["", aligned(tasks[1], heading=tasks[0], left=(0, len(tasks[0]) - 1))]
     lengths = lengths_table(results)
     if lengths is not None:
-        lines += ["", aligned(*lengths)]
+        lines += ["", aligned(lengths[1], heading=lengths[0])]
     lines += claims_text(results)
     lines += failures_text(results)
     lines += [f"note: {note}" for note in results["notes"]]
@@ -168,7 +154,7 @@ def claims_text(results: dict[str, Any]) -> list[str]:
         [f"{marks[claim['verdict']]} {claim['verdict']}", claim["id"], effect(claim), claim["text"]]
         for claim in results["claims"]
     ]
-    return ["", aligned(["claim", "id", "effect", "what is claimed"], rows, left=(0, 1, 3)), ""]
+    return ["", aligned(rows, heading=["claim", "id", "effect", "what is claimed"], left=(0, 1, 3)), ""]
 
 
 def effect(claim: dict[str, Any]) -> str:

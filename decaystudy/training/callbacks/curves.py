@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
 import torch
 
+from decaystudy.metrics import perplexity
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.decay_statistics import decay_statistics
@@ -36,7 +36,7 @@ class Curves(L.Callback):
         loss = self.losses.recent[-1]
         values = {
             "train/loss": loss,
-            "train/perplexity": math.exp(min(loss, 80.0)),
+            "train/perplexity": perplexity(loss),
             "train/learning_rate": pl_module.learning_rate,
             "train/tokens": float(step * self.throughput.tokens_per_step),
         }
@@ -51,7 +51,7 @@ class Curves(L.Callback):
         if trainer.sanity_checking or not pl_module.validation_losses:
             return
         loss = pl_module.validation_loss
-        values = {"validation/loss": loss, "validation/perplexity": math.exp(min(loss, 80.0))}
+        values = {"validation/loss": loss, "validation/perplexity": perplexity(loss)}
         pl_module.validation_decays = validation_decays(trainer, pl_module)
         for row in pl_module.validation_decays:
             values[f"decay_median/layer_{row['layer']:02d}"] = row["median"]

@@ -6,11 +6,11 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from decaystudy.data.cache.build import Filler, fill, needed
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.filling import Filler, fill, needed
 from decaystudy.data.cache.shards import Damaged
 from decaystudy.data.config import DataConfig
-from decaystudy.data.sources import SOURCES
+from decaystudy.data.registry import SOURCES
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError

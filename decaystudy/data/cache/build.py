@@ -19,11 +19,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.cache.shards import batches
+from decaystudy.data.cache.shards import WINDOW_SHARDS, batches
 from decaystudy.data.config import DataConfig
 from decaystudy.data.folders import lock
-from decaystudy.data.sources import Document
-from decaystudy.data.stream.order import WINDOW_SHARDS
+from decaystudy.data.sources.base import Document
 from decaystudy.errors import UserError
 
 log = logging.getLogger("decaystudy")
@@ -159,7 +158,7 @@ class Filler:
         if threads:
             environment["RAYON_NUM_THREADS"] = str(threads)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "decaystudy.data.cache.filling"],
+            [sys.executable, "-m", "decaystudy.data.cache.build"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

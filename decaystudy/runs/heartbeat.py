@@ -1,0 +1,35 @@
+"""Shows a run as alive while it trains."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from decaystudy.runs.folder import HEARTBEAT_SECONDS, RunFolder
+
+
+class Heartbeat:
+    """Rewrites a run's status.json every few seconds from a thread of its own, so that long validations, data
+    preparation and slow steps still show as alive."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.facts: dict[str, Any] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+
+    def start(self) -> None:
+        self.folder.write_status("running", **self.facts)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            try:
+                self.folder.write_status("running", **dict(self.facts))
+            except OSError:
+                continue  # a full disk must not end training; the next beat tries again
