@@ -1,4 +1,4 @@
-"""The cells of a study file: a grid with exceptions, cells written out, and the reference. Needs no torch."""
+"""The cells of a study file: a grid with exceptions, cells written out, and the reference."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from decaystudy.study.definition.document import Located
-from decaystudy.study.definition.settings import SHORT_NAMES, Setting, find_setting, read_settings
+from decaystudy.study.definition.document import YamlDocument
+from decaystudy.study.definition.settings import Setting, SettingNames, read_settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
@@ -26,54 +26,58 @@ class CellSpec:
     reference: bool = False
 
 
-def read_cells(located: Located) -> tuple[CellSpec, ...]:
+def read_cells(document: YamlDocument, names: SettingNames) -> tuple[CellSpec, ...]:
     """The cells of a study file: those of its grid, those written out, and the reference.
 
     Raises:
         UserError: file, line and remedy.
     """
-    values = located.values
-    cells = [*_read_grid(located, values.get("grid")), *_read_written(located, values.get("cells"))]
+    values = document.values
+    cells = [*_read_grid(document, names, values.get("grid")), *_read_written(document, names, values.get("cells"))]
     if not cells:
-        raise located.error("a study needs cells: or grid: with at least one cell")
+        raise document.error("a study needs cells: or grid: with at least one cell")
     reference = values.get("reference")
     if reference not in (None, "softmax"):
-        raise located.error(f"reference is {reference!r}: the only reference is softmax", "reference")
+        raise document.error(f"reference is {reference!r}: the only reference is softmax", "reference")
     if reference:
         settings: dict[Setting, Any] = {("model", "mixer"): "softmax"}
-        cells.append(CellSpec("softmax", settings, {}, located.line("reference"), reference=True))
+        cells.append(CellSpec("softmax", settings, {}, document.line("reference"), reference=True))
     seen: dict[str, int] = {}
     for cell in cells:
         if not NAME.fullmatch(cell.name):
-            raise located.error_at(cell.line, f"cell name {cell.name!r} must be letters, digits, and . _ + = -")
+            raise document.error_at(cell.line, f"cell name {cell.name!r} must be letters, digits, and . _ + = -")
         if cell.name in seen:
-            raise located.error_at(cell.line, f"two cells are named {cell.name!r} (line {seen[cell.name]}): rename one")
+            raise document.error_at(
+                cell.line, f"two cells are named {cell.name!r} (line {seen[cell.name]}): rename one"
+            )
         seen[cell.name] = cell.line
     return tuple(cells)
 
 
-def _read_written(located: Located, values: Any) -> Iterator[CellSpec]:
+def _read_written(document: YamlDocument, names: SettingNames, values: Any) -> Iterator[CellSpec]:
     if values is None:
         return
     if not isinstance(values, list):
-        raise located.error("cells must be a list, one cell an item: - {name: mine, decay: gla}", "cells")
+        raise document.error("cells must be a list, one cell an item: - {name: mine, decay: gla}", "cells")
     for i, value in enumerate(values):
         where = ("cells", i)
         if not isinstance(value, dict) or not isinstance(value.get("name"), (str, int)):
-            raise located.error("a cell is a mapping with a name: - {name: mine, decay: gla}", *where)
-        settings = read_settings(located, {key: item for key, item in value.items() if key != "name"}, where)
-        yield CellSpec(str(value["name"]), settings, {}, located.line(*where))
+            raise document.error("a cell is a mapping with a name: - {name: mine, decay: gla}", *where)
+        settings = read_settings(document, names, {key: item for key, item in value.items() if key != "name"}, where)
+        yield CellSpec(str(value["name"]), settings, {}, document.line(*where))
 
 
-def _read_grid(located: Located, values: Any) -> Iterator[CellSpec]:
+def _read_grid(document: YamlDocument, names: SettingNames, values: Any) -> Iterator[CellSpec]:
     if values is None:
         return
     if not isinstance(values, dict):
-        raise located.error("grid must be levels by setting, such as decay: [mamba2, gla]", "grid")
-    axes = {name: list(_read_levels(located, name, levels)) for name, levels in values.items() if name != "except"}
+        raise document.error("grid must be levels by setting, such as decay: [mamba2, gla]", "grid")
+    axes = {
+        name: list(_read_levels(document, names, name, levels)) for name, levels in values.items() if name != "except"
+    }
     if not axes:
-        raise located.error("grid has no settings: give levels, such as decay: [mamba2, gla]", "grid")
-    exceptions = _read_exceptions(located, values.get("except"), axes)
+        raise document.error("grid has no settings: give levels, such as decay: [mamba2, gla]", "grid")
+    exceptions = _read_exceptions(document, values.get("except"), axes)
     used = [0] * len(exceptions)
     for combination in itertools.product(*axes.values()):
         labels = {name: label for name, (label, _, _) in zip(axes, combination, strict=True)}
@@ -86,21 +90,21 @@ def _read_grid(located: Located, values: Any) -> Iterator[CellSpec]:
         for name, (_, level, where) in zip(axes, combination, strict=True):
             for setting, value in level.items():
                 if setting in settings:
-                    raise located.error(
+                    raise document.error(
                         f"{'.'.join(setting)} is set by two axes of the grid: keep one", "grid", name, *where
                     )
                 settings[setting] = value
-        yield CellSpec("-".join(labels.values()), settings, labels, located.line("grid"))
+        yield CellSpec("-".join(labels.values()), settings, labels, document.line("grid"))
     for i, count in enumerate(used):
         if not count:
-            raise located.error("this exception excludes no cell: correct or remove it", "grid", "except", i)
+            raise document.error("this exception excludes no cell: correct or remove it", "grid", "except", i)
 
 
 def _read_levels(
-    located: Located, name: str, levels: Any
+    document: YamlDocument, names: SettingNames, name: str, levels: Any
 ) -> Iterator[tuple[str, dict[Setting, Any], tuple[str | int, ...]]]:
     """Label, settings and place of each level of one axis of the grid."""
-    setting = find_setting(name)
+    setting = names.find(name)
     items: list[tuple[str | None, Any, tuple[str | int, ...]]] = []
     if isinstance(levels, dict) and levels:
         items = [(label, level, (label,)) for label, level in levels.items()]
@@ -112,19 +116,19 @@ def _read_levels(
             else:
                 items.append((None, level, (i,)))
     else:
-        raise located.error(f"grid.{name} must be a list of levels, or labels with their levels", "grid", name)
+        raise document.error(f"grid.{name} must be a list of levels, or labels with their levels", "grid", name)
     seen: set[str] = set()
     for label, level, where in items:
         if isinstance(level, dict):
-            settings = read_settings(located, level, ("grid", name, *where))
+            settings = read_settings(document, names, level, ("grid", name, *where))
         elif setting is None:
-            raise located.unknown_key(name, sorted(SHORT_NAMES), "grid", name, what="setting")
+            raise document.unknown_key(name, sorted(names.short), "grid", name, what="setting")
         else:
-            settings = read_settings(located, {name: level}, ("grid", name, *where))
+            settings = read_settings(document, names, {name: level}, ("grid", name, *where))
         if label is None:
             label = level if isinstance(level, str) else f"{name.rpartition('.')[2]}-{_plain(level)}"
         if label in seen:
-            raise located.error(f"the level {label!r} stands here twice: keep one", "grid", name, *where)
+            raise document.error(f"the level {label!r} stands here twice: keep one", "grid", name, *where)
         seen.add(label)
         yield str(label), settings, where
 
@@ -134,25 +138,25 @@ def _plain(value: Any) -> str:
 
 
 def _read_exceptions(
-    located: Located, values: Any, axes: dict[str, list[tuple[str, dict[Setting, Any], Any]]]
+    document: YamlDocument, values: Any, axes: dict[str, list[tuple[str, dict[Setting, Any], Any]]]
 ) -> list[dict[str, set[str]]]:
     if values is None:
         return []
     if not isinstance(values, list):
-        raise located.error("except must be a list: - {decay: tnl, position: tpe}", "grid", "except")
+        raise document.error("except must be a list: - {decay: tnl, position: tpe}", "grid", "except")
     exceptions = []
     for i, value in enumerate(values):
         where = ("grid", "except", i)
         if not isinstance(value, dict) or not value:
-            raise located.error("an exception names levels of the grid: - {decay: tnl, position: tpe}", *where)
+            raise document.error("an exception names levels of the grid: - {decay: tnl, position: tpe}", *where)
         exception = {}
         for name, wanted in value.items():
             if name not in axes:
-                raise located.unknown_key(name, list(axes), *where, name, what="axis of the grid")
+                raise document.unknown_key(name, list(axes), *where, name, what="axis of the grid")
             labels = [label for label, _, _ in axes[name]]
             for label in wanted if isinstance(wanted, list) else [wanted]:
                 if str(label) not in labels:
-                    raise located.unknown_key(label, labels, *where, name, what="level")
+                    raise document.unknown_key(label, labels, *where, name, what="level")
             exception[name] = {str(label) for label in (wanted if isinstance(wanted, list) else [wanted])}
         exceptions.append(exception)
     return exceptions

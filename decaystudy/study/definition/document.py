@@ -1,4 +1,4 @@
-"""YAML whose every part knows its line, so that an error can say where it is. Needs no torch."""
+"""YAML whose every part knows its line, so that an error can say where it is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Loader.add_implicit_resolver(
 
 
 @dataclass
-class Located:
+class YamlDocument:
     """The content of a file, and the line of each part of it."""
 
     file: Path
@@ -60,13 +60,13 @@ class Located:
         return self.error(f"unknown {what} {str(key)!r}: {hint}", *path)
 
 
-def load(file: Path) -> Located:
+def load(file: Path) -> YamlDocument:
     """Read a YAML file.
 
     Raises:
         UserError: it cannot be read, isn't YAML, or says a key twice; the message has file and line.
     """
-    located = Located(file)
+    document = YamlDocument(file)
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -78,7 +78,7 @@ def load(file: Path) -> Located:
         try:
             node = loader.get_single_node()
             if node is not None:
-                located.values = _construct(loader, node, located, (), ())
+                document.values = _construct(loader, node, document, (), ())
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
@@ -88,27 +88,27 @@ def load(file: Path) -> Located:
         raise UserError(f"{file}:{line}: not valid YAML: {' '.join(problem.split())}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid YAML: {error}") from error
-    return located
+    return document
 
 
-def _construct(loader: _Loader, node: yaml.Node, located: Located, path: Path_, above: tuple[int, ...]) -> Any:
-    located.lines[path] = node.start_mark.line + 1
+def _construct(loader: _Loader, node: yaml.Node, document: YamlDocument, path: Path_, above: tuple[int, ...]) -> Any:
+    document.lines[path] = node.start_mark.line + 1
     if id(node) in above:
-        raise located.error("an alias that holds itself: write the part out", *path)
+        raise document.error("an alias that holds itself: write the part out", *path)
     above = (*above, id(node))
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, located, (*path, i), above) for i, item in enumerate(node.value)]
+        return [_construct(loader, item, document, (*path, i), above) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                located.lines[path] = key_node.start_mark.line + 1
-                raise located.error("a key must be a word, not a list or a mapping", *path)
+                document.lines[path] = key_node.start_mark.line + 1
+                raise document.error("a key must be a word, not a list or a mapping", *path)
             key = key_node.value
             if key in values:
-                located.lines[path] = key_node.start_mark.line + 1
-                raise located.error(f"{key!r} stands here twice: keep one", *path)
-            values[key] = _construct(loader, value_node, located, (*path, key), above)
-            located.lines[(*path, key)] = key_node.start_mark.line + 1
+                document.lines[path] = key_node.start_mark.line + 1
+                raise document.error(f"{key!r} stands here twice: keep one", *path)
+            values[key] = _construct(loader, value_node, document, (*path, key), above)
+            document.lines[(*path, key)] = key_node.start_mark.line + 1
         return values
     return loader.construct_object(node, deep=True)

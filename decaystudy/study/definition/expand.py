@@ -1,4 +1,4 @@
-"""From a study file and a scale to checked cells, comparisons and runs. Needs no torch."""
+"""From a study file and a scale to checked cells, comparisons and runs."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _choose_scale(spec: StudySpec, scale: str | None) -> str:
     if scale not in spec.scales:
         raise spec.error(
             f"the study is written for scale {', '.join(spec.scales)}, not {scale}: add it to scales, or leave --scale",
-            spec.located.line("scales" if "scales" in spec.located.values else "scale"),
+            spec.document.line("scales" if "scales" in spec.document.values else "scale"),
         )
     return scale
 
@@ -201,7 +201,7 @@ def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
         if name not in cells:
             close = nearest(name, cells)
             hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
-            raise spec.error(f"{what} speaks of {name!r}, which is no cell: {hint}", line)
+            raise spec.error(f"{what} refers to unknown cell {name!r}: {hint}", line)
 
     for comparison in spec.comparisons:
         check(comparison.a, "this comparison", comparison.line)
@@ -211,13 +211,13 @@ def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
             check(name, f"claim {claim.id!r}", claim.line)
         layers = max(cell.config.model.layers for cell in cells.values())
         if claim.layers.lstrip("-").isdigit() and not -layers <= int(claim.layers) < layers:
-            raise spec.error(f"claim {claim.id!r} speaks of layer {claim.layers} of {layers}: name another", claim.line)
+            raise spec.error(f"claim {claim.id!r} refers to layer {claim.layers} of {layers}: name another", claim.line)
     for scale, patterns in spec.extra_cells.items():
         for i, pattern in enumerate(patterns):
             if not any(fnmatchcase(name, pattern) for name in cells):
                 close = nearest(pattern, cells)
                 hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
-                raise spec.located.error(f"{pattern!r} fits no cell: {hint}", "extra_cells", scale, i)
+                raise spec.document.error(f"{pattern!r} fits no cell: {hint}", "extra_cells", scale, i)
 
 
 # -- comparisons -------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def _differing(spec: StudySpec, a: Cell, b: Cell, axis: tuple[str, ...], line: i
     if not axis:
         raise spec.error("comparing needs an axis: add axis: with the setting that may differ", line)
     different = differences(a.config, b.config)
-    beside = [path for path in different if not _on_axis(path, axis)]
+    beside = [path for path in different if not _on_axis(spec, path, axis)]
     if beside:
         also = ", ".join(sorted({".".join(path[:2]) for path in beside}))
         raise spec.error(
@@ -248,8 +248,8 @@ def _differing(spec: StudySpec, a: Cell, b: Cell, axis: tuple[str, ...], line: i
     return tuple(".".join(path) for path in different)
 
 
-def _on_axis(path: Setting, axis: Iterable[str]) -> bool:
-    return any(path[: len(prefix)] == prefix for prefix in axis_settings(axis))
+def _on_axis(spec: StudySpec, path: Setting, axis: Iterable[str]) -> bool:
+    return any(path[: len(prefix)] == prefix for prefix in axis_settings(axis, spec.names))
 
 
 def _listed(spec: StudySpec, cells: Mapping[str, Cell]) -> list[Comparison]:
@@ -262,7 +262,7 @@ def _listed(spec: StudySpec, cells: Mapping[str, Cell]) -> list[Comparison]:
 
 def _twins(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
     """Every cell against the one that differs from it on the axis only and stands at the baseline there."""
-    if "baseline" not in spec.located.values:
+    if "baseline" not in spec.document.values:
         return []
     base = _baseline_cells(spec, cells)
     pairs = []
@@ -271,11 +271,11 @@ def _twins(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
             if twin is cell or (cell in base and cell.config.model.mixer == "softmax"):
                 continue
             different = differences(cell.config, twin.config)
-            if cell not in base and all(_on_axis(path, spec.axis) for path in different):
+            if cell not in base and all(_on_axis(spec, path, spec.axis) for path in different):
                 pairs.append(Comparison(cell.name, twin.name, spec.axis, tuple(".".join(p) for p in different)))
                 break
     if not pairs:
-        raise spec.located.error("no cell differs from the baseline on the axis only: correct one of them", "baseline")
+        raise spec.document.error("no cell differs from the baseline on the axis only: correct one of them", "baseline")
     return pairs
 
 
@@ -284,7 +284,7 @@ def _baseline_cells(spec: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
     named = [cell for cell in cells if cell.name == wanted]
     labels = {c.name: c.labels for c in spec.cells}
     labelled = [cell for cell in cells if wanted in labels[cell.name].values()]
-    axis = axis_settings(spec.axis)
+    axis = axis_settings(spec.axis, spec.names)
     valued = [
         cell
         for cell in cells
@@ -294,7 +294,7 @@ def _baseline_cells(spec: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
     found = named or labelled or valued
     if not found:
         choices = sorted({*(cell.name for cell in cells), *(label for c in spec.cells for label in c.labels.values())})
-        raise spec.located.unknown_key(wanted, choices, "baseline", what="baseline")
+        raise spec.document.unknown_key(wanted, choices, "baseline", what="baseline")
     return found
 
 

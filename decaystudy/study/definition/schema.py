@@ -1,4 +1,4 @@
-"""A study file, read and checked: what it asks, its cells, comparisons and claims. Needs no torch."""
+"""A study file, read and checked: what it asks, its cells, comparisons and claims."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 
 import decaystudy
 from decaystudy.errors import UserError, nearest
+from decaystudy.imports import add_import_folder
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.cells import NAME, CellSpec, read_cells
 from decaystudy.study.definition.claims import Claim, read_claims
-from decaystudy.study.definition.document import Located, load
-from decaystudy.study.definition.settings import SHORT_NAMES, Setting, find_setting, read_settings
+from decaystudy.study.definition.document import YamlDocument, load
+from decaystudy.study.definition.settings import Setting, SettingNames, read_settings, setting_names
 
 KEYS = {
     "title": "one line",
@@ -68,11 +69,13 @@ class StudySpec:
     claims: tuple[Claim, ...]
     evaluate: str | None
     tune: tuple[float, ...] | str | None
-    located: Located = field(repr=False)
+    names: SettingNames
+    """By which the file calls settings."""
+    document: YamlDocument = field(repr=False)
 
     def error(self, message: str, line: int) -> UserError:
         """A UserError at that line of the study file."""
-        return self.located.error_at(line, message)
+        return self.document.error_at(line, message)
 
 
 def studies_folder() -> Path:
@@ -127,46 +130,51 @@ def read_study(name: str) -> StudySpec:
     Raises:
         UserError: anything is wrong with it; one line with the file, the line and the remedy.
     """
-    located = load(find_study(name))
-    values = located.values
+    document = load(find_study(name))
+    values = document.values
     if not isinstance(values, dict):
-        raise located.error("a study is a mapping: start with title:, question:, axis: and cells: or grid:")
+        raise document.error("a study is a mapping: start with title:, question:, axis: and cells: or grid:")
     for key in values:
         if key not in KEYS:
-            raise located.unknown_key(key, list(KEYS), key)
-    stem = located.file.stem
+            raise document.unknown_key(key, list(KEYS), key)
+    stem = document.file.stem
     if not NAME.fullmatch(stem) or stem == "store":
-        raise UserError(f"{located.file}: a study's name is that of its file: use letters, digits, - and _ (not store)")
-    cells = read_cells(located)
-    axis = _read_axis(located, values.get("axis"), "axis")
-    comparisons = tuple(_read_comparisons(located))
+        raise UserError(
+            f"{document.file}: a study's name is that of its file: use letters, digits, - and _ (not store)"
+        )
+    add_import_folder(document.file.parent)
+    names = setting_names(document)
+    cells = read_cells(document, names)
+    axis = _read_axis(document, names, values.get("axis"), "axis")
+    comparisons = tuple(_read_comparisons(document, names))
     if "baseline" in values and not axis:
-        raise located.error("baseline needs axis: name the setting that cells are compared on", "baseline")
+        raise document.error("baseline needs axis: name the setting that cells are compared on", "baseline")
     return StudySpec(
         name=stem,
-        file=located.file,
-        title=_text(located, "title"),
-        question=_text(located, "question"),
-        scales=_read_scales(located),
-        seeds=_read_seeds(located),
+        file=document.file,
+        title=_text(document, "title"),
+        question=_text(document, "question"),
+        scales=_read_scales(document),
+        seeds=_read_seeds(document),
         axis=axis,
         baseline=values.get("baseline"),
-        settings=read_settings(located, values.get("settings"), ("settings",)),
+        settings=read_settings(document, names, values.get("settings"), ("settings",)),
         cells=cells,
-        extra_cells=_read_extra_cells(located),
+        extra_cells=_read_extra_cells(document),
         comparisons=comparisons,
-        claims=read_claims(located, lambda value, *path: _read_axis(located, value, *path)),
-        evaluate=_read_evaluate(located),
-        tune=_read_tune(located),
-        located=located,
+        claims=read_claims(document, lambda value, *path: _read_axis(document, names, value, *path)),
+        evaluate=_read_evaluate(document),
+        tune=_read_tune(document),
+        names=names,
+        document=document,
     )
 
 
-def axis_settings(axis: Iterable[str]) -> tuple[Setting, ...]:
+def axis_settings(axis: Iterable[str], names: SettingNames) -> tuple[Setting, ...]:
     """Full paths of the settings that an axis covers (decay brings its options)."""
     paths: list[Setting] = []
     for name in axis:
-        found = find_setting(name)
+        found = names.find(name)
         paths += _AXES.get(name, (found,) if found else ())
     return tuple(paths)
 
@@ -188,101 +196,101 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def _text(located: Located, key: str) -> str:
-    value = located.values.get(key)
+def _text(document: YamlDocument, key: str) -> str:
+    value = document.values.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise located.error(f"a study needs a {key}: add {key}: followed by a sentence", key)
+        raise document.error(f"a study needs a {key}: add {key}: followed by a sentence", key)
     return " ".join(value.split())
 
 
-def _read_scales(located: Located) -> tuple[str, ...]:
-    values = located.values
+def _read_scales(document: YamlDocument) -> tuple[str, ...]:
+    values = document.values
     if "scale" in values and "scales" in values:
-        raise located.error("scale and scales are both set: keep one", "scale")
+        raise document.error("scale and scales are both set: keep one", "scale")
     key = "scale" if "scale" in values else "scales"
     value = values.get(key, list(SCALES))
     scales = value if isinstance(value, list) else [value]
     if not scales:
-        raise located.error(f"{key} is empty: choose from {', '.join(SCALES)}", key)
+        raise document.error(f"{key} is empty: choose from {', '.join(SCALES)}", key)
     for i, scale in enumerate(scales):
         if scale not in SCALES:
-            raise located.unknown_key(scale, list(SCALES), key, i, what="scale")
+            raise document.unknown_key(scale, list(SCALES), key, i, what="scale")
     return tuple(scales)
 
 
-def _read_seeds(located: Located) -> tuple[int, ...]:
-    value = located.values.get("seeds", [0])
+def _read_seeds(document: YamlDocument) -> tuple[int, ...]:
+    value = document.values.get("seeds", [0])
     items = value if isinstance(value, list) else [value]
     try:
         if not items or any(isinstance(item, bool) or not isinstance(item, (int, str)) for item in items):
             raise UserError(f"seeds are {value!r}: give whole numbers such as [0, 1, 2]")
         return parse_seeds(",".join(str(item) for item in items))
     except UserError as error:
-        raise located.error(str(error), "seeds") from error
+        raise document.error(str(error), "seeds") from error
 
 
-def _read_axis(located: Located, value: Any, *path: str | int) -> tuple[str, ...]:
+def _read_axis(document: YamlDocument, names: SettingNames, value: Any, *path: str | int) -> tuple[str, ...]:
     if value is None:
         return ()
-    names = value if isinstance(value, list) else [value]
-    for name in names:
+    words = value if isinstance(value, list) else [value]
+    for name in words:
         if not isinstance(name, str):
-            raise located.error(f"axis is {value!r}: name a setting, such as sharing", *path)
-        if not axis_settings([name]):
-            raise located.unknown_key(name, sorted(SHORT_NAMES), *path, what="setting")
-    return tuple(names)
+            raise document.error(f"axis is {value!r}: name a setting, such as sharing", *path)
+        if not axis_settings([name], names):
+            raise document.unknown_key(name, sorted(names.short), *path, what="setting")
+    return tuple(words)
 
 
-def _read_comparisons(located: Located) -> Iterator[ComparisonSpec]:
-    values = located.values.get("comparisons")
+def _read_comparisons(document: YamlDocument, names: SettingNames) -> Iterator[ComparisonSpec]:
+    values = document.values.get("comparisons")
     if values is None:
         return
     if not isinstance(values, list):
-        raise located.error("comparisons must be a list of pairs: - [mine, baseline]", "comparisons")
+        raise document.error("comparisons must be a list of pairs: - [mine, baseline]", "comparisons")
     for i, value in enumerate(values):
         where = ("comparisons", i)
         axis = None
         if isinstance(value, dict):
             for key in value:
                 if key not in ("cells", "axis"):
-                    raise located.unknown_key(key, ["cells", "axis"], *where, key)
-            axis = _read_axis(located, value["axis"], *where, "axis") if "axis" in value else None
+                    raise document.unknown_key(key, ["cells", "axis"], *where, key)
+            axis = _read_axis(document, names, value["axis"], *where, "axis") if "axis" in value else None
             value = value.get("cells")
         if not isinstance(value, list) or len(value) != 2 or not all(isinstance(name, str) for name in value):
-            raise located.error("a comparison is a pair of cells: [mine, baseline]", *where)
+            raise document.error("a comparison is a pair of cells: [mine, baseline]", *where)
         if value[0] == value[1]:
-            raise located.error(f"{value[0]!r} is compared with itself: name two cells", *where)
-        yield ComparisonSpec(value[0], value[1], axis, located.line(*where))
+            raise document.error(f"{value[0]!r} is compared with itself: name two cells", *where)
+        yield ComparisonSpec(value[0], value[1], axis, document.line(*where))
 
 
-def _read_extra_cells(located: Located) -> dict[str, tuple[str, ...]]:
-    values = located.values.get("extra_cells")
+def _read_extra_cells(document: YamlDocument) -> dict[str, tuple[str, ...]]:
+    values = document.values.get("extra_cells")
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise located.error("extra_cells must be cells by scale, such as tiny: [softmax]", "extra_cells")
+        raise document.error("extra_cells must be cells by scale, such as tiny: [softmax]", "extra_cells")
     extra = {}
     for scale, patterns in values.items():
         if scale not in SCALES:
-            raise located.unknown_key(scale, list(SCALES), "extra_cells", scale, what="scale")
+            raise document.unknown_key(scale, list(SCALES), "extra_cells", scale, what="scale")
         if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-            raise located.error(f"extra_cells.{scale} must be a list of cells or patterns", "extra_cells", scale)
+            raise document.error(f"extra_cells.{scale} must be a list of cells or patterns", "extra_cells", scale)
         extra[scale] = tuple(patterns)
     return extra
 
 
-def _read_evaluate(located: Located) -> str | None:
-    value = located.values.get("evaluate")
+def _read_evaluate(document: YamlDocument) -> str | None:
+    value = document.values.get("evaluate")
     if value is None:
         return None
     tasks = value if isinstance(value, list) else [value]
     if not tasks or not all(isinstance(task, str) and task.strip(", ") for task in tasks):
-        raise located.error(f"evaluate is {value!r}: name tasks, such as paper or [piqa, boolq]", "evaluate")
+        raise document.error(f"evaluate is {value!r}: name tasks, such as paper or [piqa, boolq]", "evaluate")
     return ",".join(tasks)
 
 
-def _read_tune(located: Located) -> tuple[float, ...] | str | None:
-    value = located.values.get("tune")
+def _read_tune(document: YamlDocument) -> tuple[float, ...] | str | None:
+    value = document.values.get("tune")
     if value is None or value in ("lr", "learning_rate"):
         return None if value is None else "lr"
     if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("lr", "learning_rate"):
@@ -290,4 +298,4 @@ def _read_tune(located: Located) -> tuple[float, ...] | str | None:
         numbers = isinstance(value, list) and all(isinstance(v, (int, float)) and v > 0 for v in value)
         if numbers and value and len(set(value)) == len(value):
             return tuple(float(v) for v in value)
-    raise located.error("tune takes lr, or learning rates to try: tune: {lr: [1e-4, 3e-4, 1e-3]}", "tune")
+    raise document.error("tune takes lr, or learning rates to try: tune: {lr: [1e-4, 3e-4, 1e-3]}", "tune")

@@ -1,20 +1,21 @@
-"""The settings that a study file may name, by their short or full names, and their types. Needs no torch."""
+"""The settings that a study file may name, by their short or full names, and their types."""
 
 from __future__ import annotations
 
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from decaystudy.data.config import DataConfig
 from decaystudy.decay import DECAYS
 from decaystudy.decay.base import option_names
+from decaystudy.decay.registry import decay_class
 from decaystudy.model.config import ModelConfig
 from decaystudy.runs.config import TRAINER_SETTINGS
 from decaystudy.runs.recipe import RecipeConfig
-from decaystudy.study.definition.document import Located
+from decaystudy.study.definition.document import YamlDocument
 
 Setting = tuple[str, ...]
 """A setting's full path: ("model", "decay"), ("recipe", "learning_rate"), ("model", "decay_options", "p")."""
@@ -40,6 +41,38 @@ DESIGN = (
 """Fields of ModelConfig that make the design space; the others are sizes."""
 
 
+@dataclasses.dataclass(frozen=True)
+class SettingNames:
+    """The names by which a study file may call settings: those of the package, and options of the user's own decays."""
+
+    options: tuple[str, ...] = ()
+    """Options of decays that the file names by import path."""
+
+    @property
+    def short(self) -> dict[str, Setting]:
+        """Settings by short name. A setting of the package keeps its short name where an option has the same."""
+        own: dict[str, Setting] = {option: ("model", "decay_options", option) for option in self.options}
+        return {**own, **SHORT_NAMES}
+
+    def find(self, name: str) -> Setting | None:
+        """The setting called ``name`` (``sharing``, ``learning_rate``, ``p``, ``data.source``), or None."""
+        if name in self.short:
+            return self.short[name]
+        section, _, rest = name.partition(".")
+        if section == "decay_options" and rest:
+            return ("model", "decay_options", rest)
+        if section == "trainer" and rest in TRAINER_SETTINGS:
+            return ("trainer", rest)
+        if section in SECTIONS and rest:
+            field, _, inner = rest.partition(".")
+            if field in field_names(section) and field not in _NOT_IN_STUDIES:
+                if not inner:
+                    return (section, field)
+                if field == "decay_options":
+                    return (section, field, inner)
+        return None
+
+
 def _short_names() -> dict[str, Setting]:
     names: dict[str, Setting] = {option: ("model", "decay_options", option) for option in OPTIONS}
     names |= {name: ("trainer", name) for name in ("max_steps", "precision")}
@@ -54,23 +87,36 @@ def _short_names() -> dict[str, Setting]:
 SHORT_NAMES = _short_names()
 
 
-def find_setting(name: str) -> Setting | None:
-    """The setting called ``name`` (``sharing``, ``learning_rate``, ``p``, ``data.source``), or None."""
-    if name in SHORT_NAMES:
-        return SHORT_NAMES[name]
-    section, _, rest = name.partition(".")
-    if section == "decay_options" and rest:
-        return ("model", "decay_options", rest)
-    if section == "trainer" and rest in TRAINER_SETTINGS:
-        return ("trainer", rest)
-    if section in SECTIONS and rest:
-        field, _, inner = rest.partition(".")
-        if field in field_names(section) and field not in _NOT_IN_STUDIES:
-            if not inner:
-                return (section, field)
-            if field == "decay_options":
-                return (section, field, inner)
-    return None
+def setting_names(document: YamlDocument) -> SettingNames:
+    """The names that a study file may use, given the decays that it names by import path."""
+    values = document.values
+    options: dict[str, None] = {}
+    for part in ("settings", "cells", "grid"):
+        for name in _decays_in(values.get(part)):
+            if "." in name:
+                options |= dict.fromkeys(option_names(decay_class(name)))
+    return SettingNames(tuple(options))
+
+
+def _decays_in(values: Any) -> Iterator[str]:
+    """Every decay that is named somewhere below ``values``."""
+    if isinstance(values, list):
+        for value in values:
+            yield from _decays_in(value)
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            if key in ("decay", "model.decay"):
+                yield from _words_in(value)
+            yield from _decays_in(value)
+
+
+def _words_in(value: Any) -> Iterator[str]:
+    """A decay, or those of a grid's levels: a list of names, or labels with names."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _words_in(item) if isinstance(item, (str, dict)) else ()
 
 
 def field_names(section: str) -> list[str]:
@@ -103,7 +149,7 @@ def flatten(nested: Mapping[str, Any], prefix: Setting = ()) -> dict[Setting, An
     return flat
 
 
-def fitted(path: Setting, value: Any) -> Any:
+def coerce(path: Setting, value: Any) -> Any:
     """``value`` as the setting's type has it (1 becomes 1.0 for a number).
 
     Raises:
@@ -163,12 +209,14 @@ def _words(wanted: Any) -> str:
     }.get(origin or wanted, str(wanted))
 
 
-def read_settings(located: Located, values: Any, path: tuple[str | int, ...]) -> dict[Setting, Any]:
+def read_settings(
+    document: YamlDocument, names: SettingNames, values: Any, path: tuple[str | int, ...]
+) -> dict[Setting, Any]:
     """Settings by full path from a mapping of the file, each checked for its name and type."""
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise located.error(f"{path[-1]} must be settings by name, such as decay: gla", *path)
+        raise document.error(f"{path[-1]} must be settings by name, such as decay: gla", *path)
     settings: dict[Setting, Any] = {}
     for key, value in values.items():
         if key in (*SECTIONS, "trainer") and isinstance(value, dict):
@@ -177,25 +225,25 @@ def read_settings(located: Located, values: Any, path: tuple[str | int, ...]) ->
         else:
             items = [(key, value, (*path, key))]
         for name, item, where in items:
-            setting = find_setting(name)
+            setting = names.find(name)
             if setting is None:
-                choices = sorted({*SHORT_NAMES, *(f"{s}.…" for s in (*SECTIONS, "trainer"))})
-                raise located.unknown_key(name, choices, *where, what="setting")
+                choices = sorted({*names.short, *(f"{s}.…" for s in (*SECTIONS, "trainer"))})
+                raise document.unknown_key(name, choices, *where, what="setting")
             try:
-                fit = fitted(setting, item)
+                value_as_typed = coerce(setting, item)
             except TypeError as error:
-                raise located.error(f"{name} is {item!r}: {error}", *where) from error
-            _add(located, settings, setting, fit, where)
+                raise document.error(f"{name} is {item!r}: {error}", *where) from error
+            _add(document, settings, setting, value_as_typed, where)
     return settings
 
 
 def _add(
-    located: Located, settings: dict[Setting, Any], setting: Setting, value: Any, where: tuple[str | int, ...]
+    document: YamlDocument, settings: dict[Setting, Any], setting: Setting, value: Any, where: tuple[str | int, ...]
 ) -> None:
     if setting == ("model", "decay_options"):
         for option, item in value.items():
-            _add(located, settings, (*setting, str(option)), item, where)
+            _add(document, settings, (*setting, str(option)), item, where)
         return
     if setting in settings:
-        raise located.error(f"{'.'.join(setting)} is set twice here: keep one", *where)
+        raise document.error(f"{'.'.join(setting)} is set twice here: keep one", *where)
     settings[setting] = value
