@@ -95,7 +95,7 @@ MALFORMED: list[tuple[str, int, str]] = [
     (TWO + "comparisons:\n  - {cells: [a, b], axis: sharing}\n", 8, "differ in model.decay"),
     (TWO + "extra_cells: [a]\n", 7, "by scale"),
     (TWO + "extra_cells: {tyni: [a]}\n", 7, "'tiny'"),
-    (TWO + "extra_cells: {tiny: [c*]}\n", 7, "unknown cell"),
+    (TWO + "extra_cells: {tiny: [c*]}\n", 7, "no cell"),
     (TWO + "evaluate: 7\n", 7, "tasks"),
     (TWO + "tune: warmup\n", 7, "lr"),
     (TWO + "tune: {lr: [0.1, -1]}\n", 7, "lr"),
