@@ -94,10 +94,15 @@ class ToeplitzEncoding(nn.Module):
             if mask is not None:
                 keys = torch.where(mask[..., None, None], keys, 0)
                 log_decay = torch.where(mask[..., None], log_decay, 0)
-            if resets is not None:
-                log_decay = torch.where(resets[..., None], -torch.inf, log_decay)
             mixed, state = decay_attention(
-                queries, keys, values, log_decay, initial_state=state, return_state=return_state, backend=self.backend
+                queries,
+                keys,
+                values,
+                log_decay,
+                resets=resets,
+                initial_state=state,
+                return_state=return_state,
+                backend=self.backend,
             )
             normed = self.norm(mixed.flatten(2).to(self.norm.weight.dtype))
         return self.out(normed), state

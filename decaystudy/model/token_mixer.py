@@ -72,14 +72,12 @@ class TokenMixer(nn.Module):
                 log_decay = torch.cat((log_decay, log_decay), dim=-1)
         if mask is not None:  # padding writes nothing and forgets nothing
             k = torch.where(mask[..., None, None], k, 0)
-            log_decay = _where(mask, log_decay, 0.0)
-        if resets is not None:
-            log_decay = _where(~resets, log_decay, -torch.inf)
+            log_decay = torch.where(mask.view(*mask.shape, *[1] * (log_decay.dim() - 2)), log_decay, 0.0)
 
         past = state.attention if state else None
         if self.beta is None:
             o, attention = decay_attention(
-                q, k, v, log_decay, initial_state=past, return_state=return_state, backend=self.backend
+                q, k, v, log_decay, resets=resets, initial_state=past, return_state=return_state, backend=self.backend
             )
         else:
             with full_precision(x.device):
@@ -88,13 +86,16 @@ class TokenMixer(nn.Module):
             if mask is not None:
                 beta = torch.where(mask[..., None], beta, 0)
             o, attention = dplr_attention(
-                q, k, v, log_decay, beta, initial_state=past, return_state=return_state, backend=self.backend
+                q,
+                k,
+                v,
+                log_decay,
+                beta,
+                resets=resets,
+                initial_state=past,
+                return_state=return_state,
+                backend=self.backend,
             )
         o = o.to(self.norm.weight.dtype).flatten(2) * torch.sigmoid(self.gate(x))
         o = self.norm(o.unflatten(-1, (self.heads, -1))).flatten(2) if self.norm_per_head else self.norm(o)
         return self.out(o), LayerState(attention=attention, carry=carry) if return_state else None
-
-
-def _where(keep: Tensor, log_decay: Tensor, otherwise: float) -> Tensor:
-    """Select, token by token: multiplying a mask with −inf would give NaN."""
-    return torch.where(keep.view(*keep.shape, *[1] * (log_decay.dim() - 2)), log_decay, otherwise)

@@ -16,10 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from decaystudy.ops.within import Gradients, Within, no_gradients
+from decaystudy.ops.decayed_chunk import DecayedChunk, DecayedChunkGradients, no_gradients
 
 
-def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Within:
+def within_chunks(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> DecayedChunk:
     chunks, length, width = k.shape
     rows = q.shape[1] // length
     decay = first = g.exp()
@@ -46,11 +46,11 @@ def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Wi
         size *= 2
     total = total.squeeze(1).exp()
     backward = partial(_backward, q, first, levels, total) if gradients else no_gradients
-    return Within(products, reads, writes, total, backward)
+    return DecayedChunk(products, reads, writes, total, backward)
 
 
 def _backward(
-    q: Tensor, first: Tensor, levels: list[tuple[Tensor, ...]], total: Tensor, d: Gradients
+    q: Tensor, first: Tensor, levels: list[tuple[Tensor, ...]], total: Tensor, d: DecayedChunkGradients
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Down the levels again. d_g holds the gradients of the blocks' sums of log-decays: for a factor e^s, x·dx."""
     chunks, length, width = first.shape

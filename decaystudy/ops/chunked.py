@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from decaystudy.ops.chunks import chunk_length, groups, put, take
+from decaystudy.ops.decayed_chunk import DecayedChunkGradients
 from decaystudy.ops.precision import in_full_precision
-from decaystudy.ops.within import Gradients, within
+from decaystudy.ops.within import within_chunks
 
 
 class ChunkedDecayAttention(torch.autograd.Function):
@@ -35,7 +36,7 @@ class ChunkedDecayAttention(torch.autograd.Function):
         saved: list[Tensor] = []
         for span in spans:
             qs, ks, vs, gs = (take(x, span, chunk, dtype) for x in (q, k, v, g))
-            inside = within(qs, ks, gs)
+            inside = within_chunks(qs, ks, gs)
             torch.sum(qs * ks, -1, out=inside.scores.diagonal(dim1=1, dim2=2))
             states = state.new_empty(span[1] + 1, *state.shape)
             states[0] = state
@@ -62,7 +63,7 @@ class ChunkedDecayAttention(torch.autograd.Function):
         for index in reversed(range(len(ctx.spans))):
             span, (scores, states) = ctx.spans[index], saved[2 * index : 2 * index + 2]
             qs, ks, vs, gs, d_os = (take(x, span, chunk, dtype) for x in (q, k, v, g, d_o))
-            inside = within(qs, ks, gs, scores=False, gradients=True)
+            inside = within_chunks(qs, ks, gs, scores=False, gradients=True)
             d_states = torch.empty_like(states)
             d_states[-1] = d_state
             torch.bmm(inside.reads.mT, d_os, out=d_states[:-1].flatten(0, 1))
@@ -75,7 +76,7 @@ class ChunkedDecayAttention(torch.autograd.Function):
             put(d_v, torch.bmm(scores.mT, d_os).baddbmm_(inside.writes, d_after), span, chunk)
             diagonal = d_scores.diagonal(dim1=1, dim2=2).unsqueeze(-1)
             d_qs, d_ks, d_gs = inside.backward(
-                Gradients(
+                DecayedChunkGradients(
                     scores=d_scores,
                     reads=torch.bmm(d_os, before.mT),
                     writes=torch.bmm(vs, d_after.mT),

@@ -18,8 +18,9 @@ from torch.autograd.function import once_differentiable
 
 from decaystudy.ops.chunked import by_chunk, total_gradient
 from decaystudy.ops.chunks import chunk_length, groups, put, take
+from decaystudy.ops.decayed_chunk import DecayedChunkGradients
 from decaystudy.ops.precision import in_full_precision
-from decaystudy.ops.within import Gradients, within
+from decaystudy.ops.within import within_chunks
 
 
 class ChunkedDPLRAttention(torch.autograd.Function):
@@ -37,7 +38,7 @@ class ChunkedDPLRAttention(torch.autograd.Function):
         saved: list[Tensor] = []
         for span in spans:
             qs, ks, vs, gs, bs = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1)))
-            inside = within(_rows(qs, ks), ks, gs)
+            inside = within_chunks(_rows(qs, ks), ks, gs)
             scores, keys = _by_row(inside.scores, chunk)
             torch.sum(qs * ks, -1, out=scores.diagonal(dim1=1, dim2=2))
             reads, key_reads = _by_row(inside.reads, chunk)
@@ -72,7 +73,7 @@ class ChunkedDPLRAttention(torch.autograd.Function):
         for index in reversed(range(len(ctx.spans))):
             span, (all_scores, inverse, changes, states) = ctx.spans[index], saved[4 * index : 4 * index + 4]
             qs, ks, vs, gs, bs, d_os = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1), d_o))
-            inside = within(_rows(qs, ks), ks, gs, scores=False, gradients=True)
+            inside = within_chunks(_rows(qs, ks), ks, gs, scores=False, gradients=True)
             scores, keys = _by_row(all_scores, chunk)
             reads, key_reads = _by_row(inside.reads, chunk)
             w = torch.bmm(inverse, bs * key_reads)
@@ -98,7 +99,7 @@ class ChunkedDPLRAttention(torch.autograd.Function):
             d_scores = torch.bmm(d_os, changes.mT)
             diagonal = d_scores.diagonal(dim1=1, dim2=2).unsqueeze(-1)
             d_rows, d_ks, d_gs = inside.backward(
-                Gradients(
+                DecayedChunkGradients(
                     scores=_rows(d_scores, d_matrix.mul_(bs)),
                     reads=_rows(torch.bmm(d_os, before.mT), torch.bmm(d_right, before.mT).neg_()),
                     writes=torch.bmm(changes, d_after.mT),

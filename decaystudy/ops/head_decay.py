@@ -7,10 +7,10 @@ in the same chunk.
 import torch
 from torch import Tensor
 
-from decaystudy.ops.within import Gradients, Within, no_gradients
+from decaystudy.ops.decayed_chunk import DecayedChunk, DecayedChunkGradients, no_gradients
 
 
-def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Within:
+def within_chunks(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> DecayedChunk:
     chunks, length, width = k.shape
     rows = q.shape[1] // length
     g = g.squeeze(-1)
@@ -25,7 +25,7 @@ def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Wi
     if scores:
         products.view(chunks, length, rows, length).mul_(decays).masked_fill_(outside, 0.0)
 
-    def backward(d: Gradients) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(d: DecayedChunkGradients) -> tuple[Tensor, Tensor, Tensor]:
         d_products = d.scores.view(chunks, length, rows, length) * decays
         d_products = d_products.masked_fill_(outside, 0.0).view(d.scores.shape)
         # For a factor e^s the gradient of s is x·dx. The ways out of the chunk and into it are pairs like the others,
@@ -40,4 +40,4 @@ def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Wi
         d.writes.mul_(to_end)
         return d.reads.baddbmm_(d_products, k), d.writes.baddbmm_(d_products.mT, q), d_g.unsqueeze(-1)
 
-    return Within(products, reads, writes, total, backward if gradients else no_gradients)
+    return DecayedChunk(products, reads, writes, total, backward if gradients else no_gradients)
