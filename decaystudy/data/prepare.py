@@ -73,12 +73,7 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
         fill(corpus, order, tokens)
     else:
         _fill_apart(config, corpus, order, tokens, workers, max(1, cores // workers))
-    validation = ValidationSet(
-        corpus,
-        sequence_length=config.sequence_length,
-        held_out_share=config.held_out_share,
-        tokens=config.validation_tokens,
-    )
+    validation = ValidationSet.of(corpus, config)
     made = [counts for shard in range(len(corpus)) if (counts := corpus.shards.counts(shard))]
     return Prepared(
         folder=str(corpus.shards.folder),

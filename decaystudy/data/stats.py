@@ -29,12 +29,7 @@ def stats(config: DataConfig, seed: int = 0, tokens: int = 1_000_000) -> dict[st
         corpus, seed=seed, sequence_length=config.sequence_length, held_out_share=config.held_out_share
     )
     hashed = stream_hash(stream, tokens)
-    validation = ValidationSet(
-        corpus,
-        sequence_length=config.sequence_length,
-        held_out_share=config.held_out_share,
-        tokens=config.validation_tokens,
-    )
+    validation = ValidationSet.of(corpus, config)
     missing = set(corpus.shards.missing())
     made = [shard for shard in range(len(corpus)) if shard not in missing]
     counts = [corpus.shards.counts(shard) or {} for shard in made]

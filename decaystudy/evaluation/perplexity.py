@@ -27,13 +27,7 @@ def held_out_blocks(run: LoadedRun, sequence_length: int | None = None) -> NDArr
     Raises:
         UserError: they don't fill one block.
     """
-    data = run.config.data
-    return ValidationSet(
-        run.corpus,
-        sequence_length=sequence_length or data.sequence_length,
-        held_out_share=data.held_out_share,
-        tokens=data.validation_tokens,
-    ).blocks
+    return ValidationSet.of(run.corpus, run.config.data, sequence_length).blocks
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ config.yaml           the settings; ``fit --config`` runs them again as they are
 status.json           what the run is doing, rewritten every few seconds while it trains
 result.json           what came of it
 validation_loss.npy   loss of each validation sequence in nats a token, float64, at the end of training
+validation_documents.npz  summed nats (nll), predicted tokens and bytes of text of each held-out document
 model.safetensors     the trained weights
 checkpoints/          where training goes on from
 events.out.tfevents…  TensorBoard
@@ -45,6 +46,7 @@ class RunFolder:
         self.result = self.path / "result.json"
         self.evaluation = self.path / "evaluation.json"
         self.validation_loss = self.path / "validation_loss.npy"
+        self.validation_documents = self.path / "validation_documents.npz"
         self.weights = self.path / "model.safetensors"
         self.checkpoints = self.path / "checkpoints"
         self.log = self.path / "log.txt"

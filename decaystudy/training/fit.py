@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
 from decaystudy.io import write_json
-from decaystudy.metrics import perplexity
+from decaystudy.metrics import bits_per_byte, perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
@@ -178,6 +178,7 @@ def _record(
     trainer = session.trainer
     weights = trainer.strategy.lightning_module_state_dict()
     loss = module.validation_loss
+    assert module.document_losses is not None
     result = {
         "status": "finished",
         "step": trainer.global_step,
@@ -186,6 +187,7 @@ def _record(
         "train_loss": session.losses.mean,
         "val_loss": loss,
         "val_perplexity": perplexity(loss),
+        "val_bits_per_byte": bits_per_byte(module.document_losses, data.held_out.bytes),
         "tokens_per_second": session.throughput.tokens_per_second,
         "seconds": session.throughput.seconds,
         "seed": config.seed,
@@ -202,6 +204,8 @@ def _record(
         if session.progress.heartbeat is not None:
             session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
         np.save(folder.validation_loss, np.array(list(module.validation_losses.values()), dtype=np.float64))
+        held_out = data.held_out
+        np.savez(folder.validation_documents, nll=module.document_losses, tokens=held_out.tokens, bytes=held_out.bytes)
         prefix = "model."
         save_file(
             {name.removeprefix(prefix): value.detach().cpu().contiguous() for name, value in weights.items()},

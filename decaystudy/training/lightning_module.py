@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -34,7 +36,9 @@ class LanguageModel(L.LightningModule):
         self.validated_at: int | None = None
         self.gradient_norm: Tensor | None = None
         self.learning_rate = 0.0
-        self._unsummed: list[tuple[Tensor, Tensor]] = []
+        self._unsummed: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.document_losses: NDArray[np.float64] | None = None
+        """Summed nats of each held-out document, (documents,)."""
 
     def configure_model(self) -> None:
         if hasattr(self, "model"):
@@ -69,15 +73,15 @@ class LanguageModel(L.LightningModule):
         self._unsummed = []
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        losses = self.token_losses(batch["tokens"]).double().mean(dim=1)
-        self._unsummed.append((batch["blocks"].cpu(), losses.cpu()))
+        losses = self.token_losses(batch["tokens"]).double()
+        self._unsummed.append((batch["blocks"].cpu(), losses.mean(dim=1).cpu(), losses.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Join what all processes validated, a loss a sequence, whatever the number of processes."""
         own = {
-            int(block): float(loss)
-            for blocks, losses in self._unsummed
-            for block, loss in zip(blocks, losses, strict=True)
+            int(block): (float(loss), tokens.numpy())
+            for blocks, losses, by_token in self._unsummed
+            for block, loss, tokens in zip(blocks, losses, by_token, strict=True)
             if block >= 0  # −1 fills up the last batch of uneven processes
         }
         if self.trainer.world_size > 1:
@@ -86,7 +90,11 @@ class LanguageModel(L.LightningModule):
             own = {block: loss for part in parts for block, loss in part.items()}
         if self.trainer.sanity_checking:
             return
-        self.validation_losses = dict(sorted(own.items()))
+        joined = dict(sorted(own.items()))
+        self.validation_losses = {block: loss for block, (loss, _) in joined.items()}
+        held_out = self.trainer.datamodule.held_out  # type: ignore[attr-defined]
+        self.document_losses = held_out.sums(np.stack([tokens for _, tokens in joined.values()]))
+        self._unsummed = []
         self.validated_at = self.trainer.global_step
 
     @property

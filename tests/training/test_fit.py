@@ -40,6 +40,11 @@ def test_what_a_run_writes(finished):
     assert [row["layer"] for row in got["decay"]] == [0, 1, 2]
     assert all(0 < row["q25"] <= row["median"] <= row["q75"] <= 1 for row in got["decay"])
     assert {"torch", "lightning", "python", "decaystudy"} <= set(got["versions"]) and "git_revision" in got
+    with np.load(finished / "validation_documents.npz") as documents:
+        nll, tokens, sizes = documents["nll"], documents["tokens"], documents["bytes"]
+    assert nll.sum() / tokens.sum() == pytest.approx(result(finished)["val_loss"], rel=1e-9)
+    assert result(finished)["val_bits_per_byte"] == pytest.approx(nll.sum() / np.log(2) / sizes.sum(), rel=1e-12)
+    assert len(nll) == len(tokens) == len(sizes) <= result(finished)["data"]["validation_documents"]
     losses = np.load(finished / "validation_loss.npy")
     assert losses.dtype == np.float64 and losses.mean() == pytest.approx(got["val_loss"], abs=1e-12)
     assert RunFolder(finished).state() == "finished"

@@ -1,6 +1,7 @@
 """The Lightning side of the data: builds caches once a machine, then deals out the stream and the held-out blocks."""
 
 import logging
+from functools import cached_property
 from typing import Any
 
 from lightning import LightningDataModule, Trainer
@@ -12,7 +13,7 @@ from decaystudy.data.cache.shards import WINDOW_SHARDS
 from decaystudy.data.config import DataConfig
 from decaystudy.data.stream.batches import Layout, TrainingBatches, ValidationBatches, loader
 from decaystudy.data.stream.order import TokenStream
-from decaystudy.data.stream.validation import ValidationSet
+from decaystudy.data.stream.validation import HeldOutDocuments, ValidationSet
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
 
@@ -68,12 +69,7 @@ class DataModule(LightningDataModule):
 
     def _open(self, corpus: Corpus) -> None:
         config = self.config
-        self._validation = ValidationSet(
-            corpus,
-            sequence_length=config.sequence_length,
-            held_out_share=config.held_out_share,
-            tokens=config.validation_tokens,
-        )
+        self._validation = ValidationSet.of(corpus, config)
         self._stream = self._new_stream(corpus)
         self._corpus = corpus
         if self._resumed is not None:
@@ -109,6 +105,11 @@ class DataModule(LightningDataModule):
     def validation(self) -> ValidationSet:
         """The held-out blocks."""
         return self._ready(self._validation)
+
+    @cached_property
+    def held_out(self) -> HeldOutDocuments:
+        """The documents of the held-out blocks."""
+        return self.validation.by_document(self.tokenizer)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -169,6 +170,7 @@ class DataModule(LightningDataModule):
             "validation_documents": validation.documents,
             "validation_tokens": validation.tokens,
             "validation_sequences": validation.count,
+            "validation_digest": self.held_out.digest,
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -60,6 +60,25 @@ class Tokenizer:
         """The text of token ids; special tokens are spelled out."""
         return self._fast.decode([int(i) for i in ids], skip_special_tokens=False)
 
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Token ids of one text, and where each token ends in it, in characters."""
+        encoding = self._fast.encode(text, add_special_tokens=False)
+        return encoding.ids, [end for _, end in encoding.offsets]
+
+    def bytes_by_id(self) -> np.ndarray | None:
+        """UTF-8 bytes that each token spells, (vocab_size,) float64, where a token spells the same everywhere: in
+        byte-level vocabularies, whose every character stands for a byte. None for others."""
+        from tokenizers import decoders
+
+        if not isinstance(self._fast.decoder, decoders.ByteLevel):
+            return None
+        sizes = np.zeros(self.vocab_size)
+        for token, number in self._fast.get_vocab(with_added_tokens=False).items():
+            sizes[number] = len(token)
+        for number, added in self._fast.get_added_tokens_decoder().items():
+            sizes[number] = 0 if number == self.eos_id else len(added.content.encode())
+        return sizes
+
     def encode_documents(self, texts: list[str]) -> list[np.ndarray]:
         """Token ids of each text, each ended by EOS; uses all cores that the tokenizers library sees."""
         try:
