@@ -29,7 +29,7 @@ class DataConfig:
     (byte-level), or words:N (its most frequent words and nothing else)."""
 
     sequence_length: int = 2048
-    """Tokens a sequence; each block of the stream has one more, for the last target."""
+    """Tokens per sequence; each block of the stream has one more, for the last target."""
 
     reset_state_at_documents: bool = False
     """Clear the state at each document's first token, so that nothing is carried from one document to the next."""
@@ -38,7 +38,7 @@ class DataConfig:
     """Share of the documents held out, by a hash of their id (default: python-docs 0.03, recall 0.1, else 0.01)."""
 
     validation_tokens: int = 262_144
-    """At most so many of the held-out tokens are used for validation; the rest stay out of training all the same."""
+    """Maximum number of held-out tokens used for validation; the others stay out of training too."""
 
     num_workers: int = 0
     """Processes that load batches; the tokens don't depend on it."""

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from decaystudy.data.cache.build import Filler, fill, needed
+from decaystudy.data.cache.build import Tokenization, fill, needed
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import Damaged
 from decaystudy.data.config import DataConfig
@@ -51,7 +51,7 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
     """Tokenize the source into the cache, until it holds ``tokens`` tokens or (None) whole.
 
     ``workers`` processes share the work (None: one for every eight cores); the same command on other machines of a
-    cluster shares it further, and after an interruption it goes on with what is missing. Shards that were made before
+    cluster shares it further, and after an interruption it continues with what is missing. Shards that were made before
     are compared with their checksums first. With ``tokens``, the shards are those that a run with ``seed`` reads first;
     a run with another seed tokenizes what it lacks when it needs it. Raises UserError.
     """
@@ -116,11 +116,13 @@ def _fill_apart(
     made: dict[int, int] = {}
     left = needed(corpus, order, tokens, made)
     before, started, reported = sum(made.values()), time.monotonic(), time.monotonic()
-    fillers = [Filler(config, order, tokens, alone=False, threads=threads) for _ in range(min(workers, len(left)))]
+    processes = [
+        Tokenization(config, order, tokens, alone=False, threads=threads) for _ in range(min(workers, len(left)))
+    ]
     try:
-        while any(filler.running() for filler in fillers):
+        while any(process.running() for process in processes):
             time.sleep(0.1)
-            failed = next((filler for filler in fillers if filler.failed()), None)
+            failed = next((process for process in processes if process.failed()), None)
             if failed is not None:
                 raise UserError(failed.message())
             if time.monotonic() - reported > REPORT_SECONDS:
@@ -128,7 +130,7 @@ def _fill_apart(
                 left = needed(corpus, order, tokens, made)
                 total = sum(made.values())
                 log.info(
-                    "%s: %d shards and %s tokens are made, %d shards are to come, at %.2f million tokens a second",
+                    "%s: %d shards and %s tokens are made, %d shards are to come, at %.2f million tokens per second",
                     corpus.source.label,
                     len(made),
                     f"{total:,}",
@@ -136,5 +138,5 @@ def _fill_apart(
                     (total - before) / (reported - started) / 1e6,
                 )
     finally:
-        for filler in fillers:
-            filler.stop()
+        for process in processes:
+            process.stop()

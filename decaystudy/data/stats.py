@@ -88,7 +88,7 @@ def describe(facts: dict[str, Any]) -> str:
         f"tokens        {facts['tokens']:,}, {facts['bytes_per_token']:.2f} bytes of text each",
         f"tokens a document, by quantile: {lengths}",
         f"held out      {facts['validation_documents']:,} documents, {facts['validation_sequences']:,} sequences, "
-        f"unigram entropy {facts['validation_unigram_entropy']:.3f} nats a token",
+        f"unigram entropy {facts['validation_unigram_entropy']:.3f} nats per token",
         f"stream hash   {facts['stream_hash']} (SHA-256 of the first {facts['hashed_tokens']:,} tokens, "
         f"seed {facts['seed']})",
     ]

@@ -44,16 +44,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the model in a folder, and keep the results beside it.
 
-    A task that was evaluated on these weights before is found again; an interrupted evaluation goes on with the next
+    A task that was evaluated on these weights before is found again; an interrupted evaluation resumes with the next
     task.
 
     Args:
         folder: a run's, or one with a causal language model in Hugging Face form.
         tasks: groups (paper, offline, recall) and tasks of lm-eval.
-        limit: at most so many questions of each task.
+        limit: maximum number of questions per task.
         batch_size: a number, or auto.
         lengths: also loss by position, and perplexity at multiples of the training length.
-        length_tokens: at most about so many tokens of each length longer than in training.
+        length_tokens: about the maximum number of tokens of each length longer than in training.
         tell: is given a line for each thing done.
 
     Returns:

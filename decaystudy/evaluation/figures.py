@@ -42,7 +42,7 @@ def loss_by_position(cells: Mapping[str, Mapping[str, Any]]) -> Any:
         axes.axvline(length, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("position (the grey line: training length)")
-    axes.set_ylabel("loss, nats a token")
+    axes.set_ylabel("loss, nats per token")
     _legend(axes)
     return figure
 

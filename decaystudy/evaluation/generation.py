@@ -30,9 +30,9 @@ def stream(
     Args:
         folder: a run's, or one with a model in Hugging Face form.
         prompt: where it is empty, the text begins as a document does.
-        tokens: at most so many are added; the end of the document ends it sooner.
+        tokens: maximum number added; the end of the document ends it sooner.
         temperature: 0 takes the most likely token each time.
-        top_k: draw from so many most likely tokens; 0 from all.
+        top_k: draw from this many most likely tokens; 0 for all.
         top_p: draw from the fewest tokens that have this probability together.
         seed: of the draws.
     """

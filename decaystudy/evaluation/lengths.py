@@ -1,4 +1,4 @@
-"""Loss by position, and perplexity at multiples of the training length: does a model go on working where it has never
+"""Loss by position, and perplexity at multiples of the training length: does a model still work where it has never
 been? (LightNet's λ depends on the absolute position, for one.)"""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def measure(
     0–15, 16–31, 32–63, …, each from the shortest sequences that reach so far, since there are most of them.
 
     Args:
-        tokens: at most about so many of each length longer than in training; all there are unless given.
+        tokens: about the maximum number of each length longer than in training; all there are unless given.
         validation: the losses at the training length, (N, T), where they are known.
     """
     trained = run.config.data.sequence_length

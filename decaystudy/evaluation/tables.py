@@ -39,7 +39,7 @@ def validation(values: Mapping[str, Any]) -> str:
 
 def lengths_table(values: Mapping[str, Any]) -> str:
     """Perplexity at multiples of the training length, and loss by position."""
-    rows = [["tokens a sequence", "perplexity", "of its last part", "sequences"]]
+    rows = [["tokens per sequence", "perplexity", "of its last part", "sequences"]]
     for row in values["lengths"]:
         last = f"{row['last_perplexity']:.2f}"
         rows.append([f"{row['length']} ({row['multiple']} ×)", f"{row['perplexity']:.2f}", last, str(row["sequences"])])
@@ -50,7 +50,7 @@ def lengths_table(values: Mapping[str, Any]) -> str:
 
 
 def decay_rows(layers: Sequence[Mapping[str, Any]], *, heads: bool = False) -> list[list[str]]:
-    """A row a layer, and a row a head where these are wanted; the first row is the heading."""
+    """A row per layer, and a row per head where asked for; the first row is the heading."""
     names = ("q05", "q25", "median", "q75", "q95", "mean")
     rows = [["layer", *(name.replace("q05", "5 %").replace("q25", "25 %").replace("q75", "75 %").replace("q95", "95 %")
                         for name in names), "half-life", "near 0", "near 1"]]  # fmt: skip

@@ -41,7 +41,7 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
     claim(folder)
     model = DecayStudyForCausalLM.around(run.model, **hub_facts(run))
     tokenizer = hub_tokenizer(run)
-    # The settings last: a folder without them is an export that was cut short, and is written anew.
+    # The settings last: a folder without them is an export that was cut short, and is written again.
     save_file(
         {f"model.{name}": value.contiguous() for name, value in run.model.state_dict().items()},
         folder / WEIGHTS,
@@ -124,7 +124,7 @@ def model_card(run: LoadedRun) -> str:
 def result_rows(result: dict[str, Any]) -> list[list[str]]:
     """The run's own numbers."""
     names = {
-        "val_loss": "validation loss, nats a token",
+        "val_loss": "validation loss, nats per token",
         "val_perplexity": "perplexity",
         "unigram_entropy": "entropy of single tokens",
         "step": "steps",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from decaystudy.data import DataConfig
-from decaystudy.data.cache.build import Filler, fill, needed
+from decaystudy.data.cache.build import Tokenization, fill, needed
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import ShardFolder
 from decaystudy.data.prepare import prepare
@@ -119,11 +119,11 @@ def test_preparing_stops_when_there_is_enough(config: DataConfig, monkeypatch: p
 def test_wishes_are_granted_first(config: DataConfig) -> None:
     corpus = Corpus.open(config)
     corpus.shards.wish(1).touch()
-    filler = Filler(config, [0], None, alone=True)
-    while filler.running():
+    process = Tokenization(config, [0], None, alone=True)
+    while process.running():
         time.sleep(0.05)
-    assert not filler.failed() and corpus.shards.missing() == [2] and not corpus.shards.wanted()
-    filler.stop()
+    assert not process.failed() and corpus.shards.missing() == [2] and not corpus.shards.wanted()
+    process.stop()
 
 
 def test_the_facts_about_a_source(config: DataConfig) -> None:

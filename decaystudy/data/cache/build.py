@@ -1,7 +1,7 @@
 """Making the shards of a cache ahead of their use, here or in processes of their own.
 
-Each process takes a shard that nobody has, reads ahead into the next one while it tokenizes, and goes on until nothing
-is left; so any number of them can work on one cache, on one machine or many. Run as a module it is such a process: its
+Each process takes a shard that nobody has, reads ahead into the next one while it tokenizes, and continues until
+nothing is left; so any number of them can work on one cache, on one machine or many. Run as a module it is such a process: its
 task comes as a line of JSON on standard input, and it ends when its parent closes that, or dies.
 """
 
@@ -72,7 +72,7 @@ class ReadAhead:
         self._closed.set()
 
 
-class Claim:
+class HeldShard:
     """A shard whose lock this process holds, with its documents on the way."""
 
     def __init__(self, corpus: Corpus, shard: int, held: ExitStack):
@@ -97,13 +97,13 @@ def fill(corpus: Corpus, order: list[int], tokens: int | None = None) -> None:
     With ``tokens``, stop at the first full window of the stream at which the shards hold so many.
     """
     made: dict[int, int] = {}
-    current: Claim | None = None
-    following: Claim | None = None
+    current: HeldShard | None = None
+    following: HeldShard | None = None
     try:
         while True:
             left = needed(corpus, order, tokens, made)
             blind = tokens is not None and current is not None and not made  # how much a shard holds is not known
-            following = None if blind else claim(corpus, left)
+            following = None if blind else take_shard(corpus, left)
             if current is not None:
                 current.finish()
             elif following is None:
@@ -134,19 +134,19 @@ def needed(corpus: Corpus, order: list[int], tokens: int | None, made: dict[int,
     return left
 
 
-def claim(corpus: Corpus, left: list[int]) -> Claim | None:
+def take_shard(corpus: Corpus, left: list[int]) -> HeldShard | None:
     """The next shard that is neither made nor being made: one that is wished for, else the first of ``left``."""
     for shard in [*corpus.shards.wanted(), *left]:
         with ExitStack() as stack:
             if not stack.enter_context(lock(corpus.shards.lock(shard), wait=False)):
                 continue
             if corpus.shards.counts(shard) is None:
-                return Claim(corpus, shard, stack.pop_all())
+                return HeldShard(corpus, shard, stack.pop_all())
             corpus.shards.wish(shard).unlink(missing_ok=True)
     return None
 
 
-class Filler:
+class Tokenization:
     """A process that makes shards while this one does something else; ends with it."""
 
     def __init__(

@@ -13,7 +13,7 @@ from decaystudy.data.cache.shards import Damaged, Index, ShardFolder
 from decaystudy.data.config import DataConfig
 from decaystudy.data.documents import permutation
 from decaystudy.data.folders import lock
-from decaystudy.data.network import persevere
+from decaystudy.data.network import with_retries
 from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.base import Document, Source
 from decaystudy.data.tokenizers.opening import open_tokenizer
@@ -125,7 +125,7 @@ class Corpus:
         def once() -> None:
             self.shards.write(shard, first.pop() if first else self.source.documents(part), self.tokenizer)
 
-        persevere(f"read {part} of {self.source.label}", once)
+        with_retries(f"read {part} of {self.source.label}", once)
 
     def tokenizing(self) -> Path:
         """The lock of the one process of this machine that tokenizes for training."""

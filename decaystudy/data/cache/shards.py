@@ -64,7 +64,7 @@ class ShardFolder:
     def __init__(self, folder: Path):
         manifest = read_json(folder / "manifest.json")
         if manifest is None or manifest.get("format") != FORMAT:
-            raise UserError(f"{folder} holds no token cache of this version: delete it and it is made anew")
+            raise UserError(f"{folder} holds no token cache of this version: delete it and it will be made again")
         self.folder = folder
         self.about: dict[str, Any] = manifest["about"]
         self.dtype = np.dtype(manifest["dtype"])

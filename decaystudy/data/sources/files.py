@@ -129,11 +129,11 @@ def unpacked(read: Callable[[], bytes], path: Path) -> bytes:
     try:
         return read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it anew") from error
+        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it again") from error
     except Exception as error:
         if type(error).__name__ != "ZstdError":
             raise
-        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it anew") from error
+        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it again") from error
 
 
 def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iterator[Document]:

@@ -8,7 +8,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
-from decaystudy.data.network import brief, offline, persevere, transient
+from decaystudy.data.network import brief, offline, transient, with_retries
 from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
@@ -130,7 +130,7 @@ class explained:
 def survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:
     """The dataset's commit and its parts, in the order of its files; checks configuration, split and column."""
     with explained(f"open the dataset {name}"):
-        return persevere(f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision))
+        return with_retries(f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision))
 
 
 def _survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def open_parquet(file: IO[bytes], where: str, **options: Any) -> Any:
     try:
         return parquet.ParquetFile(file, **options)
     except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{where} is not a sound parquet file: fetch or write it anew") from error
+        raise UserError(f"{where} is not a sound parquet file: fetch or write it again") from error
 
 
 def column_error(where: str, column: str, names: Iterable[str]) -> UserError:

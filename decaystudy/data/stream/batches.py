@@ -17,7 +17,7 @@ Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Layout:
+class BatchLayout:
     """How the blocks of an optimizer step are dealt out; step s is made of the blocks [s·G, (s+1)·G) in any layout."""
 
     global_batch_size: int
@@ -56,7 +56,7 @@ class Layout:
 class TrainingBatches(IterableDataset[Batch]):
     """This rank's micro-batches from a step on, without end; each worker makes every num_workers-th of them."""
 
-    def __init__(self, stream: TokenStream, layout: Layout, first_step: int = 0):
+    def __init__(self, stream: TokenStream, layout: BatchLayout, first_step: int = 0):
         self.stream = stream
         self.layout = layout
         self.first_step = first_step
@@ -80,7 +80,7 @@ class ValidationBatches(Dataset[Batch]):
     that it is not to be counted.
     """
 
-    def __init__(self, validation: ValidationSet, layout: Layout):
+    def __init__(self, validation: ValidationSet, layout: BatchLayout):
         self.blocks = validation.blocks
         rows = -(-validation.count // layout.world_size)
         rows = -(-rows // layout.micro_batch_size) * layout.micro_batch_size

@@ -7,11 +7,11 @@ from typing import Any
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from decaystudy.data.cache.build import Filler, fill
+from decaystudy.data.cache.build import Tokenization, fill
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import WINDOW_SHARDS
 from decaystudy.data.config import DataConfig
-from decaystudy.data.stream.batches import Layout, TrainingBatches, ValidationBatches, loader
+from decaystudy.data.stream.batches import BatchLayout, TrainingBatches, ValidationBatches, loader
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import HeldOutDocuments, ValidationSet
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
@@ -38,7 +38,7 @@ class DataModule(LightningDataModule):
         self._corpus: Corpus | None = None
         self._stream: TokenStream | None = None
         self._validation: ValidationSet | None = None
-        self._filler: Filler | None = None
+        self._tokenization: Tokenization | None = None
         self._resumed: dict[str, Any] | None = None
 
     def prepare_data(self) -> None:
@@ -52,7 +52,7 @@ class DataModule(LightningDataModule):
             if missing and len(corpus) <= WINDOW_SHARDS:
                 log.info("tokenizing %s, once", corpus.source.label)
                 fill(corpus, missing)
-            self._start_filler(corpus)
+            self._start_tokenization(corpus)
             self._open(corpus)
         self.stream.tokens(0, 1)
 
@@ -63,9 +63,9 @@ class DataModule(LightningDataModule):
 
     def teardown(self, stage: str | None = None) -> None:
         """End the process that tokenizes."""
-        if self._filler is not None:
-            self._filler.stop()
-            self._filler = None
+        if self._tokenization is not None:
+            self._tokenization.stop()
+            self._tokenization = None
 
     def _open(self, corpus: Corpus) -> None:
         config = self.config
@@ -81,7 +81,7 @@ class DataModule(LightningDataModule):
             corpus, seed=self.seed, sequence_length=config.sequence_length, held_out_share=config.held_out_share
         )
 
-    def _start_filler(self, corpus: Corpus) -> None:
+    def _start_tokenization(self, corpus: Corpus) -> None:
         """Have the shards that the trainer's steps take tokenized in another process, in the order of the stream."""
         if self.trainer is None or self.trainer.state.fn != "fit" or not corpus.shards.missing():
             return
@@ -90,7 +90,7 @@ class DataModule(LightningDataModule):
             taken = steps * self.global_batch_size * (self.config.sequence_length + 1)
             tokens = int(taken / (1 - self.config.held_out_share))
         order = self._new_stream(corpus).shard_order(0).tolist()
-        self._filler = Filler(self.config, order, tokens, alone=True)
+        self._tokenization = Tokenization(self.config, order, tokens, alone=True)
 
     @property
     def corpus(self) -> Corpus:
@@ -131,14 +131,14 @@ class DataModule(LightningDataModule):
         return self.validation.count
 
     def validation_unigram_entropy(self) -> float:
-        """Entropy, in nats a token, of the held-out tokens under their own frequencies."""
+        """Entropy, in nats per token, of the held-out tokens under their own frequencies."""
         return self.validation.unigram_entropy()
 
-    def layout(self) -> Layout:
+    def layout(self) -> BatchLayout:
         """The blocks of this rank; raises a UserError where the global batch cannot be dealt out evenly."""
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        return Layout(self.global_batch_size, self.micro_batch_size, rank, world)
+        return BatchLayout(self.global_batch_size, self.micro_batch_size, rank, world)
 
     def train_dataloader(self) -> DataLoader[Any]:
         layout = self.layout()
@@ -151,7 +151,7 @@ class DataModule(LightningDataModule):
         return loader(ValidationBatches(self.validation, self.layout()))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_filler": None}
+        return {**self.__dict__, "_tokenization": None}
 
     def description(self) -> dict[str, Any]:
         """What the tokens are, for a run's records."""
@@ -180,7 +180,7 @@ class DataModule(LightningDataModule):
         return {**state, "global_batch_size": self.global_batch_size, "sequence_length": self.config.sequence_length}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with a stream that is not the checkpoint's."""
+        """Refuse to resume with a stream that is not the checkpoint's."""
         if self._corpus is None:
             self._resumed = state_dict
         else:
@@ -191,7 +191,7 @@ class DataModule(LightningDataModule):
             if saved.get(name, value) != value:
                 raise UserError(
                     f"the checkpoint was trained on data with {name} {saved[name]}, here it is {value}: "
-                    "go on with what it had, or train anew in another folder"
+                    "resume with what it had, or train again in another folder"
                 )
 
     def _ready(self, part: Any) -> Any:

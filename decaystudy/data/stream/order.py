@@ -40,7 +40,7 @@ class TokenStream:
     the epochs follow each other without a gap, so that a block may hold the end of one and the start of the next.
     Block ``i`` is the tokens [i·n, (i+1)·n) with n = sequence_length + 1.
 
-    Finding a position takes O(log) time and no reading of what comes before, and the state is empty: a run that goes on
+    Finding a position takes O(log) time and no reading of what comes before, and the state is empty: a run that resumes
     needs to know the number of its next block and nothing else. In the first epoch shards are tokenized as they are
     needed; only a position in a later epoch needs all.
 

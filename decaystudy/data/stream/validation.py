@@ -102,7 +102,7 @@ class ValidationSet:
         return int(self.blocks.size)
 
     def unigram_entropy(self) -> float:
-        """Entropy of the blocks' tokens under their own frequencies, in nats a token: what these alone can reach."""
+        """Entropy of the blocks' tokens under their own frequencies, in nats per token: what these alone can reach."""
         frequencies = np.bincount(self.blocks.ravel())
         p = frequencies[frequencies > 0] / self.blocks.size
         return float(-(p * np.log(p)).sum())

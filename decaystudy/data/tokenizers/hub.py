@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from decaystudy.data.network import persevere, status_code
+from decaystudy.data.network import status_code, with_retries
 from decaystudy.data.sources.hub import explained
 from decaystudy.data.tokenizers.tokenizer import store
 from decaystudy.errors import UserError
@@ -20,7 +20,7 @@ def fetch(name: str, folder: Path) -> None:
         if local.exists():
             save(name, None, read(local) or convert(str(local), None), folder)
             return
-        persevere(f"reach the tokenizer {name}", lambda: fetch_from_hub(name, folder))
+        with_retries(f"reach the tokenizer {name}", lambda: fetch_from_hub(name, folder))
 
 
 def fetch_from_hub(name: str, folder: Path) -> None:

@@ -33,7 +33,7 @@ class Tokenizer:
         about = read_json(folder / "about.json")
         content = (folder / "tokenizer.json").read_bytes()
         if hashlib.sha256(content).hexdigest() != about["sha256"]:
-            raise UserError(f"the tokenizer in {folder} was altered: delete that folder and it is made anew")
+            raise UserError(f"the tokenizer in {folder} was altered: delete that folder and it will be made again")
         self.name: str = about["name"]
         self.revision: str | None = about["revision"]
         self.eos_id: int = about["eos_id"]

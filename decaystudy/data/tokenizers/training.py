@@ -9,7 +9,7 @@ from typing import Any
 
 from decaystudy.data.config import DataConfig
 from decaystudy.data.documents import held_out
-from decaystudy.data.network import persevere
+from decaystudy.data.network import with_retries
 from decaystudy.data.sources.base import Part, Source
 from decaystudy.data.tokenizers.names import trained_kind, trained_vocabulary
 from decaystudy.data.tokenizers.tokenizer import EOS, UNKNOWN, printable, store
@@ -36,7 +36,7 @@ def training_texts(config: DataConfig, source: Source) -> Iterator[str]:
                     break
             return kept
 
-        for text in persevere(f"read {part} of {source.label}", texts):
+        for text in with_retries(f"read {part} of {source.label}", texts):
             yield text
             left -= len(text.encode())
         if left <= 0:

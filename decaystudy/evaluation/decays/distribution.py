@@ -20,12 +20,12 @@ from decaystudy.training.decay_statistics import NEAR_ONE, NEAR_ZERO
 TOKENS = 16_384
 """So many tokens are read at most, from all over the text."""
 VALUES = 2**24
-"""So many λ of a layer are kept at most, from tokens evenly spread over those read."""
+"""Maximum number of λ kept per layer, from tokens evenly spread over those read."""
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
 def decay_distribution(run: LoadedRun, text: str | Path | None = None) -> list[dict[str, Any]]:
-    """One row a layer.
+    """One row per layer.
 
     Args:
         text: a file of text; the run's held-out text unless given.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decaystudy.data.network import brief, chain, persevere
+from decaystudy.data.network import brief, chain, with_retries
 from decaystudy.errors import UserError, nearest
 from decaystudy.evaluation.tasks.catalog import GROUPS, OWN, PAPER, resolve
 from decaystudy.evaluation.tasks.files import group_of, task_folder
@@ -91,7 +91,7 @@ def fetch(manager: Any, name: str) -> dict[str, Any]:
 
     if name in OWN or constants.HF_HUB_OFFLINE:
         return load()
-    return persevere(f"fetch the data of task {name}", load)
+    return with_retries(f"fetch the data of task {name}", load)
 
 
 def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:

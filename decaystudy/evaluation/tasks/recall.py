@@ -67,7 +67,7 @@ def needle(draws: Draws, distance: int) -> dict[str, Any]:
 def latest(draws: Draws, distance: int) -> dict[str, Any]:
     """The later of two values, ``distance`` tokens after it was read."""
     first, second = draws.shuffled(VALUES)[:2]
-    filler = source.Filler(draws.integer(0, len(source.FILLER)))
+    filler = source.FillerWords(draws.integer(0, len(source.FILLER)))
     before = [*filler.take(LEAD), first, *filler.take(LEAD - 1), second]
     return asked(draws, [*before, *filler.take(distance - 1), source.ASK], second, [first])
 
