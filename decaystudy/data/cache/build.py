@@ -1,8 +1,8 @@
 """Making the shards of a cache ahead of their use, here or in processes of their own.
 
 Each process takes a shard that nobody has, reads ahead into the next one while it tokenizes, and continues until
-nothing is left; so any number of them can work on one cache, on one machine or many. Run as a module it is such a process: its
-task comes as a line of JSON on standard input, and it ends when its parent closes that, or dies.
+nothing is left; so any number of them can work on one cache, on one machine or many. Run as a module it is such a
+process: its task comes as a line of JSON on standard input, and it ends when its parent closes that, or dies.
 """
 
 import json

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from decaystudy.errors import UserError
+
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
 
@@ -35,6 +37,21 @@ class Part:
         if self.files > 1:
             return f"{self.name} and {self.files - 1} more"
         return self.name if self.stop is None else f"{self.name}[{self.start}:{self.stop}]"
+
+
+def checked_text(value: Any, column: str, where: str) -> str:
+    """``value``, if it is text.
+
+    Raises:
+        UserError: it is of another type; the message says where.
+    """
+    if isinstance(value, str):
+        return value
+    kind = {type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "a list",
+            dict: "an object", bytes: "bytes"}.get(type(value), type(value).__name__)  # fmt: skip
+    raise UserError(
+        f"{where}: the field {column!r} holds {kind}, not text: choose another --data.column, or write text there"
+    )
 
 
 class Source(Protocol):

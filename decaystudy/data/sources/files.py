@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, checked_text
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
 from decaystudy.io import cache_folder, digest, read_json, slug
@@ -158,8 +158,15 @@ def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iter
             raise UserError(
                 f"{path} has no field {column!r} in the line at byte {at}: choose --data.column from {', '.join(row)}"
             ) from None
-        text = "" if text is None else str(text)
+        if not isinstance(text, str):
+            checked_text(text, column, f"{path}:{line_of(path, at)}")
         yield Document(str(row["id"]) if row.get("id") is not None else text, text)
+
+
+def line_of(path: Path, position: int) -> int:
+    """The number of the line that begins at this byte of the file's content."""
+    with opened(path, layout(path)[1]) as file:
+        return file.read(position).count(b"\n") + 1
 
 
 def content_hashes(paths: list[Path]) -> list[str]:

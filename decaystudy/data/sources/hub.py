@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.network import brief, offline, transient, with_retries
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, checked_text
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
@@ -94,7 +94,7 @@ class Hub:
         for row in rows.shard(num_shards=len(self._parts), index=part.start):
             if self.column not in row:
                 raise column_error(f"the dataset {self.name}", self.column, row)
-            text = "" if row[self.column] is None else str(row[self.column])
+            text = checked_text(row[self.column], self.column, f"the dataset {self.name}, {part}")
             yield Document(str(row["id"]) if row.get("id") is not None else text, text)
 
 

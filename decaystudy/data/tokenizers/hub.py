@@ -1,6 +1,5 @@
 """Fetching a tokenizer by name, from the hub or a local folder, into the cache."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ from decaystudy.data.tokenizers.tokenizer import store
 from decaystudy.errors import UserError
 
 log = logging.getLogger("decaystudy")
+
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+"""Where a tokenizer names its special tokens."""
 
 
 def fetch(name: str, folder: Path) -> None:
@@ -43,12 +45,12 @@ def fetch_from_hub(name: str, folder: Path) -> None:
         )
     log.info("the tokenizer %s is pinned to revision %s", name, revision)
     found: dict[str, Path] = {}
-    for file in ("tokenizer.json", "tokenizer_config.json"):
+    for file in ("tokenizer.json", *SETTINGS):
         try:
             found[file] = Path(hf_hub_download(name, file, revision=revision))
         except EntryNotFoundError:
             continue
-    files = read(found["tokenizer.json"].parent) if len(found) == 2 else None
+    files = read(found["tokenizer.json"].parent) if "tokenizer.json" in found else None
     save(name, revision, files or convert(name, revision), folder)
 
 
@@ -57,9 +59,20 @@ def read(local: Path) -> tuple[str, str | None] | None:
     path = local / "tokenizer.json" if local.is_dir() else local
     if not path.is_file():
         return None
-    settings = path.with_name("tokenizer_config.json")
-    eos = json.loads(settings.read_text(encoding="utf-8")).get("eos_token") if settings.is_file() else None
-    return path.read_text(encoding="utf-8"), eos["content"] if isinstance(eos, dict) else eos
+    named = any(path.with_name(settings).is_file() for settings in SETTINGS)
+    return path.read_text(encoding="utf-8"), eos_of(path.parent) if named else None
+
+
+def eos_of(folder: Path) -> str | None:
+    """The EOS token that transformers finds for the tokenizer in ``folder``, or None."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    for kind in (AutoTokenizer, PreTrainedTokenizerFast):
+        try:
+            return kind.from_pretrained(folder, local_files_only=True).eos_token
+        except (OSError, ValueError, KeyError, TypeError, ImportError):
+            continue  # AutoTokenizer also wants to know the model, which a tokenizer alone doesn't say
+    return None
 
 
 def convert(name: str, revision: str | None) -> tuple[str, str | None]:
@@ -89,4 +102,11 @@ def save(name: str, revision: str | None, files: tuple[str, str | None], folder:
     eos_id = next((vocabulary[token] for token in guesses if token in vocabulary), None)
     if eos_id is None:
         raise UserError(f"the tokenizer {name} has no token that ends a text: choose one with an eos_token")
+    fast.encode_special_tokens = True
+    eos = fast.id_to_token(eos_id)
+    if any(eos_id in fast.encode(text, add_special_tokens=False).ids for text in (eos, f"a {eos} b", f"a{eos}b")):
+        raise UserError(
+            f"the tokenizer {name} reads {eos!r} spelled out in a text as the end of the document: choose a byte-level "
+            "one such as gpt2, or one trained on the source, bpe:N"
+        )
     store(folder, content, name=name, revision=revision, eos_id=eos_id, vocab_size=max(vocabulary.values()) + 1)

@@ -7,7 +7,7 @@ from decaystudy.data.folders import lock
 from decaystudy.data.sources.base import Source
 from decaystudy.data.tokenizers.hub import fetch
 from decaystudy.data.tokenizers.names import named_folder, trained_kind, trained_vocabulary
-from decaystudy.data.tokenizers.tokenizer import Tokenizer
+from decaystudy.data.tokenizers.tokenizer import Tokenizer, is_kept
 from decaystudy.data.tokenizers.training import train, training_texts
 from decaystudy.io import cache_folder, digest
 
@@ -32,10 +32,10 @@ def open_tokenizer(config: DataConfig, source: Source) -> Tokenizer:
 
 
 def _make_once(folder: Path, config: DataConfig, source: Source | None) -> None:
-    if (folder / "about.json").exists():
+    if is_kept(folder):
         return
     with lock(folder.with_suffix(".lock")):
-        if (folder / "about.json").exists():
+        if is_kept(folder):
             return
         size = trained_vocabulary(config.tokenizer_name)
         if size is not None and source is not None:

@@ -1,6 +1,7 @@
 """Tokenizers: one trained on the corpus, or any of the hub's, kept in the cache so that later use needs no network."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ log = logging.getLogger("decaystudy")
 
 EOS = "<|endoftext|>"
 """The end-of-document token of the tokenizers trained here, id 0."""
+FORMAT = 2
+"""Raised when what is kept of a tokenizer changes; a copy of another format is made again."""
 UNKNOWN = "<|unknown|>"
 """What a closed vocabulary makes of any other word, id 1."""
 
@@ -93,10 +96,20 @@ def printable(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def is_kept(folder: Path) -> bool:
+    """Whether the folder holds a tokenizer of this format."""
+    about = read_json(folder / "about.json")
+    return isinstance(about, dict) and about.get("format") == FORMAT
+
+
 def store(folder: Path, content: str, *, name: str, revision: str | None, eos_id: int, vocab_size: int) -> None:
-    """Write a tokenizer into the cache; ``about.json`` comes last and vouches for the rest."""
-    encoded = content.encode()
+    """Write a tokenizer into the cache; ``about.json`` comes last and vouches for the rest.
+
+    Its post-processor is left out: what that would put around a text (BOS in front, EOS or [SEP] behind) training
+    doesn't encode, so neither evaluation, generation nor an exported tokenizer may.
+    """
+    encoded = json.dumps({**json.loads(content), "post_processor": None}, ensure_ascii=False).encode()
     with cached_file(folder / "tokenizer.json") as file:
         file.write(encoded)
-    about = {"name": name, "revision": revision, "eos_id": eos_id, "vocab_size": vocab_size}
+    about = {"format": FORMAT, "name": name, "revision": revision, "eos_id": eos_id, "vocab_size": vocab_size}
     cache_json(folder / "about.json", {**about, "sha256": hashlib.sha256(encoded).hexdigest()})
