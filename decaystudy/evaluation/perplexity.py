@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from decaystudy.data.validation import ValidationSet
 from decaystudy.errors import UserError
 from decaystudy.evaluation.loading import LoadedRun
 from decaystudy.model import DecayTransformer
+from decaystudy.model.losses import next_token_losses
 
 TOKENS_AT_ONCE = 4096
 MEMORY_AT_ONCE = 2**30
@@ -53,9 +53,8 @@ def token_losses(
     for start in range(0, len(blocks), rows):
         tokens = torch.from_numpy(blocks[start : start + rows].astype(np.int64)).to(device)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = model(inputs, resets=starts_after(inputs, reset_after))[..., : model.config.vocab_size]
-        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-        losses.append(loss.view_as(targets).double().cpu().numpy())
+        logits = model(inputs, resets=starts_after(inputs, reset_after))
+        losses.append(next_token_losses(logits, targets, model.config.vocab_size).double().cpu().numpy())
     return np.concatenate(losses)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from decaystudy.model import DecayTransformer
+from decaystudy.model.losses import next_token_losses
 from decaystudy.training.optimizer import make_optimizer
 from decaystudy.training.run_config import RunConfig
 from decaystudy.training.schedule import wsd
@@ -61,8 +61,8 @@ class LanguageModel(L.LightningModule):
         Only real tokens have a probability: the padding of the vocabulary takes no part.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = self.model(inputs, resets=self.resets(inputs))[..., : self.config.model.vocab_size]
-        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view_as(targets)
+        logits = self.model(inputs, resets=self.resets(inputs))
+        return next_token_losses(logits, targets, self.config.model.vocab_size)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         return self.token_losses(batch["tokens"]).mean()
