@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import Decay, Site, check_open_unit
+from decaystudy.decay.base import Decay, check_open_unit
+from decaystudy.decay.declarations import LayerContext
 from decaystudy.errors import unknown
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class GLA(Decay):
             raise unknown("value of option 'temperature' of decay 'gla':", self.temperature, ["outside", "inside"])
         check_open_unit(self.name, "start", self.start, optional=True)
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         from torch.nn.functional import logsigmoid
 
-        assert logit is not None
         return logsigmoid(logit / 16) if self.temperature == "inside" else logsigmoid(logit) / 16

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import SHARINGS, Decay, Decayed, Site
+from decaystudy.decay.base import Decay
+from decaystudy.decay.declarations import SHARINGS, DecayOutput, LayerContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,33 +34,32 @@ class LightNet(Decay):
 
     def apply(
         self,
-        logit: Tensor | None,
-        extras: Mapping[str, Tensor],
-        site: Site,
+        logit: Tensor,
+        parameters: Mapping[str, Tensor],
+        context: LayerContext,
         *,
         carry: Tensor | None = None,
         resets: Tensor | None = None,
         mask: Tensor | None = None,
-    ) -> Decayed:
+    ) -> DecayOutput:
         import torch
         from torch.nn.functional import logsigmoid
 
-        assert logit is not None
         start = logit.new_zeros(logit.shape[0], 2, logit.shape[2]) if carry is None else carry.to(logit.dtype)
-        heard = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
+        counted = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
         if resets is None:
-            running = torch.cat((start[:, :1], heard), dim=1).logcumsumexp(dim=1)
+            running = torch.cat((start[:, :1], counted), dim=1).logcumsumexp(dim=1)
             before, after = running[:, :-1], running[:, 1:]
         else:
-            before, after = _segmented(heard, start[:, :1], resets)
+            before, after = _segmented(counted, start[:, :1], resets)
         log_decay = logsigmoid(before - logit)
         key = None
-        if site.sharing in (True, "tied"):
+        if context.sharing in (True, "tied"):
             key = torch.sigmoid(logit - before)
-        elif site.sharing == "released":
+        elif context.sharing == "released":
             key = torch.exp(_previous(logit, start[:, 1:], resets, mask) - after)
         last = _last(logit, start[:, 1:], mask)
-        return Decayed(log_decay, key, torch.cat((after[:, -1:], last), dim=1))
+        return DecayOutput(log_decay, key, torch.cat((after[:, -1:], last), dim=1))
 
 
 def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Tensor]:

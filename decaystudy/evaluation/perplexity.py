@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
 from decaystudy.metrics import perplexity
 from decaystudy.model import DecayTransformer
+from decaystudy.model.losses import next_token_losses
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.loading import LoadedRun
 
@@ -48,9 +48,8 @@ def token_losses(
     for start in range(0, len(blocks), rows):
         tokens = torch.from_numpy(blocks[start : start + rows].astype(np.int64)).to(device)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = model(inputs, resets=document_starts(inputs, reset_after))[..., : model.config.vocab_size]
-        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-        losses.append(loss.view_as(targets).double().cpu().numpy())
+        logits = model(inputs, resets=document_starts(inputs, reset_after))
+        losses.append(next_token_losses(logits, targets, model.config.vocab_size).double().cpu().numpy())
     return np.concatenate(losses)
 
 

@@ -21,7 +21,7 @@ def generator_for(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
-def put(target: Tensor, value: Tensor) -> None:
+def copy_full_tensor(target: Tensor, value: Tensor) -> None:
     """Copy a whole value into a parameter or buffer, whatever its device, dtype and sharding."""
     value = value.to(target.dtype)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def draw_normal(parameter: Tensor, seed: int, name: str, scale: float = 1.0) -> 
     """normal(0, 0.02 · scale), drawn in float32 whatever the parameter's dtype."""
     shape = tuple(parameter.shape)  # a DTensor's shape is that of the whole
     value = torch.randn(shape, generator=generator_for(seed, name), dtype=torch.float32)
-    put(parameter, value * (STANDARD_DEVIATION * scale))
+    copy_full_tensor(parameter, value * (STANDARD_DEVIATION * scale))
 
 
 def residual_scale(layers: int) -> float:
@@ -46,7 +46,7 @@ def residual_scale(layers: int) -> float:
     return 1 / math.sqrt(2 * layers)
 
 
-def draw_common(model: nn.Module, seed: int, layers: int) -> None:
+def draw_weights(model: nn.Module, seed: int, layers: int) -> None:
     """Draw every weight that isn't a decay's: matrices normal, residual outputs scaled down, norms one."""
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
@@ -56,4 +56,4 @@ def draw_common(model: nn.Module, seed: int, layers: int) -> None:
         elif isinstance(module, nn.Embedding):
             draw_normal(module.weight, seed, f"{prefix}weight")
         elif isinstance(module, nn.RMSNorm):
-            put(module.weight, torch.ones(tuple(module.weight.shape)))
+            copy_full_tensor(module.weight, torch.ones(tuple(module.weight.shape)))

@@ -30,5 +30,5 @@ class DecodingState:
     layers: list[LayerState]
     tpe: Tensor | None = None
     """TPE's state, (B, H, 1, D)."""
-    heard: Tensor | None = None
+    key_mask: Tensor | None = None
     """Softmax only: which of the tokens so far may be attended to, (B, S), bool."""

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, normalize, silu
 
 from decaystudy.model.config import ModelConfig
-from decaystudy.model.decay_logit import LayerDecay, LowRank
+from decaystudy.model.layer_decay import LayerDecay
 from decaystudy.model.position import Rotation
 from decaystudy.model.precision import full_precision
+from decaystudy.model.projection import LowRank
 from decaystudy.model.state import LayerState
 from decaystudy.ops import decay_attention, dplr_attention
 
@@ -27,12 +28,13 @@ class TokenMixer(nn.Module):
         self.heads = config.heads
         self.sharing = config.sharing
         self.backend = config.backend
+        self.dplr = config.dplr
         self.beta_max = config.beta_max
         self.q = nn.Linear(d, d, bias=False)
         self.k = nn.Linear(d, d, bias=False)
         self.v = nn.Linear(d, d, bias=False)
         self.decay = LayerDecay(config, layer)
-        self.beta = nn.Linear(d, config.heads, bias=False) if config.dplr else None
+        self.beta = nn.Linear(d, config.heads, bias=False) if config.projects_beta(layer) else None
         self.gate = LowRank(d, config.head_dim, d)
         self.norm = nn.RMSNorm(d if config.output_norm == "full" else config.head_dim, eps=config.norm_eps)
         self.norm_per_head = config.output_norm == "head"
@@ -42,7 +44,7 @@ class TokenMixer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        common: dict[str, Tensor],
+        model_parameters: dict[str, Tensor],
         rotation: Rotation | None,
         *,
         mask: Tensor | None,
@@ -55,8 +57,8 @@ class TokenMixer(nn.Module):
         q = silu(self.q(x)).unflatten(-1, (self.heads, -1))
         key_logit = self.k(x)
         v = self.v(x).unflatten(-1, (self.heads, -1))
-        log_decay, key, carry = self.decay(
-            x, key_logit, common, carry=state.carry if state else None, resets=resets, mask=mask
+        log_decay, key, carry, beta = self.decay(
+            x, key_logit, model_parameters, carry=state.carry if state else None, resets=resets, mask=mask
         )
         if collect is not None:
             collect.append(log_decay)
@@ -64,7 +66,7 @@ class TokenMixer(nn.Module):
             plain = silu(key_logit).unflatten(-1, (self.heads, -1))
             key = plain if key is None else plain * key.to(plain.dtype)
         k = key.to(q.dtype)
-        if self.beta is not None:
+        if self.dplr:
             k = normalize(k, dim=-1)
         if rotation is not None:
             q, k = rotation(q), rotation(k)
@@ -75,14 +77,16 @@ class TokenMixer(nn.Module):
             log_decay = torch.where(mask.view(*mask.shape, *[1] * (log_decay.dim() - 2)), log_decay, 0.0)
 
         past = state.attention if state else None
-        if self.beta is None:
+        if not self.dplr:
             o, attention = decay_attention(
                 q, k, v, log_decay, resets=resets, initial_state=past, return_state=return_state, backend=self.backend
             )
         else:
             with full_precision(x.device):
-                logit = linear(x.to(log_decay.dtype), self.beta.weight.to(log_decay.dtype))
-                beta = self.beta_max * torch.sigmoid(logit)
+                if self.beta is not None:
+                    logit = linear(x.to(log_decay.dtype), self.beta.weight.to(log_decay.dtype))
+                    beta = torch.sigmoid(logit)
+                beta = self.beta_max * beta
             if mask is not None:
                 beta = torch.where(mask[..., None], beta, 0)
             o, attention = dplr_attention(

@@ -11,23 +11,26 @@ from torch import Tensor, nn
 from decaystudy.errors import UserError
 from decaystudy.model.channel_mixer import ChannelMixer
 from decaystudy.model.config import ModelConfig
-from decaystudy.model.decay_logit import Extras, LayerDecay
-from decaystudy.model.initialise import draw_common, generator_for, put
+from decaystudy.model.initialise import copy_full_tensor, draw_weights, generator_for
+from decaystudy.model.layer_decay import DecayParameters, LayerDecay
 from decaystudy.model.position import Rotation, ToeplitzEncoding, token_positions
-from decaystudy.model.softmax_attention import SoftmaxAttention, allowed_pairs
+from decaystudy.model.softmax_attention import SoftmaxAttention, attention_masks
 from decaystudy.model.state import DecodingState, LayerState
 from decaystudy.model.token_mixer import TokenMixer
 
 
 @dataclass
-class Surroundings:
-    """What all blocks of one call have in common."""
+class BlockInputs:
+    """What all blocks of one call are given besides x and their state."""
 
-    decay: dict[str, Tensor]
+    model_parameters: dict[str, Tensor]
+    """The tensors that the decays of all layers have in common."""
     rotation: Rotation | None
     mask: Tensor | None
+    """(B, T) bool, false at padding."""
     resets: Tensor | None
-    allowed: Tensor | None
+    attention_mask: Tensor | None
+    """Softmax only: (B, 1, T, S) bool, which token may attend to which; None is plain causal."""
     collect: list[Tensor] | None
     return_state: bool
 
@@ -42,23 +45,27 @@ class Block(nn.Module):
         self.channel_norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
         self.channel_mixer = ChannelMixer(config.d_model, config.glu_width)
 
-    def forward(self, x: Tensor, around: Surroundings, state: LayerState | None) -> tuple[Tensor, LayerState | None]:
+    def forward(self, x: Tensor, inputs: BlockInputs, state: LayerState | None) -> tuple[Tensor, LayerState | None]:
         normed = self.token_norm(x)
         if isinstance(self.token_mixer, SoftmaxAttention):
-            assert around.rotation is not None
+            assert inputs.rotation is not None
             mixed, after = self.token_mixer(
-                normed, around.rotation, allowed=around.allowed, state=state, return_state=around.return_state
+                normed,
+                inputs.rotation,
+                attention_mask=inputs.attention_mask,
+                state=state,
+                return_state=inputs.return_state,
             )
         else:
             mixed, after = self.token_mixer(
                 normed,
-                around.decay,
-                around.rotation,
-                mask=around.mask,
-                resets=around.resets,
+                inputs.model_parameters,
+                inputs.rotation,
+                mask=inputs.mask,
+                resets=inputs.resets,
                 state=state,
-                return_state=around.return_state,
-                collect=around.collect,
+                return_state=inputs.return_state,
+                collect=inputs.collect,
             )
         x = x + mixed
         return x + self.channel_mixer(self.channel_norm(x)), after
@@ -84,8 +91,8 @@ class DecayTransformer(nn.Module):
             if config.position == "tpe"
             else None
         )
-        common = config.make_decay().model_extras(config.site(0)) if config.mixer == "decay" else ()
-        self.decay = Extras(common)
+        shared = config.make_decay().model_parameters(config.layer_context(0)) if config.mixer == "decay" else ()
+        self.decay = DecayParameters(shared)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
         self.head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
@@ -99,21 +106,21 @@ class DecayTransformer(nn.Module):
             self._initialise(self.seed if seed is None else seed)
 
     def _initialise(self, seed: int) -> None:
-        draw_common(self, seed, self.config.layers)
+        draw_weights(self, seed, self.config.layers)
         if self.tpe is not None:
-            put(self.tpe.q, torch.ones(self.config.d_model))
-            put(self.tpe.k, torch.ones(self.config.d_model))
-            put(self.tpe.theta, torch.zeros(self.config.heads))
+            copy_full_tensor(self.tpe.q, torch.ones(self.config.d_model))
+            copy_full_tensor(self.tpe.k, torch.ones(self.config.d_model))
+            copy_full_tensor(self.tpe.theta, torch.zeros(self.config.heads))
         if self.config.mixer != "decay":
             return
-        common = self.config.make_decay().initial_model(
-            self.config.site(0), lambda extra: generator_for(seed, f"decay.{extra}")
+        shared = self.decay.start_at(
+            self.config.make_decay().initial_model_parameters(
+                self.config.layer_context(0), lambda parameter: generator_for(seed, f"decay.{parameter}")
+            )
         )
-        for extra, value in common.items():
-            put(self.decay.tensors()[extra], value)
         for name, module in self.named_modules():
             if isinstance(module, LayerDecay):
-                module.initialise(seed, name, common)
+                module.initialise(seed, name, shared)
 
     @overload
     def forward(
@@ -229,17 +236,17 @@ class DecayTransformer(nn.Module):
         if self.config.mixer == "softmax" or self.config.position in ("rope", "lrpe"):
             kind = "lrpe" if self.config.position == "lrpe" else "rope"
             rotation = Rotation(kind, positions, self.config.head_dim, self.config.rope_base)
-        heard = allowed = None
+        key_mask = pair_mask = None
         if self.config.mixer == "softmax":
-            heard = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask
-            if state is not None and state.heard is not None:
-                heard = torch.cat((state.heard, heard), dim=1)
+            key_mask = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask
+            if state is not None and state.key_mask is not None:
+                key_mask = torch.cat((state.key_mask, key_mask), dim=1)
             if state is not None or mask is not None or resets is not None:
-                allowed, heard = allowed_pairs(heard, length, resets)
-        around = Surroundings(self.decay.tensors(), rotation, mask, resets, allowed, collect, return_state)
+                pair_mask, key_mask = attention_masks(key_mask, length, resets)
+        inputs = BlockInputs(self.decay.tensors(), rotation, mask, resets, pair_mask, collect, return_state)
         after: list[LayerState] = []
         for index, layer in enumerate(self.layers):
-            x, layer_state = layer(x, around, state.layers[index] if state else None)
+            x, layer_state = layer(x, inputs, state.layers[index] if state else None)
             if layer_state is not None:
                 after.append(layer_state)
-        return x, DecodingState(next_position, after, tpe_state, heard) if return_state else None
+        return x, DecodingState(next_position, after, tpe_state, key_mask) if return_state else None

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from decaystudy.model import DecayTransformer
+from decaystudy.model.losses import next_token_losses
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.config import RunConfig
 from decaystudy.training.optimizer import make_optimizer
@@ -63,8 +63,8 @@ class LanguageModel(L.LightningModule):
         Only real tokens have a probability: the padding of the vocabulary takes no part.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = self.model(inputs, resets=self.resets(inputs))[..., : self.config.model.vocab_size]
-        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view_as(targets)
+        logits = self.model(inputs, resets=self.resets(inputs))
+        return next_token_losses(logits, targets, self.config.model.vocab_size)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         return self.token_losses(batch["tokens"]).mean()

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from decaystudy.decay.base import Decayed
+from decaystudy.decay import DecayOutput
 from decaystudy.errors import UserError
 from decaystudy.evaluation.paired import mean_over_sequences
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses
 from decaystudy.metrics import perplexity
 from decaystudy.model import transformer
-from decaystudy.model.decay_logit import LayerDecay
+from decaystudy.model.layer_decay import LayerDecay
 from decaystudy.model.position import Rotation
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.loading import LoadedRun
@@ -107,8 +107,8 @@ def changed_decay(run: LoadedRun, change: Change) -> Iterator[None]:
     for module in run.model.modules():
         if isinstance(module, LayerDecay):
 
-            def hook(module: LayerDecay, given: Any, decayed: Decayed) -> Decayed:  # type: ignore[misc]
-                return decayed._replace(log_decay=change(module.site.layer, decayed.log_decay))
+            def hook(module: LayerDecay, given: Any, output: DecayOutput) -> DecayOutput:  # type: ignore[misc]
+                return output._replace(log_decay=change(module.context.layer, output.log_decay))
 
             handles.append(module.register_forward_hook(hook))  # type: ignore[arg-type]
     try:
