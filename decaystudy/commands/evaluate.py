@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import Any
 
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
+from decaystudy.runs.evaluation import Evaluation
+from decaystudy.serial import to_plain
 
 DESCRIPTION = """Validation perplexity, then lm-eval's tasks, for runs or for models in Hugging Face form.
 
@@ -46,7 +47,7 @@ def run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from decaystudy.evaluation.evaluate import evaluate
 
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Evaluation] = {}
     for folder in given.runs:
         say(str(folder))
         found[str(folder)] = evaluate(
@@ -57,13 +58,13 @@ def run(arguments: list[str]) -> int:
             lengths=given.lengths,
             tell=say,
         )
-    measured = {folder: values for folder, values in found.items() if "positions" in values}
+    measured = {folder: values for folder, values in found.items() if values.positions is not None}
     if given.figure is not None and measured:
         from decaystudy.evaluation.figures import loss_by_position, save
 
         save(loss_by_position(measured), given.figure)
     if given.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(to_plain(found, omit_none=True), indent=2, ensure_ascii=False))
         return 0
     from decaystudy.evaluation.tables import evaluation_table
 

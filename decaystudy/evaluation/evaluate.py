@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from decaystudy.evaluation.lm_eval.tasks import load_tasks
 from decaystudy.evaluation.tasks.catalog import OWN, resolve
 from decaystudy.evaluation.tasks.compatibility import refuse_model, refuse_settings
 from decaystudy.io import digest
-from decaystudy.runs.evaluation import EvaluationFolder
+from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, TaskResult
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
@@ -41,7 +42,7 @@ def evaluate(
     lengths: bool = False,
     length_tokens: int | None = None,
     tell: Callable[[str], None] = log.info,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate the model in a folder, and keep the results beside it.
 
     A task that was evaluated on these weights before is found again; an interrupted evaluation resumes with the next
@@ -57,7 +58,7 @@ def evaluate(
         tell: is given a line for each thing done.
 
     Returns:
-        What evaluation.json holds.
+        All that is known of these weights, which evaluation.json holds.
 
     Raises:
         UserError: there is no model, no such task, or a task's data cannot be had.
@@ -73,13 +74,13 @@ def evaluate(
         run_folder, config = finished_run(folder)
         refuse_settings(config, str(run_folder.path), names)
     place = EvaluationFolder(folder)
-    values = place.start()
-    missing = [name for name in names if not is_done(values["tasks"].get(name), name, limit)]
-    want_loss = a_run and "validation" not in values
-    want_lengths = lengths and a_run and "lengths" not in values
+    found = place.start()
+    missing = [name for name in names if not is_done(found.tasks.get(name), name, limit)]
+    want_loss = a_run and found.validation is None
+    want_lengths = lengths and a_run and found.lengths is None
     if not (missing or want_loss or want_lengths):
         tell(f"{folder} has been evaluated already")
-        return values
+        return found
     with quiet():
         loaded = load_tasks(missing) if missing else {}  # before any work, so that missing data is said at once
     run, model = open_model(folder, batch_size)
@@ -90,18 +91,20 @@ def evaluate(
         from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
 
         losses = token_losses(run.model, held_out_blocks(run), reset_after=run.eos_id)
-        values["validation"] = validation(run, losses)
-        tell(f"  validation: perplexity {values['validation']['perplexity']:.2f}")
+        held_out = validation(run, losses)
+        found = replace(found, validation=held_out)
+        tell(f"  validation: perplexity {held_out.perplexity:.2f}")
         if want_lengths:
-            values |= measure(run, tokens=length_tokens, validation=losses)
-        place.write(values)
+            by_length, by_position = measure(run, tokens=length_tokens, validation=losses)
+            found = replace(found, lengths=by_length, positions=by_position)
+        place.write(found)
     for name in missing:
-        row, outcomes = evaluate_task(model, name, loaded[name], limit)
-        values["tasks"][name] = row
+        result, outcomes = evaluate_task(model, name, loaded[name], limit)
+        found = replace(found, tasks={**found.tasks, name: result})
         place.write_outcomes(name, outcomes)
-        place.write(values)
-        tell(f"  {name}: {told(row)}")
-    return values
+        place.write(found)
+        tell(f"  {name}: {told(result)}")
+    return found
 
 
 def open_model(folder: str | Path, batch_size: int | str) -> tuple[LoadedRun | None, HFLM]:
@@ -120,8 +123,8 @@ def open_model(folder: str | Path, batch_size: int | str) -> tuple[LoadedRun | N
 
 def evaluate_task(
     model: HFLM, name: str, task: dict[str, Any], limit: int | None
-) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """A task's row of evaluation.json, and the value of each metric for each question."""
+) -> tuple[TaskResult, dict[str, list[float]]]:
+    """A model's metrics on a task, and the value of each metric for each question."""
     import torch
     from lm_eval.evaluator import evaluate as lm_evaluate
 
@@ -133,12 +136,12 @@ def evaluate_task(
             lm=model, task_dict=task, limit=limit, bootstrap_iters=BOOTSTRAP_OWN if name in OWN else BOOTSTRAP
         )
     results, versions = found["results"], found["versions"]
-    row: dict[str, Any] = {}
+    metrics: dict[str, float | None] = {}
     for key, value in results[name].items():
         metric, comma, kind = key.partition(",")
         if comma:
             label = metric if kind == "none" else key
-            row[label] = None if value == "N/A" else value
+            metrics[label] = as_number(value)  # "N/A" where there is no standard error
     outcomes: dict[str, list[float]] = {}
     questions = []
     for sample in found.get("samples", {}).get(name, []):
@@ -147,11 +150,16 @@ def evaluate_task(
             number = as_number(sample[metric])
             if number is not None:
                 outcomes.setdefault(metric, []).append(number)
-    row |= {"samples": results[name].get("sample_len", len(questions)), "version": versions.get(name)}
-    row |= {"limit": limit, "questions": digest(questions), "lm_eval": importlib.metadata.version("lm_eval")}
-    if name in OWN:
-        row["data"] = data_of(name)
-    return row, outcomes
+    result = TaskResult(
+        samples=results[name].get("sample_len", len(questions)),
+        version=versions.get(name),
+        limit=limit,
+        questions=digest(questions),
+        lm_eval=importlib.metadata.version("lm_eval"),
+        data=data_of(name) if name in OWN else None,
+        metrics=metrics,
+    )
+    return result, outcomes
 
 
 def as_number(value: Any) -> float | None:
@@ -163,11 +171,11 @@ def as_number(value: Any) -> float | None:
     return None
 
 
-def is_done(row: dict[str, Any] | None, name: str, limit: int | None) -> bool:
-    """Whether a task's row answers what is asked now."""
-    if row is None or row.get("limit") != limit:
+def is_done(result: TaskResult | None, name: str, limit: int | None) -> bool:
+    """Whether a task's result answers what is asked now."""
+    if result is None or result.limit != limit:
         return False
-    return name not in OWN or row.get("data") == data_of(name)
+    return name not in OWN or result.data == data_of(name)
 
 
 def data_of(name: str) -> str:
@@ -177,12 +185,10 @@ def data_of(name: str) -> str:
     return digest(identity(group_of(name)))[:12]
 
 
-def told(row: dict[str, Any]) -> str:
-    """The metrics of a row in a line."""
+def told(result: TaskResult) -> str:
+    """The metrics of a task in a line."""
     parts = []
-    for name, value in row.items():
-        if name.endswith("_stderr") or not isinstance(value, float):
-            continue
-        error = row.get(f"{name}_stderr")
+    for name, value in result.values().items():
+        error = result.error(name)
         parts.append(f"{name} {value:.4g}" + (f" ± {error:.2g}" if error is not None else ""))
-    return ", ".join(parts) + f" ({row['samples']} questions)"
+    return ", ".join(parts) + f" ({result.samples} questions)"

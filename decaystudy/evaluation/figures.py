@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
+from decaystudy.runs.evaluation import Evaluation
 
 INK, MUTED = "#1f2937", "#9ca3af"
 LINES = ("-", "--", ":", "-.")
@@ -30,15 +31,15 @@ def median_by_layer(cells: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
     return figure
 
 
-def loss_by_position(cells: Mapping[str, Mapping[str, Any]]) -> Any:
+def loss_by_position(cells: Mapping[str, Evaluation]) -> Any:
     """Loss against the position in the sequence, one line a cell; the training length is marked."""
     figure, axes, colours = _figure(len(cells))
     for i, (name, values) in enumerate(cells.items()):
-        rows = values["positions"]
-        middles = [(row["first"] + row["last"]) / 2 + 1 for row in rows]
-        axes.plot(middles, [row["loss"] for row in rows], LINES[i % 4], marker="o", markersize=3, color=colours[i],
+        rows = values.positions or ()
+        middles = [(row.first + row.last) / 2 + 1 for row in rows]
+        axes.plot(middles, [row.loss for row in rows], LINES[i % 4], marker="o", markersize=3, color=colours[i],
                   label=name)  # fmt: skip
-    for length in {values["lengths"][0]["length"] for values in cells.values()}:
+    for length in {values.lengths[0].length for values in cells.values() if values.lengths}:
         axes.axvline(length, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("position (the grey line: training length)")

@@ -15,6 +15,7 @@ from decaystudy.metrics import perplexity
 from decaystudy.model import DecayTransformer
 from decaystudy.model.losses import next_token_losses
 from decaystudy.model.resets import document_starts
+from decaystudy.runs.evaluation import Validation
 from decaystudy.runs.loading import LoadedRun
 
 TOKENS_AT_ONCE = 4096
@@ -59,7 +60,7 @@ def rows_at_once(length: int, vocabulary: int) -> int:
     return max(1, tokens // length)
 
 
-def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> dict[str, Any]:
+def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> Validation:
     """Loss and perplexity on the run's held-out sequences, with the standard error over sequences.
 
     Args:
@@ -72,11 +73,11 @@ def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> dic
     error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else None
     if not math.isfinite(loss):
         raise UserError(f"{run.folder.path}: the validation loss of these weights is {loss}: train the run again")
-    return {
-        "loss": loss,
-        "loss_stderr": error,
-        "perplexity": perplexity(loss),
-        "perplexity_stderr": None if error is None else perplexity(loss) * error,
-        "sequences": len(losses),
-        "tokens": int(losses.size * run.config.data.sequence_length),
-    }
+    return Validation(
+        loss=loss,
+        loss_stderr=error,
+        perplexity=perplexity(loss),
+        perplexity_stderr=None if error is None else perplexity(loss) * error,
+        sequences=len(losses),
+        tokens=int(losses.size * run.config.data.sequence_length),
+    )

@@ -7,46 +7,58 @@ from typing import Any
 
 from decaystudy.evaluation.tasks.catalog import resolve
 from decaystudy.formatting import MISSING, aligned
-from decaystudy.runs.evaluation import mean_accuracy, number, task_metrics
+from decaystudy.runs.evaluation import (
+    Evaluation,
+    LengthLoss,
+    PositionLoss,
+    TaskResult,
+    Validation,
+    mean_accuracy,
+    task_metrics,
+    with_error,
+)
 
 
-def evaluation_table(found: Mapping[str, Mapping[str, Any]], tasks: str) -> str:
-    """A row a model and metric: with several models side by side, a column each."""
+def evaluation_table(found: Mapping[str, Evaluation], tasks: str) -> str:
+    """One row per metric, one column per model."""
     names = resolve(tasks)
+    models = list(found.values())
     rows = [["", *found]]
-    rows.append(["validation perplexity", *(validation(values) for values in found.values())])
+    rows.append(["validation perplexity", *(validation_cell(model.validation) for model in models)])
     for task in names:
-        for metric in task_metrics(task, found):
-            cells = [number(values["tasks"].get(task, {}), metric) for values in found.values()]
-            rows.append([f"{task} {metric}", *cells])
-    means = [
-        mean_accuracy({task: values["tasks"][task] for task in names if task in values["tasks"]})
-        for values in found.values()
-    ]
+        for metric in task_metrics(task, models):
+            rows.append([f"{task} {metric}", *(metric_cell(model.tasks.get(task), metric) for model in models)])
+    means = [mean_accuracy({task: model.tasks[task] for task in names if task in model.tasks}) for model in models]
     if any(mean is not None for mean in means):
         rows.append(["mean accuracy", *(MISSING if m is None else f"{m[0]:.4f} ± {m[1]:.4f}" for m in means)])
     text = aligned(rows)
-    for folder, values in found.items():
-        if "lengths" in values:
-            text += f"\n\n{folder}\n{lengths_table(values)}"
+    for folder, model in found.items():
+        if model.lengths is not None:
+            text += f"\n\n{folder}\n{lengths_table(model.lengths, model.positions or ())}"
     return text
 
 
-def validation(values: Mapping[str, Any]) -> str:
-    """The perplexity on held-out text."""
-    return number(values.get("validation") or {}, "perplexity")
+def validation_cell(validation: Validation | None) -> str:
+    """The perplexity on held-out text with its standard error."""
+    return MISSING if validation is None else with_error(validation.perplexity, validation.perplexity_stderr)
 
 
-def lengths_table(values: Mapping[str, Any]) -> str:
+def metric_cell(result: TaskResult | None, metric: str) -> str:
+    """A metric of a task with its standard error."""
+    return MISSING if result is None else with_error(result.metrics.get(metric), result.error(metric))
+
+
+def lengths_table(lengths: Sequence[LengthLoss], positions: Sequence[PositionLoss]) -> str:
     """Perplexity at multiples of the training length, and loss by position."""
     rows = [["tokens per sequence", "perplexity", "of its last part", "sequences"]]
-    for row in values["lengths"]:
-        last = f"{row['last_perplexity']:.2f}"
-        rows.append([f"{row['length']} ({row['multiple']} ×)", f"{row['perplexity']:.2f}", last, str(row["sequences"])])
-    positions = [["position", "loss"]]
-    for row in values["positions"]:
-        positions.append([f"{row['first']}–{row['last']}", f"{row['loss']:.4f} ± {row['loss_stderr']:.4f}"])
-    return f"{aligned(rows)}\n\n{aligned(positions)}"
+    for at in lengths:
+        last = f"{at.last_perplexity:.2f}"
+        rows.append([f"{at.length} ({at.multiple} ×)", f"{at.perplexity:.2f}", last, str(at.sequences)])
+    by_position = [["position", "loss"]]
+    for part in positions:
+        error = "" if part.loss_stderr is None else f" ± {part.loss_stderr:.4f}"
+        by_position.append([f"{part.first}–{part.last}", f"{part.loss:.4f}{error}"])
+    return f"{aligned(rows)}\n\n{aligned(by_position)}"
 
 
 def decay_rows(layers: Sequence[Mapping[str, Any]], *, heads: bool = False) -> list[list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import yaml
 from safetensors.torch import save_file
@@ -15,8 +14,10 @@ from decaystudy.errors import UserError
 from decaystudy.hub.from_run import hub_facts, hub_tokenizer
 from decaystudy.hub.modeling import DecayStudyForCausalLM
 from decaystudy.io import write_json, write_text
-from decaystudy.runs.evaluation import metrics, number, read_evaluation, task_metrics
+from decaystudy.runs.evaluation import Evaluation, read_evaluation, task_metrics, with_error
 from decaystudy.runs.loading import LoadedRun, load_run
+from decaystudy.runs.result import RunResult
+from decaystudy.runs.state import RunState
 
 CODE_FILE = "modeling_decaystudy"
 CODE = '''"""Loads this model by way of the package decaystudy, which must be installed."""
@@ -89,7 +90,7 @@ def claim(folder: Path) -> None:
 
 def model_card(run: LoadedRun) -> str:
     """README.md: what the model is, how to open it, and what the run gave."""
-    result = run.folder.read_result() or {}
+    result = run.folder.read_result() or RunResult(RunState.FINISHED)
     config = run.config
     header = yaml.safe_dump(
         {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["decaystudy", "linear-attention"]},
@@ -99,20 +100,18 @@ def model_card(run: LoadedRun) -> str:
     lines = [
         f"---\n{header}---",
         f"# {kind}, scale {config.scale}, seed {config.seed}",
-        f"A language model with {kind} ({result.get('parameters', 0):,} parameters), trained by decaystudy "
-        f"{__version__} on {result.get('tokens', 0):,} tokens of {config.data.source}, in sequences of "
-        f"{config.data.sequence_length}. Run {result.get('identity', config.identity_hash())}.",
+        f"A language model with {kind} ({result.parameters or 0:,} parameters), trained by decaystudy "
+        f"{__version__} on {result.tokens or 0:,} tokens of {config.data.source}, in sequences of "
+        f"{config.data.sequence_length}. Run {result.identity or config.identity_hash()}.",
         "```python\nimport decaystudy.hub  # pip install decaystudy\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```',
         "## Results",
-        markdown_table([["", "value"], *result_rows(result), *evaluation_rows(read_evaluation(run.folder.path) or {})]),
+        markdown_table([["", "value"], *result_rows(result), *evaluation_rows(read_evaluation(run.folder.path))]),
     ]
-    if result.get("decay"):
-        rows = [
-            [str(row["layer"]), *(f"{row[key]:.3f}" for key in ("q25", "median", "q75"))] for row in result["decay"]
-        ]
+    if result.decay:
+        rows = [[str(row.layer), *(f"{value:.3f}" for value in (row.q25, row.median, row.q75))] for row in result.decay]
         lines += [
             "## λ by layer, on held-out text",
             markdown_table([["layer", "quartile", "median", "quartile"], *rows]),
@@ -121,25 +120,27 @@ def model_card(run: LoadedRun) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def result_rows(result: dict[str, Any]) -> list[list[str]]:
+def result_rows(result: RunResult) -> list[list[str]]:
     """The run's own numbers."""
-    names = {
-        "val_loss": "validation loss, nats per token",
-        "val_perplexity": "perplexity",
-        "unigram_entropy": "entropy of single tokens",
-        "step": "steps",
-    }
-    found = [(label, result[name]) for name, label in names.items() if result.get(name) is not None]
+    numbers: list[tuple[str, float | None]] = [
+        ("validation loss, nats per token", result.val_loss),
+        ("perplexity", result.val_perplexity),
+        ("entropy of single tokens", result.unigram_entropy),
+        ("steps", result.step),
+    ]
+    found = [(label, value) for label, value in numbers if value is not None]
     return [[label, f"{value:.4f}" if isinstance(value, float) else str(value)] for label, value in found]
 
 
-def evaluation_rows(evaluation: dict[str, Any]) -> list[list[str]]:
+def evaluation_rows(evaluation: Evaluation | None) -> list[list[str]]:
     """The tasks that the run was evaluated on."""
-    rows = []
-    for task, row in evaluation.get("tasks", {}).items():
-        limit = f", first {row['samples']} questions" if row.get("limit") else ""
-        for metric in task_metrics(task, {"": evaluation}) or list(metrics(row)):
-            rows.append([f"{task} {metric}{limit}", number(row, metric)])
+    rows: list[list[str]] = []
+    if evaluation is None:
+        return rows
+    for task, result in evaluation.tasks.items():
+        limit = f", first {result.samples} questions" if result.limit else ""
+        for metric in task_metrics(task, [evaluation]):
+            rows.append([f"{task} {metric}{limit}", with_error(result.metrics[metric], result.error(metric))])
     return rows
 
 

@@ -2,7 +2,7 @@
 
 config.yaml           the settings; ``fit --config`` runs them again as they are
 status.json           what the run is doing, rewritten every few seconds while it trains
-result.json           what came of it
+result.json           how it ended, and its numbers
 validation_loss.npy   loss of each validation sequence in nats a token, float64, at the end of training
 validation_documents.npz  summed nats (nll), predicted tokens and bytes of text of each held-out document
 model.safetensors     the trained weights
@@ -27,10 +27,9 @@ import yaml
 
 from decaystudy.errors import UserError
 from decaystudy.io import read_mapping, write_json
+from decaystudy.runs.result import RunResult, read_result, write_result
+from decaystudy.runs.state import FINAL, RunState
 
-STATES = ("planned", "running", "finished", "failed", "diverged", "out-of-memory", "killed")
-FINAL = ("finished", "diverged")
-"""States that the same run would end in again."""
 HEARTBEAT_SECONDS = 5.0
 # A run on another host counts as dead after this long without a heartbeat.
 STALE_SECONDS = 120.0
@@ -98,18 +97,27 @@ class RunFolder:
                 return True
             return False
 
-    def state(self) -> str:
-        """One of ``STATES``: what the files and the lock say together."""
+    def state(self) -> RunState:
+        """What status.json and the lock say together.
+
+        Raises:
+            UserError: status.json names a state that this version doesn't know.
+        """
         status = self.read_status()
         if self.held():
-            return "running"
+            return RunState.RUNNING
         if not status:
-            return "planned"
-        if status["state"] == "running":
+            return RunState.PLANNED
+        if status["state"] == RunState.RUNNING:
             elsewhere = status.get("host") != socket.gethostname()
             fresh = time.time() - status.get("heartbeat", 0.0) < STALE_SECONDS
-            return "running" if elsewhere and fresh else "killed"
-        return status["state"]
+            return RunState.RUNNING if elsewhere and fresh else RunState.KILLED
+        try:
+            return RunState(status["state"])
+        except ValueError as error:
+            raise UserError(
+                f"{self.status} names an unknown state {status['state']!r}: upgrade decaystudy to read it"
+            ) from error
 
     def read_status(self) -> dict[str, Any]:
         """status.json, or an empty dictionary."""
@@ -117,15 +125,28 @@ class RunFolder:
 
     def write_status(self, state: str, **facts: Any) -> None:
         """Replace status.json: the state, this process and host, the time, and ``facts``."""
-        assert state in STATES, state
         write_json(
             self.status,
-            {"state": state, "host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time(), **facts},
+            {
+                "state": RunState(state),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "heartbeat": time.time(),
+                **facts,
+            },
         )
 
-    def read_result(self) -> dict[str, Any] | None:
-        """result.json, or None."""
-        return read_mapping(self.result)
+    def read_result(self) -> RunResult | None:
+        """result.json, or None where there is none or it was cut short.
+
+        Raises:
+            UserError: it is something else than a run's result.
+        """
+        return read_result(self.result)
+
+    def write_result(self, result: RunResult) -> None:
+        """Write result.json, atomically."""
+        write_result(self.result, result)
 
     def read_config(self) -> dict[str, Any] | None:
         """config.yaml, or None where there is none."""
@@ -139,11 +160,11 @@ class RunFolder:
         return values
 
 
-def state_of(folder: RunFolder) -> str:
-    """What became of a run: its result if it has one, whatever its process managed to write down after that."""
+def state_of(folder: RunFolder) -> RunState:
+    """The state of a run: that of its result if it has one, whatever its process managed to write down after that."""
     result = folder.read_result()
-    if result is not None and result.get("status") in FINAL:
-        return str(result["status"])
+    if result is not None and result.status in FINAL:
+        return result.status
     return folder.state()
 
 

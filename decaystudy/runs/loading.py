@@ -40,7 +40,8 @@ class LoadedRun:
         """
         if self._corpus is None:
             corpus = Corpus.open(self.config.data)
-            trained = (self.folder.read_result() or {}).get("data") or {}
+            result = self.folder.read_result()
+            trained = result.data if result else {}
             here = {"revision": corpus.source.revision, "tokenizer_digest": corpus.tokenizer.digest}
             for name, value in here.items():
                 if trained.get(name, value) != value:

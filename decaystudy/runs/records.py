@@ -15,6 +15,8 @@ from decaystudy.errors import UserError
 from decaystudy.io import write_text
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.result import RunResult
+from decaystudy.runs.state import RunState
 
 PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention", "triton")
 
@@ -34,10 +36,10 @@ def claim(folder: RunFolder, config: RunConfig) -> None:
         )
 
 
-def finished_result(folder: RunFolder, config: RunConfig) -> dict[str, Any] | None:
+def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
     """The result of a folder whose run with these settings has finished; None where there is still something to do."""
     result = folder.read_result()
-    if result is None or result.get("status") != "finished":
+    if result is None or result.status != RunState.FINISHED:
         return None
     claim(folder, config)
     return result

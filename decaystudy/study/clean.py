@@ -8,8 +8,8 @@ from pathlib import Path
 from decaystudy.errors import UserError
 from decaystudy.formatting import size
 from decaystudy.runs.folder import RunFolder, state_of
-from decaystudy.study.execution.record import needed_runs, studies_of
 from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.record import needed_runs, studies_of
 
 
 def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import FINAL, state_of
+from decaystudy.runs.folder import state_of
+from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.schema import studies_folder
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.evaluating import evaluate_runs, refuse_tasks, refuse_unknown_tasks, tasks_of
 from decaystudy.study.execution.local import LocalLauncher
 from decaystudy.study.execution.progress import Narrator
-from decaystudy.study.execution.record import Call, write_call
 from decaystudy.study.execution.scheduler import train_all
 from decaystudy.study.execution.slurm import SlurmLauncher, SlurmOptions
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.hardware import Speed, choose_speed
-from decaystudy.study.planning.plan import plan_all, plan_study, plan_text
+from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
+from decaystudy.study.planning.plan_schema import Call
+from decaystudy.study.planning.record import write_call
 from decaystudy.study.reporting.report import write_results
 from decaystudy.study.reporting.tables import as_text
 
@@ -154,7 +155,7 @@ def conclude(
     complete = not unevaluated
     for study in studies:
         results = write_results(study, store, trouble)
-        complete = complete and results["complete"]
+        complete = complete and results.complete
         print(f"\n{as_text(results)}\n")
         folder = store.study_folder(study.name)
         print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
@@ -168,7 +169,7 @@ def print_plan(
     """Print what the studies would cost."""
     speed, at_once = plan_speed(studies, jobs=jobs, devices=devices, gpu=gpu)
     plan = plan_all(studies, store, speed, at_once)
-    print(json.dumps(plan, indent=2, ensure_ascii=False) if as_json else plan_text(plan, studies, store))
+    print(plan_json(plan) if as_json else plan_text(plan, studies, store))
     return 0
 
 

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from decaystudy.formatting import MISSING, aligned, duration
-from decaystudy.runs.folder import FINAL
-from decaystudy.study.analysis.outcomes import Outcome, read_outcome
+from decaystudy.runs.state import FINAL, RunState
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution import slurm as launch_slurm
-from decaystudy.study.execution.record import expand_recorded
+from decaystudy.study.execution.outcomes import Outcome, read_outcome
 from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.record import expand_recorded
 
 REFRESH_SECONDS = 2.0
 IDLE_LOOKS = 5
-MARKS = {"finished": "✔", "running": "▸", "planned": "·"}
+MARKS = {RunState.FINISHED: "✔", RunState.RUNNING: "▸", RunState.PLANNED: "·"}
 COLOURS = {"finished": "green", "running": "cyan", "planned": "dim"}
 HEADING = ["run", "state", "step", "loss", "tokens/s", "left"]
 
@@ -44,12 +44,12 @@ def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None
 
 
 def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
-    """A row a run, and one line over all."""
+    """One row per run, and one line over all."""
     queued = launch_slurm.queue() if shutil.which("squeue") and uses_slurm(studies, store) else {}
     rows, states = [], []
     for study in studies:
         for run in study.runs():
-            outcome = read_outcome(run, store)
+            outcome = read_outcome(run, store, numbers=False)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
             rows.append([name, *describe(outcome, queued)])
@@ -65,19 +65,20 @@ def uses_slurm(studies: Sequence[Study], store: Store) -> bool:
 
 def describe(outcome: Outcome, queued: dict[str, str]) -> list[str]:
     """State, step, loss, speed and time left of one run."""
-    facts: dict[str, Any] = {**outcome.status, **outcome.result}
-    state = outcome.state
+    status, result = outcome.status, outcome.result
+    ended = (*FINAL, RunState.RUNNING)
+    words = str(outcome.state)
     waiting = launch_slurm.describe(outcome.folder, queued) if outcome.folder else None
-    if waiting and state not in (*FINAL, "running"):
-        state = waiting
-    elif outcome.state not in (*FINAL, "running", "planned") and facts.get("message"):
-        state += f": {facts['message'][:60]}"
-    loss = facts.get("val_loss", facts.get("loss"))
-    step = facts.get("step")
-    left = facts.get("seconds_left") if outcome.state == "running" else None
-    speed = facts.get("tokens_per_second")
+    if waiting and outcome.state not in ended:
+        words = waiting
+    elif outcome.state not in (*ended, RunState.PLANNED) and outcome.message:
+        words += f": {outcome.message[:60]}"
+    step = result.step if result else status.get("step")
+    loss = result.val_loss if result else status.get("val_loss", status.get("loss"))
+    speed = result.tokens_per_second if result else status.get("tokens_per_second")
+    left = status.get("seconds_left") if outcome.state == RunState.RUNNING else None
     return [
-        f"{MARKS.get(outcome.state, '✘')} {state}",
+        f"{MARKS.get(outcome.state, '✘')} {words}",
         MISSING if step is None else f"{step}/{outcome.run.config.max_steps}",
         MISSING if not isinstance(loss, float) else f"{loss:.4f}",
         MISSING if not speed else f"{speed:,.0f}",

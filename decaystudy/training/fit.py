@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
@@ -21,13 +20,14 @@ from safetensors.torch import save_file
 
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
-from decaystudy.io import write_json
 from decaystudy.metrics import bits_per_byte, perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.heartbeat import Heartbeat
 from decaystudy.runs.records import claim, finished_result, git_revision, versions
+from decaystudy.runs.result import LayerDecay, RunResult
+from decaystudy.runs.state import RunState
 from decaystudy.training.callbacks.curves import Curves
 from decaystudy.training.callbacks.progress import Progress
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
@@ -54,11 +54,11 @@ class Session:
     trainer: L.Trainer
 
 
-def fit(config: RunConfig, out: str | Path) -> dict[str, Any]:
+def fit(config: RunConfig, out: str | Path) -> RunResult:
     """Train the run in folder ``out``, going on from its last checkpoint if there is one.
 
     Returns:
-        What result.json holds. A run that diverges has a result too, with ``status: diverged``.
+        What result.json holds. A run that diverges has a result too, whose status is diverged.
 
     Raises:
         UserError: the settings cannot be obeyed, or the folder holds another run or is in use.
@@ -113,7 +113,7 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
     return Session(losses, throughput, progress, _trainer(config, folder, layout, callbacks))
 
 
-def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> dict[str, Any]:
+def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
     module = LanguageModel(config)
     data = DataModule(
         config.data,
@@ -173,33 +173,33 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
 
 def _record(
     config: RunConfig, folder: RunFolder, module: LanguageModel, data: DataModule, session: Session
-) -> dict[str, Any]:
+) -> RunResult:
     """Write weights, validation losses and result.json; every process takes part, the first one writes."""
     trainer = session.trainer
     weights = trainer.strategy.lightning_module_state_dict()
     loss = module.validation_loss
     assert module.document_losses is not None
-    result = {
-        "status": "finished",
-        "step": trainer.global_step,
-        "tokens": trainer.global_step * config.tokens_per_step,
-        "parameters": parameter_count(config.model),
-        "train_loss": session.losses.mean,
-        "val_loss": loss,
-        "val_perplexity": perplexity(loss),
-        "val_bits_per_byte": bits_per_byte(module.document_losses, data.held_out.bytes),
-        "tokens_per_second": session.throughput.tokens_per_second,
-        "seconds": session.throughput.seconds,
-        "seed": config.seed,
-        "identity": config.identity_hash(),
-        "unigram_entropy": data.validation_unigram_entropy(),
-        "decay": module.validation_decays,
-        "data": data.description(),
-        "device": _device_name(trainer.strategy.root_device),
-        "world_size": trainer.world_size,
-        "versions": versions(),
-        "git_revision": git_revision(),
-    }
+    result = RunResult(
+        status=RunState.FINISHED,
+        step=trainer.global_step,
+        tokens=trainer.global_step * config.tokens_per_step,
+        parameters=parameter_count(config.model),
+        train_loss=session.losses.mean,
+        val_loss=loss,
+        val_perplexity=perplexity(loss),
+        val_bits_per_byte=bits_per_byte(module.document_losses, data.held_out.bytes),
+        tokens_per_second=session.throughput.tokens_per_second,
+        seconds=session.throughput.seconds,
+        seed=config.seed,
+        identity=config.identity_hash(),
+        unigram_entropy=data.validation_unigram_entropy(),
+        decay=tuple(LayerDecay(**layer) for layer in module.validation_decays),
+        data=data.description(),
+        device=_device_name(trainer.strategy.root_device),
+        world_size=trainer.world_size,
+        versions=versions(),
+        git_revision=git_revision(),
+    )
     if trainer.is_global_zero:
         if session.progress.heartbeat is not None:
             session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
@@ -212,31 +212,31 @@ def _record(
             folder.weights,
             metadata={"format": "pt"},
         )
-        write_json(folder.result, result)
+        folder.write_result(result)
         folder.write_status("finished", step=trainer.global_step, max_steps=config.max_steps, val_loss=loss)
     trainer.strategy.barrier()
     return result
 
 
-def _diverged(config: RunConfig, folder: RunFolder, diverged: Diverged) -> dict[str, Any]:
+def _diverged(config: RunConfig, folder: RunFolder, diverged: Diverged) -> RunResult:
     """A result that says at which step the run ended, and what it had reached before."""
-    last: dict[str, Any] = {}
+    last: dict[str, float] = {}
     if diverged.before is not None:
         last = {"step": diverged.step - 1, "loss": diverged.before}
-    result = {
-        "status": "diverged",
-        "message": str(diverged),
-        "step": diverged.step,
-        "tokens": diverged.step * config.tokens_per_step,
-        "parameters": parameter_count(config.model),
-        "last_finite": last,
-        "seed": config.seed,
-        "identity": config.identity_hash(),
-        "versions": versions(),
-        "git_revision": git_revision(),
-    }
+    result = RunResult(
+        status=RunState.DIVERGED,
+        message=str(diverged),
+        step=diverged.step,
+        tokens=diverged.step * config.tokens_per_step,
+        parameters=parameter_count(config.model),
+        last_finite=last,
+        seed=config.seed,
+        identity=config.identity_hash(),
+        versions=versions(),
+        git_revision=git_revision(),
+    )
     if _rank() == 0:
-        write_json(folder.result, result)
+        folder.write_result(result)
         folder.write_status("diverged", step=diverged.step, max_steps=config.max_steps, message=str(diverged))
     return result
 

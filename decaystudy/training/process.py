@@ -13,6 +13,8 @@ from decaystudy.errors import UserError
 from decaystudy.runs.config import RunConfig, build_section, merge
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import finished_result
+from decaystudy.runs.result import RunResult
+from decaystudy.runs.state import RunState
 
 
 def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> RunConfig:
@@ -61,23 +63,23 @@ def train(config: RunConfig, out: Path) -> int:
         return 4
     if first:
         summarise(out, result)
-    return 3 if result["status"] == "diverged" else 0
+    return 3 if result.status == RunState.DIVERGED else 0
 
 
-def summarise(out: Path, result: dict[str, Any]) -> None:
+def summarise(out: Path, result: RunResult) -> None:
     """The result in a few lines."""
-    if result["status"] == "diverged":
-        last = result["last_finite"]
+    if result.status == RunState.DIVERGED:
+        last = result.last_finite or {}
         before = f"; at step {last['step']} it was {last['loss']:.4f}" if "loss" in last else ""
-        print(f"diverged: {result['message']}{before}; see {out}", file=sys.stderr)
+        print(f"diverged: {result.message}{before}; see {out}", file=sys.stderr)
         return
-    speed = result["tokens_per_second"]
+    speed = result.tokens_per_second
     print(
-        f"finished {result['step']} steps, {result['tokens']:,} tokens"
+        f"finished {result.step} steps, {result.tokens:,} tokens"
         + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"\nvalidation loss {result['val_loss']:.4f} nats, perplexity {result['val_perplexity']:.2f}"
-        f" (unigram entropy {result['unigram_entropy']:.4f})"
+        + f"\nvalidation loss {result.val_loss:.4f} nats, perplexity {result.val_perplexity:.2f}"
+        f" (unigram entropy {result.unigram_entropy:.4f})"
     )
-    if result["decay"]:
-        print("median λ by layer: " + ", ".join(f"{row['median']:.3f}" for row in result["decay"]))
+    if result.decay:
+        print("median λ by layer: " + ", ".join(f"{row.median:.3f}" for row in result.decay))
     print(f"results: {out / 'result.json'}\ncurves:  tensorboard --logdir {out}")

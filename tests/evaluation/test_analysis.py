@@ -34,23 +34,23 @@ def untrained(loaded: LoadedRun, seed=3, **changes) -> LoadedRun:
 
 
 def test_one_length_is_the_validation(loaded):
-    found = measure(loaded)
-    first = found["lengths"][0]
-    assert first["perplexity"] == pytest.approx(validation(loaded)["perplexity"], rel=1e-9)
-    assert [r["length"] for r in found["lengths"]] == [128, 256, 512, 1024]
-    assert first["last_perplexity"] == first["perplexity"]
+    lengths, positions = measure(loaded)
+    first = lengths[0]
+    assert first.perplexity == pytest.approx(validation(loaded).perplexity, rel=1e-9)
+    assert [at.length for at in lengths] == [128, 256, 512, 1024]
+    assert first.last_perplexity == first.perplexity
     # Positions up to the training length are those of the validation sequences, weighted by how many they are.
-    rows = [r for r in found["positions"] if r["last"] < 128]
-    assert rows[-1]["last"] == 127 and found["positions"][-1]["last"] == 1023
-    mean = sum(r["loss"] * (r["last"] - r["first"] + 1) for r in rows) / 128
-    assert mean == pytest.approx(first["loss"], rel=1e-9)
-    text = lengths_table(found)
+    rows = [part for part in positions if part.last < 128]
+    assert rows[-1].last == 127 and positions[-1].last == 1023
+    mean = sum(part.loss * (part.last - part.first + 1) for part in rows) / 128
+    assert mean == pytest.approx(first.loss, rel=1e-9)
+    text = lengths_table(lengths, positions)
     assert "1024 (8 ×)" in text and "512–1023" in text
 
 
 def test_a_text_too_short_for_a_length_leaves_it_out(loaded):
     short = replace(loaded, config=replace(loaded.config, data=replace(loaded.config.data, validation_tokens=600)))
-    assert [r["multiple"] for r in measure(short)["lengths"]] == [1, 2, 4]
+    assert [at.multiple for at in measure(short)[0]] == [1, 2, 4]
 
 
 def test_position_bins():

@@ -78,10 +78,10 @@ def test_lm_evals_command_line_gives_the_same_numbers(exported, copied, tmp_path
     assert done.returncode == 0, done.stderr[-3000:]
     (file,) = (tmp_path / "cli").rglob("results*.json")
     found = json.loads(file.read_text())["results"]
-    for task, row in ours["tasks"].items():
+    for task, result in ours.tasks.items():
         for metric in ("acc", "acc_norm", "acc_stderr", "perplexity"):
-            if metric in row:
-                assert found[task][f"{metric},none"] == row[metric], (task, metric)
+            if metric in result.metrics:
+                assert found[task][f"{metric},none"] == result.metrics[metric], (task, metric)
 
 
 def test_folders_that_hold_something_else(run, copied, tmp_path, capsys):  # noqa: F811

@@ -48,7 +48,7 @@ def test_submit_cancel_one_resume_report(cluster: Cluster, tmp_path: Path) -> No
     cluster.ask("scancel", job)
     said = small.run(*call, "--attach", expect=1)
     assert "✔ mamba2-seed0 finished" in said and "✘ gla-seed0" in said
-    states = {cell["name"]: cell["status"] for cell in small.results(out)["cells"]}
+    states = {cell["name"]: cell["status"] for cell in small.results(out)["runs"]}
     assert states["mamba2"] == "finished" and states["gla"] in ("killed", "failed")
     assert "gla-seed0 submitted as job" in small.run(*call)
     said = small.run(*call, "--attach")

@@ -15,7 +15,8 @@ from decaystudy.study.definition.schema import describe_studies, parse_seeds, re
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_all
-from decaystudy.study.run import parse_sweep, plan_speed
+from decaystudy.study.planning.plan_schema import SCHEMA
+from decaystudy.study.run import parse_sweep, plan_speed, run_study
 from tests.study import small
 
 EIGHT = (
@@ -80,8 +81,8 @@ def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
     assert store.claim(first).path == store.claim(second).path
     speed, jobs = plan_speed(studies, jobs=2, devices=1, gpu=None)
     plan = plan_all(studies, store, speed, jobs)
-    assert plan["total"]["whole"]["runs"] == len(distinct)
-    assert plan["total"]["whole"]["without_sharing"] == len(runs)
+    assert plan.total.whole.runs == len(distinct)
+    assert plan.total.whole.without_sharing == len(runs)
 
 
 def test_plan_as_json(tmp_path: Path) -> None:
@@ -97,18 +98,33 @@ def test_plan_as_json(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 3 * 2  # twice what it may take: other tests run beside it
     plan = json.loads(done.stdout)
-    assert plan["study"] == "sharing" and len(plan["cells"]) == 13
-    keys = {"id", "name", "seed", "state", "parameters", "tokens", "train_flops", "memory_bytes", "hours", "gpu_hours"}
-    for cell in plan["cells"]:
-        assert keys <= cell.keys()
-        assert cell["state"] == "planned"
-        assert cell["tokens"] == 20_000 * 256 * 2048
-        assert cell["train_flops"] > 6 * 100e6 * cell["tokens"]
-        assert 2**30 < cell["memory_bytes"] < 80 * 2**30
-        assert cell["hours"] == pytest.approx(cell["train_flops"] / (989e12 * 0.35) / 3600)
+    assert plan["schema"] == SCHEMA and plan["study"] == "sharing" and len(plan["runs"]) == len(plan["cells"]) == 13
+    keys = {"id", "name", "cell", "seed", "status", "parameters", "tokens", "train_flops", "memory_bytes"}
+    keys |= {"hours", "gpu_hours", "disk_bytes", "done"}
+    for run in plan["runs"]:
+        assert keys <= run.keys()
+        assert run["status"] == "planned" and run["cell"] == run["name"]
+        assert run["tokens"] == 20_000 * 256 * 2048
+        assert run["train_flops"] > 6 * 100e6 * run["tokens"]
+        assert 2**30 < run["memory_bytes"] < 80 * 2**30
+        assert run["hours"] == pytest.approx(run["train_flops"] / (989e12 * 0.35) / 3600)
     for key in ("tokens", "train_flops", "hours", "gpu_hours"):
+        assert plan["total"][key] == pytest.approx(sum(run[key] for run in plan["runs"]))
         assert plan["total"][key] == pytest.approx(sum(cell[key] for cell in plan["cells"]))
     assert not list(tmp_path.iterdir()), "a plan leaves nothing behind"
+
+
+def test_plans_of_several_studies_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_study(["sharing", "dplr"], dry_run=True, as_json=True, seeds="0,1", gpu="h100", out=str(tmp_path)) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert list(plan) == ["studies", "total"]
+    sharing, dplr = plan["studies"]
+    assert (sharing["study"], dplr["study"]) == ("sharing", "dplr")
+    assert len(sharing["runs"]) == 16 and [len(sharing["cells"]), sharing["cells"][0]["runs"]] == [8, 2]
+    assert sharing["cells"][0]["seeds"] == [0, 1]
+    runs = sharing["runs"] + dplr["runs"]
+    assert plan["total"]["runs"] == len({run["id"] for run in runs}) <= plan["total"]["whole"]["without_sharing"]
+    assert plan["total"]["whole"]["without_sharing"] == len(runs)
 
 
 def test_softmax_and_shared_cells_cost_what_they_cost() -> None:

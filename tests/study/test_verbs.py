@@ -81,8 +81,8 @@ def test_report_is_one_whole_page(finished: Path) -> None:
     assert "A small &amp; &lt;odd&gt; study_1" in page and "<odd>" not in page
     assert page.count("<svg") == 4
     results = json.loads((folder / "results.json").read_text())
-    for cell in results["cells"]:
-        assert cell["id"] in page
+    for run in results["runs"]:
+        assert run["id"] in page
     for claim in results["claims"]:
         assert claim["text"] in page
     tex = (folder / "report.tex").read_text()
@@ -220,8 +220,8 @@ def test_a_probe_gives_the_hours_and_a_named_gpu_overrides_it(tmp_path: Path, mo
     with pytest.raises(UserError, match="did you mean 'a100-80gb'"):
         choose_speed("tiny", gpu="a100-80", devices=1, jobs=2, on_cpu=True)
     plan = plan_study(study, Store(tmp_path / "out"), speed, 2)
-    assert plan["cells"][0]["hours"] == pytest.approx(speed.seconds(study.cells[0].config) / 3600)
-    assert plan["cells"][0]["gpu_hours"] == 0
+    assert plan.runs[0].hours == pytest.approx(speed.seconds(study.cells[0].config) / 3600)
+    assert plan.runs[0].gpu_hours == 0
 
 
 def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
@@ -235,11 +235,12 @@ def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
     (folder.checkpoints / "step=10.ckpt").touch()
     speed = choose_speed("tiny", gpu="a100-80gb", devices=1, jobs=1, on_cpu=False)
     plan = plan_study(study, store, speed, 1)
-    assert [cell["state"] for cell in plan["cells"]] == ["finished", "killed", "finished"]
-    cell = plan["cells"][1]
-    assert plan["total"]["runs"] == 1
-    assert plan["total"]["hours"] == pytest.approx(cell["hours"] * 0.75)
-    assert plan["total"]["whole"]["hours"] == pytest.approx(sum(c["hours"] for c in plan["cells"]))
+    assert [run.status for run in plan.runs] == ["finished", "killed", "finished"]
+    assert [cell.status for cell in plan.cells] == ["finished", "killed", "finished"]
+    assert [cell.done for cell in plan.cells] == [1.0, 0.25, 1.0]
+    assert plan.total.runs == 1
+    assert plan.total.hours == pytest.approx(plan.runs[1].hours * 0.75)
+    assert plan.total.whole.hours == pytest.approx(sum(run.hours for run in plan.runs))
 
 
 def test_unwritable_out(tmp_path: Path) -> None:

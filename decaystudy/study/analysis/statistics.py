@@ -59,6 +59,14 @@ class Estimate:
         return min(1.0, 2 * min(tail, 1 - tail))
 
 
+@dataclass(frozen=True)
+class Unavailable:
+    """Stands where there is no estimate."""
+
+    why: str
+    """In words that follow "not compared:"."""
+
+
 def crossed_mean(values: Losses) -> Estimate:
     """Mean of a (seeds, sequences) table, both being samples.
 
@@ -97,7 +105,7 @@ def widened(estimate: Estimate, variance: float, df: float) -> Estimate:
 
 
 def seed_mean(values: Sequence[float]) -> Estimate:
-    """Mean of one value a seed; a single seed has no error to show."""
+    """Mean of one value per seed; a single seed has no error to show."""
     numbers = np.asarray(values, dtype=np.float64)
     if len(numbers) < 2:
         return Estimate(float(numbers[0]), 0.0, math.inf)

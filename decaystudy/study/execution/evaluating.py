@@ -142,7 +142,7 @@ def feed(
             answer = ""
         error = json.loads(answer)["error"] if answer else last_line(folder, worker.poll())
         if error is None:
-            mean = mean_accuracy((read_evaluation(folder.path) or {}).get("tasks", {}))
+            mean = mean_accuracy(held.tasks if (held := read_evaluation(folder.path)) else {})
             text = "" if mean is None else f": mean accuracy {mean[0]:.4f}"
             say(f"  ✔ {run.name} evaluated in {duration(time.monotonic() - started)}{text}")
         else:
@@ -156,9 +156,10 @@ def is_evaluated(folder: RunFolder, tasks: str) -> bool:
     """Whether the run has answered all of the tasks with the weights that it has."""
     from decaystudy.evaluation.evaluate import is_done
 
-    held = read_evaluation(folder.path) or {}
-    done = held.get("tasks", {})
-    return "validation" in held and all(is_done(done.get(name), name, None) for name in resolve(tasks))
+    held = read_evaluation(folder.path)
+    if held is None or held.validation is None:
+        return False
+    return all(is_done(held.tasks.get(name), name, None) for name in resolve(tasks))
 
 
 def main() -> int:

@@ -58,8 +58,8 @@ class Narrator:
         name = event.run.name
         took = f" in {duration(time.monotonic() - self._started[name])}" if name in self._started else ""
         if event.state == "finished" and event.folder is not None:
-            result = event.folder.read_result() or {}
-            return f"✔ {name} finished{took}: validation loss {result.get('val_loss', float('nan')):.4f}"
+            result = event.folder.read_result()
+            return f"✔ {name} finished{took}: validation loss {result.val_loss if result else float('nan'):.4f}"
         status = event.folder.read_status() if event.folder else {}
         message = event.message or status.get("message", "")
         message = f": {message}" if message else ""

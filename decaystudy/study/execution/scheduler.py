@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from decaystudy.errors import UserError
-from decaystudy.runs.folder import FINAL, RunFolder, state_of
+from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.lease import take_lease
+from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.local import Job, LocalLauncher
 from decaystudy.study.execution.store import Store

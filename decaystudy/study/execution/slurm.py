@@ -17,7 +17,8 @@ from typing import Any
 
 from decaystudy.errors import UserError
 from decaystudy.io import read_mapping, write_json
-from decaystudy.runs.folder import FINAL, RunFolder, state_of
+from decaystudy.runs.folder import RunFolder, state_of
+from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.scheduler import Event, last_line
 from decaystudy.study.execution.store import Store

@@ -57,7 +57,7 @@ def profile(config: RunConfig, folder: str) -> dict[str, Any]:
         "step_seconds": step,
         "tokens_per_step": config.tokens_per_step,
         "validation_seconds": last - first,
-        "validation_sequences": result["data"]["validation_sequences"],
+        "validation_sequences": result.data["validation_sequences"],
         "source": config.data.source,
         "fixed_seconds": max(0.0, took - len(steps) * step - (last - first)),
     }

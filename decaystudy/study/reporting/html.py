@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from decaystudy.formatting import count, hours
+from decaystudy.study.analysis.results import ClaimResult, StudyResults
+from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.reporting import figures
 from decaystudy.study.reporting.tables import (
     effect,
@@ -34,16 +35,20 @@ code, pre { font: 12px/1.4 ui-monospace, monospace; } pre { background: #f3f4f6;
 """
 
 
-def as_html(results: dict[str, Any], plan: dict[str, Any], out: Path) -> str:
-    """The report; ``plan`` is the content of plan.json, ``out`` where the runs' logs are."""
-    title = escape(results["title"])
-    done = sum(cell["status"] == "finished" for cell in results["cells"])
+def as_html(results: StudyResults, plan: Plan, out: Path) -> str:
+    """The report.
+
+    Args:
+        out: the folder of all runs, where their logs are.
+    """
+    title = escape(results.title)
+    total = len(results.runs)
     parts = [
         f"<h1>{title}</h1>",
-        f"<p>{escape(results['question'])}</p>",
-        f"<p class=note>Study <b>{escape(results['study'])}</b> at scale <b>{escape(results['scale'])}</b>, seeds "
-        f"{escape(', '.join(map(str, results['seeds'])))}; {done} of {len(results['cells'])} runs finished.</p>",
-        *(f"<p class=note>{escape(note)}</p>" for note in results["notes"]),
+        f"<p>{escape(results.question)}</p>",
+        f"<p class=note>Study <b>{escape(results.study)}</b> at scale <b>{escape(results.scale)}</b>, seeds "
+        f"{', '.join(map(str, results.seeds))}; {total - len(results.failures)} of {total} runs finished.</p>",
+        *(f"<p class=note>{escape(note)}</p>" for note in results.notes),
         "<h2>Cells</h2>",
         _summary(results),
         *_rates(results),
@@ -61,7 +66,7 @@ def as_html(results: dict[str, Any], plan: dict[str, Any], out: Path) -> str:
         "<h2>Runs that did not finish</h2>",
         _failures(results, out),
         "<h2>Runs and cost</h2>",
-        f"<p class=note>Planned hours: {escape(plan.get('hours_from', ''))}.</p>",
+        f"<p class=note>Planned hours: {escape(plan.hours_from)}.</p>",
         _runs(results, plan),
     ]
     return (
@@ -83,19 +88,19 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[
     return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
 
 
-def _summary(results: dict[str, Any]) -> str:
+def _summary(results: StudyResults) -> str:
     heading, rows = summary_table(results)
     runs: dict[str, list[str]] = {}
-    for cell in results["cells"]:
-        runs.setdefault(cell["name"], []).append(f"<code>{cell['id']}</code>")
+    for run in results.runs:
+        runs.setdefault(run.cell, []).append(f"<code>{run.id}</code>")
     marked = [[escape(cell) for cell in row] + [" ".join(runs[row[0]])] for row in rows]
-    entropy = results["unigram_entropy"]
-    below = "" if entropy is None else f"<p>Held-out unigram entropy: {entropy:.4f} nats a token.</p>"
+    entropy = results.unigram_entropy
+    below = "" if entropy is None else f"<p>Held-out unigram entropy: {entropy:.4f} nats per token.</p>"
     last = len(heading)
     return table([*(escape(h) for h in heading), "runs"], marked, (last - 1, last)) + below
 
 
-def _rates(results: dict[str, Any]) -> list[str]:
+def _rates(results: StudyResults) -> list[str]:
     found = rates_table(results)
     if found is None:
         return []
@@ -106,30 +111,20 @@ def _rates(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _comparisons(results: dict[str, Any]) -> str:
+def _comparisons(results: StudyResults) -> str:
     rows = []
-    for row in results["comparisons"]:
-        pair = f"{escape(row['a'])} − {escape(row['b'])}"
-        extra = f"{row['parameters']:+,}"
-        if row["difference"] is None:
-            rows.append([pair, escape(", ".join(row["axis"])), extra, "–", "–", "–", escape(row["why"])])
+    for row in results.comparisons:
+        facts = [f"{escape(row.a)} − {escape(row.b)}", escape(", ".join(row.axis)), f"{row.parameters:+,}"]
+        if row.difference is None or row.low is None or row.high is None:
+            rows.append([*facts, "–", "–", "–", escape(row.why or "")])
             continue
-        rows.append(
-            [
-                pair,
-                escape(", ".join(row["axis"])),
-                extra,
-                signed(row["difference"]),
-                f"[{signed(row['low'])}, {signed(row['high'])}]",
-                f"{row['p_holm']:.3g}",
-                row["verdict"],
-            ]
-        )
+        interval = f"[{signed(row.low)}, {signed(row.high)}]"
+        rows.append([*facts, signed(row.difference), interval, f"{row.p_holm:.3g}", row.verdict])
     heading = ["pair", "axis", "parameters", "difference", "interval", "p (Holm)", "the first is"]
     return table(heading, rows, (0, 1, 6)) if rows else "<p>None.</p>"
 
 
-def _answers(results: dict[str, Any]) -> list[str]:
+def _answers(results: StudyResults) -> list[str]:
     """Tasks, their paired differences, and longer texts; nothing for a study that is not evaluated."""
     parts = []
     tasks, lengths = tasks_table(results), lengths_table(results)
@@ -141,15 +136,15 @@ def _answers(results: dict[str, Any]) -> list[str]:
         parts += _figure(figures.recall_by_distance(results), "Recall against distance; the line is chance.")
         differences = [
             [
-                f"{escape(row['a'])} − {escape(row['b'])}",
-                escape(row["task"]),
-                escape(span(row["difference"], row["low"], row["high"])),
-                f"{row['p_holm']:.3g}",
-                f"{row['p_mcnemar']:.3g}" if "p_mcnemar" in row else "–",
-                row["verdict"],
+                f"{escape(row.a)} − {escape(row.b)}",
+                escape(row.task),
+                escape(span(row.difference, row.low, row.high)),
+                f"{row.p_holm:.3g}",
+                "–" if row.p_mcnemar is None else f"{row.p_mcnemar:.3g}",
+                row.verdict,
             ]
-            for row in results["accuracy_comparisons"]
-            if row["difference"] is not None
+            for row in results.accuracy_comparisons
+            if row.difference is not None
         ]
         if differences:
             names = ["pair", "task", "difference in accuracy", "p (Holm)", "p (McNemar)", "the first is"]
@@ -162,36 +157,38 @@ def _answers(results: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _claims(results: dict[str, Any]) -> str:
+def _claims(results: StudyResults) -> str:
     rows = []
-    for claim in results["claims"]:
-        about = claim.get("about") or claim.get("why") or ""
-        low, high = (claim.get("wanted") or [None, None])[:2]
-        bounds = [f"above {low:g}"] if low is not None else []
-        bounds += [f"below {high:g}"] if high is not None else []
-        wanted = " and ".join(bounds)
-        verdict = f"<b class={claim['verdict'].split()[0]}>{claim['verdict']}</b>"
-        rows.append([escape(claim["text"]), verdict, escape(effect(claim)), escape(about), wanted])
+    for claim in results.claims:
+        verdict = f"<b class={claim.verdict.split()[0]}>{claim.verdict}</b>"
+        about = claim.about or claim.why or ""
+        rows.append([escape(claim.text), verdict, escape(effect(claim)), escape(about), wanted(claim)])
     heading = ["claim", "verdict", "effect", "measured as", "holds if"]
     return table(heading, rows, (0, 1, 3, 4)) if rows else "<p>None.</p>"
 
 
-def _failures(results: dict[str, Any], out: Path) -> str:
+def wanted(claim: ClaimResult) -> str:
+    """Where a claim's effect must lie: ``above 0 and below 0.1``."""
+    low, high = claim.wanted or (None, None)
+    bounds = [f"above {low:g}"] if low is not None else []
+    bounds += [f"below {high:g}"] if high is not None else []
+    return " and ".join(bounds)
+
+
+def _failures(results: StudyResults, out: Path) -> str:
     parts = []
-    for cell in results["cells"]:
-        if cell["status"] == "finished":
-            continue
-        at = f" at step {cell['step']}" if cell.get("step") is not None else ""
-        message = f": {escape(cell['message'])}" if cell.get("message") else ""
+    for run in results.failures:
+        at = "" if run.step is None else f" at step {run.step}"
+        message = f": {escape(run.message)}" if run.message else ""
         parts.append(
-            f"<p><b class=failed>{escape(cell['name'])} seed {cell['seed']}</b> {escape(cell['status'])}{at}{message} "
-            f"(run <code>{cell['id']}</code>, <code>{escape(str(cell.get('log') or 'no log'))}</code>)</p>"
+            f"<p><b class=failed>{escape(run.cell)} seed {run.seed}</b> {run.status}{at}{message} "
+            f"(run <code>{run.id}</code>, <code>{escape(run.log or 'no log')}</code>)</p>"
         )
-        if cell.get("last_finite"):
-            last = ", ".join(f"{key} {value:g}" for key, value in cell["last_finite"].items())
+        if run.last_finite:
+            last = ", ".join(f"{key} {value:g}" for key, value in run.last_finite.items())
             parts.append(f"<p class=note>last finite: {escape(last)}</p>")
-        if cell.get("run"):
-            parts.append(_tail(out / cell["run"] / "log.txt"))
+        if run.run:
+            parts.append(_tail(out / run.run / "log.txt"))
     return "\n".join(parts) if parts else "<p>None: every run finished.</p>"
 
 
@@ -203,30 +200,28 @@ def _tail(log: Path) -> str:
     return f"<pre>{escape(chr(10).join(lines))}</pre>" if lines else ""
 
 
-def _runs(results: dict[str, Any], plan: dict[str, Any]) -> str:
-    planned = {cell["id"]: cell for cell in plan.get("cells", [])}
+def _runs(results: StudyResults, plan: Plan) -> str:
+    hoped = {run.id: run.hours for run in plan.runs}
     rows, took, meant = [], [], []
-    for cell in results["cells"]:
-        cost = cell["cost"]
-        hoped = planned.get(cell["id"], {}).get("hours")
-        actual = cost["seconds"] / 3600 if cost.get("seconds") else None
-        if hoped and actual:
+    for run in results.runs:
+        planned = hoped.get(run.id)
+        actual = run.cost.seconds / 3600 if run.cost.seconds else None
+        if planned and actual:
             took.append(actual)
-            meant.append(hoped)
-        rate = cost.get("learning_rate") or cell.get("learning_rate")
+            meant.append(planned)
         rows.append(
             [
-                escape(cell["name"]) + (f" lr {rate:g}" if rate else ""),
-                str(cell["seed"]),
-                escape(cell["status"]),
-                "–" if cell["val_loss"] is None else f"{cell['val_loss']:.4f}",
-                count(cell["parameters"]),
-                "–" if cell["tokens"] is None else count(cell["tokens"]),
-                "–" if hoped is None else hours(hoped),
+                escape(run.cell) + (f" lr {run.learning_rate:g}" if run.learning_rate else ""),
+                str(run.seed),
+                str(run.status),
+                "–" if run.val_loss is None else f"{run.val_loss:.4f}",
+                count(run.parameters),
+                "–" if run.tokens is None else count(run.tokens),
+                "–" if planned is None else hours(planned),
                 "–" if actual is None else hours(actual),
-                "–" if not cost.get("tokens_per_second") else f"{cost['tokens_per_second']:,.0f}",
-                escape(str(cost.get("host") or "–")),
-                f"<code>{cell['id']}</code>",
+                f"{run.cost.tokens_per_second:,.0f}" if run.cost.tokens_per_second else "–",
+                escape(run.cost.host or "–"),
+                f"<code>{run.id}</code>",
             ]
         )
     heading = ["cell", "seed", "status", "loss", "parameters", "tokens", "planned", "took", "tokens/s", "host", "run"]

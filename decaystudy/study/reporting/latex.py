@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.reporting.tables import effect, summary_table, tasks_table
 
 _SPECIAL = {
@@ -27,21 +26,21 @@ _SPECIAL = {
 }
 
 
-def as_tex(results: dict[str, Any]) -> str:
+def as_tex(results: StudyResults) -> str:
     """Two tables: the cells, and the claims."""
     heading, rows = summary_table(results)
-    lines = [f"% {results['study']} at scale {results['scale']}, made by decaystudy report"]
-    lines += _table(heading, rows, f"{results['title']} (scale {results['scale']}).", f"tab:{results['study']}")
+    lines = [f"% {results.study} at scale {results.scale}, made by decaystudy report"]
+    lines += _table(heading, rows, f"{results.title} (scale {results.scale}).", f"tab:{results.study}")
     tasks = tasks_table(results)
     if tasks is not None:
-        caption = f"Tasks: {results['title']} (scale {results['scale']})."
-        lines += ["", *_table(*tasks, caption, f"tab:{results['study']}-tasks")]
-    if results["claims"]:
-        claims = [[claim["text"], claim["verdict"], effect(claim)] for claim in results["claims"]]
-        caption = f"Claims tested: {results['title']} (scale {results['scale']})."
+        caption = f"Tasks: {results.title} (scale {results.scale})."
+        lines += ["", *_table(*tasks, caption, f"tab:{results.study}-tasks")]
+    if results.claims:
+        claims = [[claim.text, claim.verdict, effect(claim)] for claim in results.claims]
+        caption = f"Claims tested: {results.title} (scale {results.scale})."
         lines += [
             "",
-            *_table(["claim", "verdict", "effect"], claims, caption, f"tab:{results['study']}-claims", "p{8cm}"),
+            *_table(["claim", "verdict", "effect"], claims, caption, f"tab:{results.study}-claims", "p{8cm}"),
         ]
     return "\n".join(lines) + "\n"
 

@@ -5,104 +5,125 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
 
 from decaystudy.formatting import MISSING, aligned
+from decaystudy.runs.state import RunState
+from decaystudy.study.analysis.results import (
+    CellResult,
+    ClaimResult,
+    ClaimVerdict,
+    ComparisonVerdict,
+    Difference,
+    StudyResults,
+)
 
 SHOWN = ("word_perplexity", "perplexity")
 """Metrics of tasks that stand beside the accuracy."""
+WORDS = {
+    ComparisonVerdict.BETTER: "better than",
+    ComparisonVerdict.WORSE: "worse than",
+    ComparisonVerdict.INDISTINGUISHABLE: "indistinguishable from",
+    ComparisonVerdict.INCOMPLETE: "not compared with",
+}
+MARKS = {
+    ClaimVerdict.SUPPORTED: "✔",
+    ClaimVerdict.REFUTED: "✘",
+    ClaimVerdict.UNDECIDED: "?",
+    ClaimVerdict.NOT_TESTED: "–",
+}
 
 
-def summary_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def summary_table(results: StudyResults) -> tuple[list[str], list[list[str]]]:
     """Heading and rows: one a cell."""
-    tuned = any("learning_rate" in row for row in results["summary"])
     heading = ["cell", "seeds", "validation loss", "perplexity", "median λ", "difference to twin", ""]
-    if tuned:
+    if results.tuned:
         heading.insert(2, "lr")
-    answered = any("accuracy" in row for row in results["summary"])
+    answered = any(cell.accuracy for cell in results.cells)
     if answered:
         heading.insert(heading.index("median λ"), "accuracy")
     rows = []
-    for row in results["summary"]:
-        cells = [row["name"], seeds(row["seeds"]), *loss_cells(row), *difference_cells(row)]
-        if tuned:
-            cells.insert(2, f"{row.get('learning_rate', 0):g}")
+    for cell in results.cells:
+        row = [cell.name, seeds(cell.seeds), *loss_fields(cell), *difference_fields(cell.difference)]
+        if results.tuned:
+            row.insert(2, f"{cell.learning_rate or 0:g}")
         if answered:
-            mean = row.get("accuracy")
-            cells.insert(heading.index("accuracy"), MISSING if mean is None else f"{mean['mean']:.4f}")
-        rows.append(cells)
+            row.insert(heading.index("accuracy"), MISSING if cell.accuracy is None else f"{cell.accuracy.mean:.4f}")
+        rows.append(row)
     return heading, rows
 
 
-def tasks_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+def tasks_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | None:
     """Accuracy (or perplexity) of each cell on each task, the mean accuracy, and its difference to the twin's; None for
     a study that is not evaluated."""
-    if not results.get("tasks"):
+    if not results.tasks:
         return None
     columns: list[tuple[str, str]] = []
-    for task in results["tasks"]:
-        known: dict[str, Any] = next((r["tasks"][task] for r in results["summary"] if task in r.get("tasks", {})), {})
-        columns += [(task, name) for name in (*SHOWN, "accuracy") if name in known]
+    for task in results.tasks:
+        known = next((cell.tasks[task] for cell in results.cells if task in cell.tasks), None)
+        if known is not None:
+            columns += [(task, name) for name in SHOWN if name in known.metrics]
+            columns += [(task, "accuracy")] if known.accuracy is not None else []
     names = [task if name == "accuracy" else f"{task} ppl" for task, name in columns]
     rows = []
-    for row in results["summary"]:
-        cells = [row["name"]]
-        for task, name in columns:
-            value = row.get("tasks", {}).get(task, {}).get(name)
-            cells.append(MISSING if value is None else f"{value:.4f}" if name == "accuracy" else f"{value:.4g}")
-        mean = row.get("accuracy")
-        cells.append(MISSING if mean is None else f"{mean['mean']:.4f} [{mean['low']:.4f}, {mean['high']:.4f}]")
-        rows.append([*cells, *difference_cells({"difference": row.get("accuracy_difference")})])
+    for cell in results.cells:
+        row = [cell.name, *(task_field(cell, task, name) for task, name in columns)]
+        mean = cell.accuracy
+        row.append(MISSING if mean is None else f"{mean.mean:.4f} [{mean.low:.4f}, {mean.high:.4f}]")
+        rows.append([*row, *difference_fields(cell.accuracy_difference)])
     return ["cell", *names, "mean accuracy", "difference to twin", ""], rows
 
 
-def lengths_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+def task_field(cell: CellResult, task: str, name: str) -> str:
+    """A cell's accuracy or another metric on a task."""
+    known = cell.tasks.get(task)
+    value = None if known is None else known.accuracy if name == "accuracy" else known.metrics.get(name)
+    return MISSING if value is None else f"{value:.4f}" if name == "accuracy" else f"{value:.4g}"
+
+
+def lengths_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | None:
     """Perplexity of each cell at multiples of the training length; None where it was not measured."""
-    measured = [row for row in results["summary"] if row.get("lengths")]
+    measured = [cell for cell in results.cells if cell.lengths]
     if not measured:
         return None
-    longest = max((row["lengths"] for row in measured), key=len)
+    longest = max((cell.lengths for cell in measured), key=len)
     rows = []
-    for row in measured:
-        values = {at["multiple"]: f"{at['perplexity']:.2f}" for at in row["lengths"]}
-        rows.append([row["name"], *(values.get(at["multiple"], MISSING) for at in longest)])
-    return ["perplexity at", *(f"{at['length']} ({at['multiple']} ×)" for at in longest)], rows
+    for cell in measured:
+        values = {at.multiple: f"{at.perplexity:.2f}" for at in cell.lengths}
+        rows.append([cell.name, *(values.get(at.multiple, MISSING) for at in longest)])
+    return ["perplexity at", *(f"{at.length} ({at.multiple} ×)" for at in longest)], rows
 
 
-def loss_cells(row: dict[str, Any]) -> list[str]:
+def loss_fields(cell: CellResult) -> list[str]:
     """Loss, perplexity and median λ of a cell, or its state."""
-    if "val_loss" not in row:
-        return [row["status"], MISSING, MISSING]
-    median = row.get("median_decay")
+    if cell.val_loss is None:
+        return [cell.status, MISSING, MISSING]
     return [
-        f"{row['val_loss']:.4f} [{row['low']:.4f}, {row['high']:.4f}]",
-        f"{row['val_perplexity']:.2f}",
-        MISSING if median is None else f"{median:.3f}",
+        f"{cell.val_loss:.4f} [{cell.low:.4f}, {cell.high:.4f}]",
+        f"{cell.val_perplexity:.2f}",
+        MISSING if cell.median_decay is None else f"{cell.median_decay:.3f}",
     ]
 
 
-def difference_cells(row: dict[str, Any]) -> list[str]:
-    """Difference to the twin with interval, and what it means."""
-    twin = row.get("difference")
-    if twin is None:
+def difference_fields(difference: Difference | None) -> list[str]:
+    """Difference to the baseline with interval, and what it means."""
+    if difference is None:
         return ["", ""]
-    if twin["difference"] is None:
-        return [MISSING, f"not compared with {twin['b']}"]
-    interval = span(twin["difference"], twin["low"], twin["high"])
-    words = {"worse": "worse than", "better": "better than", "indistinguishable": "indistinguishable from"}
-    return [interval, f"{words[twin['verdict']]} {twin['b']}"]
+    if difference.difference is None:
+        return [MISSING, f"not compared with {difference.b}"]
+    interval = span(difference.difference, difference.low, difference.high)
+    return [interval, f"{WORDS[difference.verdict]} {difference.b}"]
 
 
-def rates_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+def rates_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | None:
     """Mean loss of each cell at each learning rate tried, the chosen one marked; None for a study that doesn't tune."""
     losses: dict[str, dict[float, list[float | None]]] = {}
     chosen: dict[str, float] = {}
-    for cell in results["cells"]:
-        if "learning_rate" not in cell:
+    for run in results.runs:
+        if run.learning_rate is None:
             return None
-        losses.setdefault(cell["name"], {}).setdefault(cell["learning_rate"], []).append(cell["val_loss"])
-        if cell["chosen"]:
-            chosen[cell["name"]] = cell["learning_rate"]
+        losses.setdefault(run.cell, {}).setdefault(run.learning_rate, []).append(run.val_loss)
+        if run.chosen:
+            chosen[run.cell] = run.learning_rate
     rates = sorted({rate for by_rate in losses.values() for rate in by_rate})
     rows = []
     for name, by_rate in losses.items():
@@ -123,13 +144,13 @@ def seeds(numbers: Sequence[int]) -> str:
     return ",".join(str(n) for n in numbers)
 
 
-def as_text(results: dict[str, Any]) -> str:
+def as_text(results: StudyResults) -> str:
     """What run-study prints at its end."""
     heading, rows = summary_table(results)
     last = len(heading) - 1
-    lines = [results["title"], "", aligned(rows, heading=heading, left=(0, last))]
-    if results["unigram_entropy"] is not None:
-        lines.append(f"\nheld-out unigram entropy: {results['unigram_entropy']:.4f} nats a token")
+    lines = [results.title, "", aligned(rows, heading=heading, left=(0, last))]
+    if results.unigram_entropy is not None:
+        lines.append(f"\nheld-out unigram entropy: {results.unigram_entropy:.4f} nats per token")
     rates = rates_table(results)
     if rates is not None:
         lines += ["", aligned(rates[1], heading=rates[0])]
@@ -141,27 +162,23 @@ def as_text(results: dict[str, Any]) -> str:
         lines += ["", aligned(lengths[1], heading=lengths[0])]
     lines += claims_text(results)
     lines += failures_text(results)
-    lines += [f"note: {note}" for note in results["notes"]]
+    lines += [f"note: {note}" for note in results.notes]
     return "\n".join(lines)
 
 
-def claims_text(results: dict[str, Any]) -> list[str]:
+def claims_text(results: StudyResults) -> list[str]:
     """The claims and their verdicts."""
-    if not results["claims"]:
+    if not results.claims:
         return []
-    marks = {"supported": "✔", "refuted": "✘", "undecided": "?", "not tested": "–"}
     rows = [
-        [f"{marks[claim['verdict']]} {claim['verdict']}", claim["id"], effect(claim), claim["text"]]
-        for claim in results["claims"]
+        [f"{MARKS[claim.verdict]} {claim.verdict}", claim.id, effect(claim), claim.text] for claim in results.claims
     ]
     return ["", aligned(rows, heading=["claim", "id", "effect", "what is claimed"], left=(0, 1, 3)), ""]
 
 
-def effect(claim: dict[str, Any]) -> str:
+def effect(claim: ClaimResult) -> str:
     """A claim's effect and interval."""
-    if claim["effect"] is None:
-        return MISSING
-    return span(claim["effect"], claim["low"], claim["high"])
+    return MISSING if claim.effect is None else span(claim.effect, claim.low, claim.high)
 
 
 def span(value: float, low: float | None, high: float | None) -> str:
@@ -174,56 +191,56 @@ def signed(value: float) -> str:
     return f"{round(value, 4) + 0.0:+.4f}"
 
 
-def failures_text(results: dict[str, Any]) -> list[str]:
+def failures_text(results: StudyResults) -> list[str]:
     """Runs that ended otherwise than well, with their logs."""
     lines = []
-    for cell in results["cells"]:
-        if cell["status"] in ("finished", "planned"):
+    for run in results.failures:
+        if run.status == RunState.PLANNED:
             continue
-        at = f" at step {cell['step']}" if cell.get("step") is not None else ""
-        message = f": {cell['message']}" if cell.get("message") else ""
-        log = f" (log: {cell['log']})" if cell.get("log") else ""
-        lines.append(f"✘ {cell['name']} seed {cell['seed']} {cell['status']}{at}{message}{log}")
+        at = "" if run.step is None else f" at step {run.step}"
+        message = f": {run.message}" if run.message else ""
+        log = f" (log: {run.log})" if run.log else ""
+        lines.append(f"✘ {run.cell} seed {run.seed} {run.status}{at}{message}{log}")
     return lines
 
 
-def as_csv(results: dict[str, Any]) -> str:
+def as_csv(results: StudyResults) -> str:
     """One line a run."""
     keys = ["study", "scale", "id", "name", "seed", "status", "parameters", "tokens", "step", "train_loss", "val_loss"]
     keys += ["val_perplexity", "unigram_entropy", "median_decay", "run"]
-    if any("learning_rate" in cell for cell in results["cells"]):
+    if results.tuned:
         keys.insert(5, "learning_rate")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(keys)
-    for cell in results["cells"]:
-        medians = sorted(layer["median"] for layer in cell["decay"] or [])
+    for run in results.runs:
+        medians = sorted(layer.median for layer in run.decay or ())
         middle = len(medians) // 2
         median = (medians[middle] + medians[~middle]) / 2 if medians else None
-        values = {**cell, "study": results["study"], "scale": results["scale"], "median_decay": median}
+        values = {**vars(run), "study": results.study, "scale": results.scale, "median_decay": median}
         writer.writerow(["" if values.get(key) is None else values[key] for key in keys])
     return text.getvalue()
 
 
-def as_markdown(results: dict[str, Any]) -> str:
+def as_markdown(results: StudyResults) -> str:
     """The table, the claims and the notes."""
     heading, rows = summary_table(results)
-    lines = [f"# {results['title']}", "", results["question"], "", *markdown_table(heading, rows), ""]
-    if results["unigram_entropy"] is not None:
-        lines += [f"Held-out unigram entropy: {results['unigram_entropy']:.4f} nats a token.", ""]
+    lines = [f"# {results.title}", "", results.question, "", *markdown_table(heading, rows), ""]
+    if results.unigram_entropy is not None:
+        lines += [f"Held-out unigram entropy: {results.unigram_entropy:.4f} nats per token.", ""]
     rates = rates_table(results)
     if rates is not None:
         lines += ["## Learning rates", "", *markdown_table(*rates), ""]
     for title, table in (("Tasks", tasks_table(results)), ("Longer texts", lengths_table(results))):
         if table is not None:
             lines += [f"## {title}", "", *markdown_table(*table), ""]
-    if results["claims"]:
-        claims = [[c["verdict"], c["id"], effect(c), c["text"]] for c in results["claims"]]
+    if results.claims:
+        claims = [[claim.verdict, claim.id, effect(claim), claim.text] for claim in results.claims]
         lines += ["## Claims", "", *markdown_table(["verdict", "id", "effect", "claim"], claims), ""]
     failures = failures_text(results)
     if failures:
         lines += ["## Runs that did not finish", "", *(f"- {line}" for line in failures), ""]
-    lines += [f"- {note}" for note in results["notes"]]
+    lines += [f"- {note}" for note in results.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
