@@ -20,7 +20,7 @@ key that is shared with it (k = 1 − λ) stays as the model has it.
 def run(arguments: list[str]) -> int:
     """Parse, measure and print; returns the exit code."""
     parser = make_parser("ablate", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs")
     parser.add_argument(
         "--clamp-decay", type=str | None, default=None, metavar="λ|LOW,HIGH", help="set every λ, or bound it"
     )

@@ -19,7 +19,7 @@ much of λ is saturated near 0 (below 0.01) and 1 (above 0.999).
 def run(arguments: list[str]) -> int:
     """Parse, measure and print; returns the exit code."""
     parser = make_parser("decays", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs")
     parser.add_argument("--text", type=str | None, default=None, metavar="FILE", help="instead of the held-out text")
     parser.add_argument("--heads", action="store_true", help="a row a head too")
     parser.add_argument("--figure", type=str | None, default=None, metavar="FILE", help="draw medians (svg, pdf, png)")

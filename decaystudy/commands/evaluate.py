@@ -27,7 +27,9 @@ groups of tasks:
 def run(arguments: list[str]) -> int:
     """Parse, evaluate and print a table; returns the exit code."""
     parser = make_parser("evaluate", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs, or of exported models")
+    parser.add_argument(
+        "runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs, or of exported models"
+    )
     parser.add_argument("--tasks", type=str, default="paper", help="groups and tasks of lm-eval, such as offline,piqa")
     parser.add_argument("--limit", type=int | None, default=None, help="at most so many questions of each task")
     parser.add_argument(

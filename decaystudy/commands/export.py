@@ -18,7 +18,9 @@ package is installed; so does lm-eval's own command line:
 def run(arguments: list[str]) -> int:
     """Parse, export and say where; returns the exit code."""
     parser = make_parser("export", DESCRIPTION)
-    parser.add_argument("folders", nargs="*", metavar="RUN DIR", help="a finished run, and the folder to write")
+    parser.add_argument(
+        "folders", nargs="*", default=[], metavar="RUN DIR", help="a finished run, and the folder to write"
+    )
     given = parse(parser, arguments)
     if len(given.folders) != 2:
         raise UserError("export takes a run's folder and the folder to write, such as runs/a exported/a")

@@ -16,7 +16,9 @@ DESCRIPTION = """Go on with a text, token by token, as the model of a run (or of
 def run(arguments: list[str]) -> int:
     """Parse and stream text; returns the exit code."""
     parser = make_parser("generate", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="the folder of a finished run or of an exported model")
+    parser.add_argument(
+        "runs", nargs="*", default=[], metavar="RUN", help="the folder of a finished run or of an exported model"
+    )
     parser.add_argument("--prompt", type=str, default="", help="the text to go on with")
     parser.add_argument("--tokens", type=int, default=100, help="at most so many tokens are added")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 always takes the most likely token")

@@ -12,12 +12,14 @@ def run(arguments: list[str]) -> int:
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES
     from decaystudy.study.definition.schema import describe_studies
+    from decaystudy.training.loggers import LOGGERS
 
     groups = {
         "studies (decaystudy run-study NAME)": describe_studies(),
         "decays (--model.decay NAME)": [(name, decay.summary) for name, decay in DECAYS.items()],
         "scales (--scale NAME)": [(name, scale.summary) for name, scale in SCALES.items()],
         "data sources (--data.source NAME)": [(name, source.summary) for name, source in SOURCES.items()],
+        "loggers (--logger NAME)": [(name, logger.summary) for name, logger in LOGGERS.items()],
     }
     width = max(len(name) for rows in groups.values() for name, _ in rows) + 2
     for title, rows in groups.items():

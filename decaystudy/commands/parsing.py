@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -23,13 +24,6 @@ WORDS = {
     "str": "text",
     "dict": "name: value pairs",
 }
-
-
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help as the descriptions are written, with room for the names of settings."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34)
 
 
 def make_parser(verb: str, description: str) -> ArgumentParser:
@@ -133,11 +127,31 @@ def sections(config: type) -> Iterator[tuple[str, type]]:
             yield name, kind  # type: ignore[misc]
 
 
+def plain_type(text: str) -> str:
+    """A type as the help shows it: ``int | full`` for jsonargparse's ``Union[int, Literal['full'], null]``."""
+    text = re.sub(r"Literal\[(.*?)\]", lambda match: match[1].replace("'", ""), text)
+    if match := re.fullmatch(r"Union\[(.*)\]", text):
+        text = match[1].replace(", ", " | ")
+    return text.removesuffix(" | null")
+
+
 def _formatter() -> type:
     from jsonargparse import DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         def __init__(self, prog: str) -> None:
             super().__init__(prog, max_help_position=34, width=118)
+
+        def _get_help_string(self, action: argparse.Action) -> str:
+            """The help of a setting, with its type and default where it takes a value and there is something to say."""
+            text = str(action.help or "")
+            if not action.option_strings or action.nargs == 0:
+                return text
+            facts = []
+            if (kind := self._get_type_str(action)) and not inspect.isfunction(action.type):
+                facts.append(plain_type(kind))
+            if action.default not in (None, argparse.SUPPRESS) and "(default:" not in text:
+                facts.append("default: %(default)s")
+            return f"{text} ({', '.join(facts)})" if facts else text
 
     return Formatter

@@ -12,7 +12,9 @@ report.html is one self-contained file: tables, figures, claims, planned against
 def run(arguments: list[str]) -> int:
     """Parse and rebuild; returns the exit code."""
     parser = make_parser("report", DESCRIPTION)
-    parser.add_argument("studies", nargs="*", metavar="NAME_OR_FILE", help="studies (default: all that --out holds)")
+    parser.add_argument(
+        "studies", nargs="*", default=[], metavar="NAME_OR_FILE", help="studies (default: all that --out holds)"
+    )
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="where the runs and results are")
     given = parse(parser, arguments)
     from decaystudy.study.reporting.report import report

@@ -10,11 +10,12 @@ from decaystudy.commands.parsing import check_keys, check_types, parse, read_con
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
 from decaystudy.model.config import ModelConfig
-from decaystudy.runs.config import RunConfig, build_section, merge, scale_defaults
+from decaystudy.runs.config import SECTIONS, RunConfig, build_section, logger_names, merge, scale_defaults
 from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.scales import SCALES
+from decaystudy.training.loggers import LOGGERS, check_loggers
 
-SETTINGS = ("scale", "seed", "strategy", "threads", "model", "data", "recipe", "trainer")
+SETTINGS = ("scale", "seed", "strategy", "threads", "logger", "model", "data", "recipe", "trainer")
 
 
 def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> None:
@@ -30,6 +31,14 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
     parser.add_argument(
         "--threads", type=int | None, default=None, help="CPU threads of one process (tiny: 1; else left to torch)"
     )
+    if "logger" not in skip:
+        parser.add_argument(
+            "--logger",
+            type=logger_names,
+            default="tensorboard",
+            metavar="NAME,…",
+            help=f"where the curves go: one or more of {', '.join(LOGGERS)}, or the import path of your own",
+        )
     if "model" not in skip:
         parser.add_class_arguments(ModelConfig, "model", skip={"vocab_size"})
     parser.add_class_arguments(DataConfig, "data")
@@ -46,6 +55,8 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
 
 def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The run's settings that were given, by files and by flags, and the verb's other arguments (with defaults)."""
+    if {"-h", "--help"} & set(arguments):
+        show_defaults_of_scale(parser, asked_scale(arguments))
     given = parse(parser, arguments, defaults=False).as_dict()
     others = {key: value for key, value in parser.get_defaults().as_dict().items() if key not in SETTINGS}
     others.update({key: value for key, value in given.items() if key not in SETTINGS})
@@ -62,7 +73,28 @@ def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[s
         if isinstance(typed.get("model"), dict):
             typed["model"] = {key: value for key, value in typed["model"].items() if key != "vocab_size"}
         settings = merge(settings, check_types(parser, typed))
-    return merge(settings, {key: given[key] for key in SETTINGS if key in given}), others
+    settings = merge(settings, {key: given[key] for key in SETTINGS if key in given})
+    check_loggers(settings.get("logger", []))
+    return settings, others
+
+
+def asked_scale(arguments: list[str]) -> str:
+    """The scale that the flags ask for, read before the flags are parsed; tiny if there is none."""
+    scale = "tiny"
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == "--scale":
+            scale = value if equals else following
+    return scale
+
+
+def show_defaults_of_scale(parser: ArgumentParser, scale: str) -> None:
+    """Make the help show the defaults that apply at a scale. They are laid under what is given only afterwards."""
+    known = {action.dest for action in parser._actions}
+    values = scale_defaults(scale)
+    flat = {key: value for key, value in values.items() if key not in SECTIONS}
+    flat |= {f"{section}.{key}": value for section in SECTIONS for key, value in values[section].items()}
+    parser.set_defaults({key: value for key, value in flat.items() if key in known and value is not None})
 
 
 def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:

@@ -48,7 +48,7 @@ TRAINER_SETTINGS = (
 REFUSED_TRAINER_SETTINGS = {
     "strategy": "it has a flag of its own: use --strategy",
     "default_root_dir": "a run's folder is --out",
-    "logger": "every run logs to TensorBoard in its folder",
+    "logger": "it has a flag of its own: use --logger",
     "callbacks": "a run's callbacks are part of the package",
     "enable_checkpointing": "every run keeps checkpoints: set recipe.checkpoint_every",
     "max_epochs": "the token stream has no epochs: use --trainer.max_steps",
@@ -90,6 +90,8 @@ class RunConfig:
     """auto, ddp, fsdp (FSDP2), or another strategy known to Lightning."""
     threads: int | None = None
     """CPU threads of one process; unset leaves it to torch."""
+    logger: list[str] = field(default_factory=lambda: ["tensorboard"])
+    """Where the curves go: names of loggers, or import paths of the user's own; a text such as tensorboard,csv too."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
@@ -103,6 +105,7 @@ class RunConfig:
             raise UserError(f"seed is {self.seed!r}: give a whole number of at least 0")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads!r}: give a whole number of at least 1, or leave it out")
+        self.logger = logger_names(self.logger)
         self.data.validate()
         self.model = self.model.with_vocabulary(vocabulary_size(self.data))
         check_trainer_settings(self.trainer)
@@ -215,6 +218,14 @@ def build_section(name: str, values: Any) -> Any:
         if key not in known:
             raise unknown(f"setting of {name}:", key, known)
     return section(**values)
+
+
+def logger_names(value: Any) -> list[str]:
+    """Names from ``tensorboard,csv`` or ``[tensorboard, csv]``, each once; whether they exist is checked by training."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) and n.strip() for n in names):
+        raise UserError(f"logger is {value!r}: name at least one, such as tensorboard or tensorboard,csv")
+    return list(dict.fromkeys(name.strip() for name in names))
 
 
 def check_trainer_settings(values: Mapping[str, Any]) -> None:
