@@ -1,4 +1,4 @@
-"""``decaystudy list``: what there is to choose from."""
+"""``decaystudy list``: the choices there are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from decaystudy.commands.parsing import make_parser, parse
 
 
 def run(arguments: list[str]) -> int:
-    """Print studies, decays, scales and data sources, a line each."""
-    parse(make_parser("list", "Studies, decays, scales and data sources, with a line of description each."), arguments)
+    """Print studies, decays, scales, data sources and loggers, one per line."""
+    parse(
+        make_parser("list", "Studies, decays, scales, data sources and loggers, with one line of description each."),
+        arguments,
+    )
     from decaystudy.data.registry import SOURCES
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES

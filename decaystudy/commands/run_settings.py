@@ -1,4 +1,4 @@
-"""The settings of a run as flags, configuration files and a scale, laid over each other in that order of strength."""
+"""The settings of a run, from a scale, configuration files and flags; later ones win."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ SETTINGS = ("scale", "seed", "strategy", "threads", "logger", "model", "data", "
 
 
 def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> None:
-    """Flags for everything in a ``RunConfig`` but ``skip``."""
+    """Add flags for everything in a ``RunConfig`` except ``skip``."""
     scales = ", ".join(SCALES)
     if "scale" not in skip:
-        parser.add_argument("--scale", type=str, default="tiny", help=f"size of model, data and recipe: {scales}")
+        parser.add_argument(
+            "--scale", type=str, default="tiny", help=f"sets the defaults of model, data, recipe and trainer: {scales}"
+        )
     if "seed" not in skip:
-        parser.add_argument("--seed", type=int, default=0, help="seeds the start values and the order of the documents")
+        parser.add_argument(
+            "--seed", type=int, default=0, help="seed of the start values and of the order of the documents"
+        )
     parser.add_argument(
         "--strategy", type=str, default="auto", help="auto, ddp, fsdp (FSDP2), or another strategy known to Lightning"
     )
     parser.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads of one process (tiny: 1; else left to torch)"
+        "--threads", type=int | None, default=None, help="CPU threads per process; unset leaves it to torch"
     )
     if "logger" not in skip:
         parser.add_argument(
@@ -54,7 +58,7 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
 
 
 def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run's settings that were given, by files and by flags, and the verb's other arguments (with defaults)."""
+    """The run's settings that files and flags give, without defaults, and the verb's other arguments, with defaults."""
     if {"-h", "--help"} & set(arguments):
         show_defaults_of_scale(parser, asked_scale(arguments))
     given = parse(parser, arguments, defaults=False).as_dict()
@@ -67,7 +71,7 @@ def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[s
         for name, section in sections(RunConfig):
             if values.get(name) is not None:
                 if not isinstance(values[name], dict):
-                    raise UserError(f"{path}: section {name} is {values[name]!r}, which holds no settings by name")
+                    raise UserError(f"{path}: section {name} is {values[name]!r}, not settings by name")
                 check_keys(values[name], section, f"{path}, section {name}")
         typed = {key: value for key, value in values.items() if value is not None}
         if isinstance(typed.get("model"), dict):
@@ -98,10 +102,10 @@ def show_defaults_of_scale(parser: ArgumentParser, scale: str) -> None:
 
 
 def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:
-    """The run of these settings over the defaults of its scale.
+    """The run with these settings, and with its scale's defaults for the others.
 
     Args:
-        fetch: get a tokenizer that isn't known yet, whose vocabulary decides the size of the model.
+        fetch: download a tokenizer that isn't known yet, because its vocabulary decides the size of the model.
     """
     merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
     if fetch:

@@ -221,7 +221,7 @@ def build_section(name: str, values: Any) -> Any:
 
 
 def logger_names(value: Any) -> list[str]:
-    """Names from ``tensorboard,csv`` or ``[tensorboard, csv]``, each once; whether they exist is checked by training."""
+    """Names from ``tensorboard,csv`` or ``[tensorboard, csv]``, each once. Training checks that they exist."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) and n.strip() for n in names):
         raise UserError(f"logger is {value!r}: name at least one, such as tensorboard or tensorboard,csv")
