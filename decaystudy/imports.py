@@ -44,3 +44,5 @@ def import_object(path: str, what: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"cannot import the {what} {path!r}: {error}") from error
+    except Exception as error:  # whatever the user's own module does when it is imported
+        raise UserError(f"cannot import the {what} {path!r}: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""``decaystudy fit``: train one run, or go on with it."""
+"""``decaystudy fit``: train one run, or resume it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.runs.records import dump_config
 from decaystudy.training.process import train
 
-DESCRIPTION = """Train one run, or go on with it.
+DESCRIPTION = """Train one run, or resume it.
 
-Settings come from the scale, then from each --config file, then from flags; the later wins. The folder --out receives
-config.yaml, status.json, result.json, checkpoints, the weights and TensorBoard's curves. The same command goes on where
-it stopped, on any number of devices; a folder that holds a run with other settings is refused.
+Settings come from the scale, then from each --config file, then from flags; later ones win. --out receives config.yaml,
+status.json, result.json, checkpoints, weights and curves. The same command resumes an interrupted run, on any number of
+devices; a folder that holds a run with other settings is refused. The defaults shown are those of --scale.
 
   decaystudy fit --model.decay simple --model.decay_options.p 0.95
   decaystudy fit --scale 160m --model.granularity scalar --trainer.devices 8 --strategy fsdp
@@ -24,17 +24,17 @@ it stopped, on any number of devices; a folder that holds a run with other setti
 
 
 def run(arguments: list[str]) -> int:
-    """Parse, train and print the result; returns the exit code."""
+    """Parse, train and print the result; return the exit code."""
     parser = make_parser("fit", DESCRIPTION)
     parser.add_argument(
         "--config", type=str, action="append", metavar="FILE", help="a YAML file of settings; may be repeated"
     )
     parser.add_argument(
-        "--out", type=str | None, default=None, metavar="DIR", help="the run's folder (default: runs/NAME)"
+        "--out", type=str | None, default=None, metavar="DIR", help="the run folder (default: runs/NAME)"
     )
     parser.add_argument("--print_config", action="store_true", help="print the resulting configuration and stop")
     add_run_settings(parser)
-    print_config = "--print_config" in arguments  # jsonargparse gives this name a meaning of its own
+    print_config = "--print_config" in arguments  # jsonargparse has a flag of this name itself
     words = [word for word in arguments if word != "--print_config"]
     settings, others = given_settings(parser, repeat_config(words))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
 
 
 def repeat_config(words: list[str]) -> list[str]:
-    """``--config a b`` as ``--config a --config b``."""
+    """``--config a b`` rewritten as ``--config a --config b``."""
     spread: list[str] = []
     in_config = False
     for word in words:
@@ -60,6 +60,6 @@ def repeat_config(words: list[str]) -> list[str]:
 
 
 def default_name(config: RunConfig) -> str:
-    """A folder name that tells what the run is, and no other run has."""
+    """A folder name that describes the run and is unique to it."""
     kind = "softmax" if config.model.mixer == "softmax" else config.model.decay.rpartition(".")[2]
     return f"{config.scale}-{kind}-seed{config.seed}-{config.identity_hash()}"

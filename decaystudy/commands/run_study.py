@@ -29,7 +29,7 @@ exit code: 0 when every cell finished, 1 when one did not, 2 for a mistake in th
 def run(arguments: list[str]) -> int:
     """Parse and run; returns the exit code."""
     parser = make_parser("run-study", DESCRIPTION)
-    parser.add_argument("studies", nargs="*", metavar="NAME_OR_FILE", help="studies by name or path")
+    parser.add_argument("studies", nargs="*", default=[], metavar="NAME_OR_FILE", help="studies by name or path")
     parser.add_argument("--scale", type=str | None, default=None, help="size of all cells (default: the study's first)")
     parser.add_argument("--seeds", type=str | None, default=None, help="such as 0,1 or 0-4; 3 is the one seed 3")
     parser.add_argument("--all-cells", action="store_true", help="also cells that the study leaves out at this scale")

@@ -5,7 +5,9 @@ Nothing here imports torch until ``DataModule`` is asked for.
 
 from typing import Any
 
-__all__ = ["DataConfig", "DataModule"]
+from decaystudy.data.sources.base import Document, Part, Source
+
+__all__ = ["DataConfig", "DataModule", "Document", "Part", "Source"]
 
 
 def __getattr__(name: str) -> Any:

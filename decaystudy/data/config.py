@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from decaystudy.data.registry import SOURCES
+from decaystudy.data.registry import SOURCES, find_source
 from decaystudy.data.tokenizers.names import named_folder, trained_vocabulary
-from decaystudy.errors import UserError, unknown
+from decaystudy.errors import UserError
 from decaystudy.io import read_json
 
 STREAM_VERSION = 1
@@ -22,7 +22,8 @@ class DataConfig:
     """Which tokens a run sees."""
 
     source: str = "python-docs"
-    """Where the text comes from: python-docs and recall (offline), fineweb-edu, hub (any text dataset) or files."""
+    """Where the text comes from: python-docs and recall (offline), fineweb-edu, hub (any text dataset), files, or the
+    import path of a class of your own."""
 
     tokenizer: str = "auto"
     """auto is the source's own; else a tokenizer of the hub or a folder by name, or one trained on the source: bpe:N
@@ -63,9 +64,7 @@ class DataConfig:
 
     def validate(self) -> None:
         """Raise a UserError for the first setting that makes no sense."""
-        source = SOURCES.get(self.source)
-        if source is None:
-            raise unknown("data source", self.source, SOURCES)
+        source = find_source(self.source)
         for setting in DOCUMENT_SETTINGS:
             if setting not in source.settings and getattr(self, setting) != getattr(DataConfig, setting):
                 using = ", ".join(name for name, other in SOURCES.items() if setting in other.settings)
@@ -90,13 +89,13 @@ class DataConfig:
     @property
     def tokenizer_name(self) -> str:
         """The tokenizer with ``auto`` resolved."""
-        return SOURCES[self.source].tokenizer if self.tokenizer == "auto" else self.tokenizer
+        return find_source(self.source).tokenizer if self.tokenizer == "auto" else self.tokenizer
 
     @property
     def held_out_share(self) -> float:
         """The validation fraction with its default resolved."""
         share = self.validation_fraction
-        return SOURCES[self.source].validation_fraction if share is None else share
+        return find_source(self.source).validation_fraction if share is None else share
 
 
 def vocabulary_size(config: DataConfig) -> int:
@@ -119,7 +118,7 @@ def vocabulary_size(config: DataConfig) -> int:
 def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:
     """The settings that decide which tokens are trained on, in which blocks, and which are held out."""
     values = asdict(config)
-    kept = {name: values[name] for name in SOURCES[config.source].settings if values[name] is not None}
+    kept = {name: values[name] for name in find_source(config.source).settings if values[name] is not None}
     if "files" in kept:
         kept["files"] = os.path.abspath(os.path.expanduser(kept["files"]))
     tokenizer = config.tokenizer_name

@@ -10,7 +10,7 @@ from decaystudy.data.cache.build import Tokenization, fill, needed
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import Damaged
 from decaystudy.data.config import DataConfig
-from decaystudy.data.registry import SOURCES
+from decaystudy.data.registry import find_source
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
@@ -57,7 +57,7 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
     """
     if tokens is not None and tokens < 1:
         raise UserError(f"--tokens must be at least 1, not {tokens}")
-    if tokens is None and SOURCES[config.source].endless:
+    if tokens is None and find_source(config.source).endless:
         raise UserError(f"the source {config.source} makes any number of tokens: say how many, as in --tokens 10M")
     cores = os.cpu_count() or 1
     workers = max(1, cores // 8) if workers is None else workers

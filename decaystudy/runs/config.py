@@ -1,4 +1,4 @@
-"""One run, whole: what ``fit`` is given, what config.yaml holds, and what makes two runs the same."""
+"""The configuration of a run: what ``fit`` is given, what config.yaml holds, and what makes two runs the same."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ TRAINER_SETTINGS = (
     "sync_batchnorm",
     "plugins",
 )
-# The others, each with the reason why it is refused.
+# The other settings of the Trainer, with the reason why each is refused.
 REFUSED_TRAINER_SETTINGS = {
     "strategy": "it has a flag of its own: use --strategy",
     "default_root_dir": "a run's folder is --out",
-    "logger": "every run logs to TensorBoard in its folder",
+    "logger": "it has a flag of its own: use --logger",
     "callbacks": "a run's callbacks are part of the package",
     "enable_checkpointing": "every run keeps checkpoints: set recipe.checkpoint_every",
     "max_epochs": "the token stream has no epochs: use --trainer.max_steps",
@@ -56,16 +56,16 @@ REFUSED_TRAINER_SETTINGS = {
     "min_steps": "a run ends at --trainer.max_steps",
     "check_val_every_n_epoch": "the token stream has no epochs: use --recipe.validate_every",
     "reload_dataloaders_every_n_epochs": "the token stream has no epochs",
-    "use_distributed_sampler": "the data module deals out the stream itself",
-    "overfit_batches": "it would train on other tokens than those the run records",
+    "use_distributed_sampler": "the data module splits the stream itself",
+    "overfit_batches": "it would train on other tokens than the run records",
     "limit_test_batches": "a run has no test stage: see decaystudy evaluate",
     "limit_predict_batches": "a run has no predict stage: see decaystudy generate",
     "fast_dev_run": "use --trainer.max_steps 1",
-    "barebones": "it would switch off what a run must record",
+    "barebones": "it would turn off what a run must record",
     "enable_autolog_hparams": "config.yaml records the settings",
     "model_registry": "a run keeps its model in its folder",
 }
-# Trainer settings that can change a run's numbers beyond rounding: the others don't count for its identity.
+# Trainer settings that can change results beyond rounding. The others are no part of a run's identity.
 DECISIVE_TRAINER_SETTINGS = (
     "max_steps",
     "max_time",
@@ -83,13 +83,15 @@ class RunConfig:
     """All settings of one training run."""
 
     scale: str = "tiny"
-    """Size whose model, data, recipe and Trainer settings are the defaults of this run."""
+    """Size that sets the defaults of model, data, recipe and trainer."""
     seed: int = 0
-    """Seeds the start values and the order of the documents."""
+    """Seed of the start values and of the order of the documents."""
     strategy: str = "auto"
     """auto, ddp, fsdp (FSDP2), or another strategy known to Lightning."""
     threads: int | None = None
-    """CPU threads of one process; unset leaves it to torch."""
+    """CPU threads per process; unset leaves it to torch."""
+    logger: list[str] = field(default_factory=lambda: ["tensorboard"])
+    """Where the curves go: names of loggers, or import paths of the user's own; also as one text, tensorboard,csv."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
@@ -103,18 +105,19 @@ class RunConfig:
             raise UserError(f"seed is {self.seed!r}: give a whole number of at least 0")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads!r}: give a whole number of at least 1, or leave it out")
+        self.logger = logger_names(self.logger)
         self.data.validate()
         self.model = self.model.with_vocabulary(vocabulary_size(self.data))
         check_trainer_settings(self.trainer)
 
     @classmethod
     def build(cls, scale: str = "tiny", **changes: Any) -> RunConfig:
-        """The run of a scale, with ``changes`` to single settings by section: ``model={"decay": "gla"}``."""
+        """The run of a scale with ``changes`` to single settings, by section: ``model={"decay": "gla"}``."""
         return cls.from_dict(merge(scale_defaults(scale), changes))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
-        """From nested dictionaries such as config.yaml holds; unknown keys are refused with the nearest one."""
+        """From nested dictionaries, as in config.yaml. An unknown key is a ``UserError`` that names the nearest one."""
         known = [f.name for f in dataclasses.fields(cls)]
         built: dict[str, Any] = {}
         for key, value in values.items():
@@ -124,7 +127,7 @@ class RunConfig:
         return cls(**built)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dictionaries, as config.yaml holds them (the vocabulary follows from the tokenizer)."""
+        """Nested dictionaries, as in config.yaml (without the vocabulary size, which follows from the tokenizer)."""
         values = dataclasses.asdict(self)
         del values["model"]["vocab_size"]
         values["recipe"]["betas"] = list(self.recipe.betas)
@@ -136,7 +139,7 @@ class RunConfig:
 
     @property
     def tokens(self) -> int:
-        """Tokens that the run trains on."""
+        """Number of training tokens."""
         return self.max_steps * self.tokens_per_step
 
     @property
@@ -144,13 +147,13 @@ class RunConfig:
         return self.recipe.global_batch_size * self.data.sequence_length
 
     def identity(self) -> dict[str, Any]:
-        """Everything that can change the run's result, and nothing else: no paths, cadences, devices or layouts."""
+        """Everything that can change the run's results, and nothing else: no paths, cadences, loggers or devices."""
         model = dataclasses.asdict(self.model)
         model.pop("backend")
         if model["mixer"] == "softmax":
             model["position"] = "rope"
         if "." not in model["decay"]:
-            # An option written out at its default is the same decay.
+            # Writing out an option's default doesn't make another decay.
             model["decay_options"] = dataclasses.asdict(self.model.make_decay())  # type: ignore[call-overload]
         recipe = dataclasses.asdict(self.recipe)
         for name in ("micro_batch_size", "validate_every", "checkpoint_every"):
@@ -189,8 +192,8 @@ def scale_defaults(scale: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes`` laid over it; dictionaries are merged, but a decay's options are replaced whole when
-    the decay changes."""
+    """``base`` with ``changes`` to it. Dictionaries are merged, except that another decay drops the options of the
+    first one."""
     merged = dict(base)
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
@@ -204,12 +207,12 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def build_section(name: str, values: Any) -> Any:
-    """A section's dataclass from a dictionary."""
+    """The dataclass of a section, from a dictionary."""
     section = SECTIONS[name]
     if isinstance(values, section):
         return values
     if not isinstance(values, Mapping):
-        raise UserError(f"section {name} is {values!r}: give settings by name")
+        raise UserError(f"section {name} is {values!r}: write its settings as name: value")
     known = [f.name for f in dataclasses.fields(section)]
     for key in values:
         if key not in known:
@@ -217,8 +220,16 @@ def build_section(name: str, values: Any) -> Any:
     return section(**values)
 
 
+def logger_names(value: Any) -> list[str]:
+    """Names from ``tensorboard,csv`` or ``[tensorboard, csv]``, each once. Training checks that they exist."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) and n.strip() for n in names):
+        raise UserError(f"logger is {value!r}: name at least one, such as tensorboard or tensorboard,csv")
+    return list(dict.fromkeys(name.strip() for name in names))
+
+
 def check_trainer_settings(values: Mapping[str, Any]) -> None:
-    """Refuse Trainer settings that don't exist, or that would break what a run promises."""
+    """Refuse Trainer settings that don't exist, or that would break a promise of the package."""
     for key in values:
         if key in REFUSED_TRAINER_SETTINGS:
             raise UserError(f"trainer.{key} cannot be set: {REFUSED_TRAINER_SETTINGS[key]}")

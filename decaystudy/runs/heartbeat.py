@@ -1,4 +1,4 @@
-"""Shows a run as alive while it trains."""
+"""The sign of life of a run while it trains."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from decaystudy.runs.folder import HEARTBEAT_SECONDS, RunFolder
 
 
 class Heartbeat:
-    """Rewrites a run's status.json every few seconds from a thread of its own, so that long validations, data
-    preparation and slow steps still show as alive."""
+    """Rewrites a run's status.json every few seconds, from a thread, so that a run in a long validation, a slow step or
+    the preparation of its data still shows as alive."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What a run is: model, data, recipe, seed and Trainer settings, as plain data."""
+"""The recipe of a run: optimizer, learning rate, batch sizes and cadences. Needs no torch."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ class RecipeConfig:
     epsilon: float = 1e-8
     """AdamW's ε."""
     weight_decay: float = 0.1
-    """AdamW's weight decay; none on norms, decay parameters and TPE's vectors."""
+    """AdamW's weight decay, for matrices only: not for norms, decay parameters and TPE's vectors."""
     warmup_steps: int = 1000
     """Steps over which the learning rate rises linearly from zero."""
     decay_fraction: float = 0.2
-    """Share of all steps, at the end, over which the learning rate falls linearly."""
+    """Fraction of all steps, at the end, over which the learning rate falls linearly."""
     final_fraction: float = 0.1
-    """What the learning rate falls to, as a share of its peak."""
+    """Final learning rate, as a fraction of its peak."""
     global_batch_size: int = 256
-    """Sequences a step, over all devices and accumulated micro-batches."""
+    """Sequences per step, over all devices and accumulated micro-batches."""
     micro_batch_size: int = 32
-    """At most so many sequences does a device work on at once; it changes memory and speed, not the numbers."""
+    """Maximum micro-batch size per device, in sequences. Affects memory and speed, not results."""
     validate_every: int = 1000
-    """Steps between validations; the end of training always has one."""
+    """Steps between validations; there is always one at the end."""
     checkpoint_every: int = 500
-    """Steps between checkpoints; the end of training always has one."""
+    """Steps between checkpoints; there is always one at the end."""
 
     def __post_init__(self) -> None:
         self.betas = (float(self.betas[0]), float(self.betas[1]))
-        for name in ("warmup_steps",):
-            if getattr(self, name) < 0:
-                raise UserError(f"recipe.{name} is {getattr(self, name)}: give 0 or more")
+        if self.warmup_steps < 0:
+            raise UserError(f"recipe.warmup_steps is {self.warmup_steps}: give 0 or more")
         for name in ("global_batch_size", "micro_batch_size", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"recipe.{name} is {getattr(self, name)}: give at least 1")
@@ -51,4 +50,4 @@ class RecipeConfig:
             if not 0 <= beta < 1:
                 raise UserError(f"recipe.betas holds {beta}: give two numbers from 0 to below 1")
         if self.weight_decay < 0 or self.epsilon <= 0:
-            raise UserError("recipe.weight_decay must not be negative and recipe.epsilon must be above 0")
+            raise UserError("recipe.weight_decay must be 0 or more, and recipe.epsilon above 0")

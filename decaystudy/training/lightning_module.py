@@ -77,7 +77,7 @@ class LanguageModel(L.LightningModule):
         self._unsummed.append((batch["blocks"].cpu(), losses.mean(dim=1).cpu(), losses.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Join what all processes validated, a loss a sequence, whatever the number of processes."""
+        """Gather the loss of every validation sequence, whatever the number of processes."""
         own = {
             int(block): (float(loss), tokens.numpy())
             for blocks, losses, by_token in self._unsummed
@@ -99,7 +99,7 @@ class LanguageModel(L.LightningModule):
 
     @property
     def validation_loss(self) -> float:
-        """Mean over the validation sequences, nats a token."""
+        """Mean over the validation sequences, in nats per token."""
         return sum(self.validation_losses.values()) / len(self.validation_losses)
 
     def configure_gradient_clipping(
@@ -108,9 +108,9 @@ class LanguageModel(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip, and keep this step's learning rate and its norm before clipping for the log.
+        """Clip the gradients, and keep the learning rate and the norm before clipping for the curves.
 
-        Knows sharded gradients, which Lightning's own clipping doesn't.
+        Works on sharded gradients too, which Lightning's own clipping refuses.
         """
         self.learning_rate = float(optimizer.param_groups[0]["lr"])
         parameters = [p for p in self.parameters() if p.grad is not None]

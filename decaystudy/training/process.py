@@ -1,4 +1,4 @@
-"""A training process from start to exit code: trains one run and says how it ended. Imports torch when it must."""
+"""A training process from start to exit code: trains one run and prints how it ended. Imports torch late."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import finished_result
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.training.loggers import LOGGERS
 
 
 def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> RunConfig:
     """The run that a folder's config.yaml describes, with ``changes`` to its layout (devices, strategy).
 
-    A tokenizer that isn't known yet is fetched, since its vocabulary decides the size of the model.
+    A tokenizer that isn't known yet is fetched, because its vocabulary decides the size of the model.
 
     Raises:
-        UserError: there is no config.yaml, or it cannot be obeyed here.
+        UserError: there is no config.yaml, or its settings cannot be obeyed here.
     """
     held = folder.read_config()
     if held is None:
-        raise UserError(f"{folder.path} is no run's folder: it has no config.yaml")
+        raise UserError(f"{folder.path} is no run folder: it has no config.yaml")
     values = merge(held, changes or {})
     fetch_tokenizer(build_section("data", values["data"]))
     return RunConfig.from_dict(values)
 
 
 def train(config: RunConfig, out: Path) -> int:
-    """Train the run in folder ``out``, or resume it, and print what came of it.
+    """Train the run in folder ``out``, or resume it, and print the result.
 
     Returns:
         0, 3 if the run diverged, or 4 if it ran out of memory.
@@ -45,10 +46,10 @@ def train(config: RunConfig, out: Path) -> int:
     folder = RunFolder(out)
     result = finished_result(folder, config)
     if result is not None:
-        print(f"{out} has finished already; nothing to train")
-        summarise(out, result)
+        print(f"{out} is already finished; nothing to train")
+        print_result(config, out, result)
         return 0
-    folder.create()  # before the heavy imports, so that a folder that cannot be written to is said at once
+    folder.create()  # before the slow imports, so that an unwritable folder is reported at once
     from decaystudy.training.fit import OutOfMemory, fit
 
     first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
@@ -62,12 +63,12 @@ def train(config: RunConfig, out: Path) -> int:
         )
         return 4
     if first:
-        summarise(out, result)
+        print_result(config, out, result)
     return 3 if result.status == RunState.DIVERGED else 0
 
 
-def summarise(out: Path, result: RunResult) -> None:
-    """The result in a few lines."""
+def print_result(config: RunConfig, out: Path, result: RunResult) -> None:
+    """Print the result in a few lines, and where the files and curves are."""
     if result.status == RunState.DIVERGED:
         last = result.last_finite or {}
         before = f"; at step {last['step']} it was {last['loss']:.4f}" if "loss" in last else ""
@@ -82,4 +83,7 @@ def summarise(out: Path, result: RunResult) -> None:
     )
     if result.decay:
         print("median λ by layer: " + ", ".join(f"{row.median:.3f}" for row in result.decay))
-    print(f"results: {out / 'result.json'}\ncurves:  tensorboard --logdir {out}")
+    print(f"results: {out / 'result.json'}")
+    for name in config.logger:
+        if name in LOGGERS:
+            print(f"curves:  {LOGGERS[name].look.format(folder=out)}")

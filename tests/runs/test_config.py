@@ -21,6 +21,7 @@ def test_round_trip():
         {"recipe": {"checkpoint_every": 7, "validate_every": 9}},
         {"trainer": {"devices": 2, "log_every_n_steps": 3, "enable_progress_bar": False}},
         {"strategy": "ddp"},
+        {"logger": ["csv", "mypackage.loggers.Mine"]},
         {"threads": 2},
         {"data": {"num_workers": 2}},
         {"model": {"backend": "recurrent"}},

@@ -79,7 +79,7 @@ def test_the_curves(finished):
 def test_called_again_it_trains_nothing(finished, capsys):
     before = (finished / "result.json").stat().st_mtime_ns
     assert fit("--out", finished) == 0
-    assert "finished already" in capsys.readouterr().out
+    assert "is already finished" in capsys.readouterr().out
     assert (finished / "result.json").stat().st_mtime_ns == before
 
 

@@ -14,7 +14,7 @@ from decaystudy.data.config import DataConfig
 from decaystudy.data.documents import permutation
 from decaystudy.data.folders import lock
 from decaystudy.data.network import with_retries
-from decaystudy.data.registry import SOURCES
+from decaystudy.data.registry import find_source
 from decaystudy.data.sources.base import Document, Source
 from decaystudy.data.tokenizers.opening import open_tokenizer
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
@@ -44,7 +44,7 @@ class Corpus:
     def open(cls, config: DataConfig) -> "Corpus":
         """Open what ``config`` names, making the tokenizer and an empty cache where there is none."""
         config.validate()
-        source = SOURCES[config.source].open(config)
+        source = find_source(config.source).open(config)
         tokenizer = open_tokenizer(config, source)
         identity = source.identity()
         key = digest([identity, tokenizer.digest])

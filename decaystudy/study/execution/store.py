@@ -67,7 +67,7 @@ class Store:
             folder = self.find(run)
             assert folder is not None
             folder.create()
-            if not folder.config.exists():
+            if not folder.config.exists() or folder.config.read_text() != dump_config(run.config):
                 write_text(folder.config, dump_config(run.config))
             return folder
 

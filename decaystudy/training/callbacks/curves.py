@@ -1,4 +1,4 @@
-"""TensorBoard's curves."""
+"""The curves of a run, for its loggers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from decaystudy.training.lightning_module import LanguageModel
 
 
 class Curves(L.Callback):
-    """Writes loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
-    its loss and perplexity and each layer's median λ and half-life."""
+    """Logs loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
+    the loss, the perplexity, and the median λ and half-life of each layer."""
 
     def __init__(self, losses: StepLoss, throughput: Throughput, every: int) -> None:
         self.losses = losses
@@ -66,7 +66,7 @@ class Curves(L.Callback):
 
 
 def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:
-    """λ of each layer over the first validation sequences, about ``tokens`` tokens: the same on every process."""
+    """Statistics of λ per layer over the first ``tokens`` validation tokens, the same ones on every process."""
     blocks = trainer.datamodule.validation.blocks  # type: ignore[attr-defined]
     length = blocks.shape[1] - 1
     first = torch.from_numpy(blocks[: max(1, tokens // length), :-1].astype(np.int64)).to(module.device)

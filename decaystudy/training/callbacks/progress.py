@@ -1,4 +1,4 @@
-"""What a run tells the person who waits for it, and the file that others watch it by."""
+"""The progress of a run: lines on the terminal, and facts for status.json."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.lightning_module import LanguageModel
 
 PATIENCE = 15.0
-"""Seconds that the first step may take before it is explained."""
+"""Seconds after which a slow first step is explained."""
 
 
 class Progress(L.Callback):
-    """Prints a line now and then with step, loss, speed and time left, and feeds the heartbeat."""
+    """Prints a line every few seconds with step, loss, speed and time left, and gives the same facts to the heartbeat.
+
+    Args:
+        seconds: between two lines.
+    """
 
     def __init__(
         self, heartbeat: Heartbeat | None, losses: StepLoss, throughput: Throughput, *, show: bool, seconds: float = 5.0
@@ -65,7 +69,7 @@ class Progress(L.Callback):
             self.heartbeat.facts = facts
         if self.show and (now - self._printed_at >= self.seconds or step == trainer.max_steps):
             self._printed_at = now
-            print(describe(facts), file=sys.stderr, flush=True)
+            print(progress_line(facts), file=sys.stderr, flush=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._stop_explaining()
@@ -99,7 +103,7 @@ def _explain_slow_start() -> None:
         )
 
 
-def describe(facts: dict[str, Any]) -> str:
+def progress_line(facts: dict[str, Any]) -> str:
     """One line of progress."""
     parts = [f"step {facts['step']}/{facts['max_steps']}"]
     if "loss" in facts:
