@@ -1,4 +1,4 @@
-"""Time and memory of decoding a token after a context of growing length, beside softmax attention of the same size.
+"""Time and memory of decoding one token after a context of growing length, beside softmax attention of the same size.
 
 python benchmarks/decode.py [--scale small] [--decay mamba2] [--lengths 1024,4096,16384,65536] [--tokens 32]
                             [--threads 2] [--device cpu]

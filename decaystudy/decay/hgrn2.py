@@ -25,8 +25,8 @@ class HGRN2(Decay):
     Shapes: f, log λ (…, size); the table (layers, size), float32, common to all layers.
     Start: λ = γ_l + (1 − γ_l) / 2.
     Shared key: 1 − λ.
-    With ``start: s`` the first row of the table gets a fixed offset besides the logit's, so that the bounds start at
-    γ_l = s · l / layers: those of a deep model's last layers would otherwise lie above s.
+    With ``start: s`` the first row of the table gets a fixed offset, as the logit does, so that the bounds start at
+    γ_l = s · l / layers: in the last layers of a deep model they would otherwise be above s.
     """
 
     start: float | None = None

@@ -12,8 +12,8 @@ from decaystudy.decay.declarations import SHARINGS, DecayOutput, LayerContext
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Stands for f = −∞ at padding: its exponential is zero in every dtype, and no gradient of it is NaN.
 NOTHING = -1e30
+"""Stands for f = −∞ at padding: its exponential is zero in every dtype, and no gradient through it is NaN."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class LightNet(Decay):
 def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Tensor]:
     """z before and after each token, starting again at zero where ``resets`` is true.
 
-    A scan over log2 T doublings: each step joins a token's running sum with that of the tokens before it, unless a
-    document starts in between, so nothing of another document is ever added and taken away again.
+    A scan in log2 T steps. In each, a token's sum over its last ``reach`` tokens is joined with that of the ``reach``
+    before them, unless a document starts in between. So nothing of another document is ever added and subtracted again,
+    which would lose digits.
     """
     import torch
 
@@ -74,7 +75,7 @@ def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Te
     opening = torch.where(resets[:, :1, None], torch.zeros_like(start), start)
     since = torch.logaddexp(logit, torch.where(resets[..., None], 0.0, NOTHING).to(logit.dtype))
     since = torch.cat((torch.logaddexp(logit[:, :1], opening), since[:, 1:]), dim=1)
-    closed = resets.clone()
+    closed = resets.clone()  # whether the tokens summed so far begin with, or contain, a document's first
     reach = 1
     while reach < logit.shape[1]:
         earlier = torch.where(closed[:, reach:, None], NOTHING, since[:, :-reach])

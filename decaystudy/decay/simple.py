@@ -28,7 +28,7 @@ class Simple(Decay):
     p: float = 0.99
     """The λ that every dimension starts at; the paper tries 0.8, 0.9, 0.95 and 0.99."""
     start: float | None = None
-    """Median of λ that every layer starts at, through a constant offset beside Δ; None leaves it at p."""
+    """Median of λ that every layer starts at, by a constant offset added to Δ; None leaves it at p."""
 
     name: ClassVar[str] = "simple"
     summary: ClassVar[str] = "logsigmoid(f + Δ), Δ starting at logit(p) (option p)"

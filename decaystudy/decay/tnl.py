@@ -1,4 +1,4 @@
-"""TNL's fixed decay and TNL-L's learned one: one λ a head, whatever the token."""
+"""TNL's fixed decay and TNL-L's learned one: one λ per head, whatever the token."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TNL(Decay):
     """
 
     name: ClassVar[str] = "tnl"
-    summary: ClassVar[str] = "fixed, one λ a head, nearer to one in later layers and heads"
+    summary: ClassVar[str] = "fixed, one λ per head, nearer to one in later layers and heads"
     data_dependent: ClassVar[bool] = False
     granularities: ClassVar[tuple[str, ...]] = ("scalar",)
     sharings: ClassVar[tuple[bool | str, ...]] = (False,)
@@ -40,7 +40,7 @@ class TNL(Decay):
     def check(self, context: LayerContext) -> None:
         if context.layers < 2:
             raise UserError(
-                f"decay {self.name!r} spreads λ over the depth of the model and this one has a single layer: "
+                f"decay {self.name!r} spreads λ over the layers of the model and this one has a single layer: "
                 "use at least 2 layers, or decay 'constant'"
             )
 
@@ -52,7 +52,7 @@ class TNL(Decay):
 
 @dataclass(frozen=True)
 class TNLL(TNL):
-    """log λ = −exp(θ), one learned θ a head: λ is never above one.
+    """log λ = −exp(θ), one learned θ per head: λ is never above one.
 
     Source: arXiv 2509.05282, section 4 (TNL-L). Scalar only.
     Shapes: θ (heads,), float32.
@@ -64,7 +64,7 @@ class TNLL(TNL):
     """Learn log λ itself, unbounded and from zero, as the released code does."""
 
     name: ClassVar[str] = "tnl-l"
-    summary: ClassVar[str] = "−exp(θ), one learned λ a head that starts at tnl's"
+    summary: ClassVar[str] = "−exp(θ), one learned λ per head that starts at tnl's"
 
     def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         return (ParameterSpec("log_decay" if self.released else "theta", (context.heads,)),)

@@ -1,4 +1,4 @@
-"""What a decay transformer is made of, as plain data, and which combinations make no sense."""
+"""The configuration of a decay transformer, and which combinations are refused."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class ModelConfig:
     decay_options: dict[str, Any] = field(default_factory=dict)
     """Options of that decay, such as p: 0.95 for simple, c: 0.8 for constant, start: 0.9 to match starts."""
     granularity: str = "vector"
-    """vector: each dimension of a head has its own λ; scalar: one λ a head; paired: dimensions 2i, 2i+1 share one."""
+    """vector: each dimension of a head has its own λ; scalar: one λ per head; paired: dimensions 2i, 2i+1 share one."""
     sharing: bool | Literal["released", "tied"] = False
-    """true: the key is 1 − λ and has no projection of its own; released: as in the paper's released code, where that
-    differs (mamba2, lightnet); tied: (1 − λ) · silu(W_k x), with all projections kept."""
+    """true: the key is 1 − λ and W_k x the decay's logit; released: as in the paper's released code, where that differs
+    (mamba2, lightnet); tied: the key is (1 − λ) · silu(W_k x) and the decay keeps its own projection."""
     position: str = "none"
     """Position encoding: none, rope, tpe or lrpe."""
     dplr: bool = False
     """Diagonal plus low rank: the delta rule (I − β k kᵀ) on top of the decay."""
     beta_max: float = 1.0
-    """DPLR's β is beta_max · sigmoid(·): 1, or 2 to allow negative eigenvalues."""
+    """DPLR's β is beta_max · sigmoid(·), or times the decay's own β: 1, or 2 to allow negative eigenvalues."""
     mixer: str = "decay"
     """Token mixer: decay (linear attention), or softmax (causal attention with RoPE, the reference)."""
     decay_rank: int | Literal["full"] | None = None
-    """Rank of the decay's projection at granularity vector or paired; the size of a head unless set, or full."""
+    """Rank of the decay's projection at granularity vector or paired: a number or full; else the size of a head."""
     layers: int = 12
     """Number of blocks."""
     d_model: int = 768
@@ -203,9 +203,7 @@ def _check_sharing(config: ModelConfig, decay: Decay) -> None:
             "set model.sharing to false"
         )
     if config.sharing not in decay.sharings:
-        raise UserError(
-            f"for decay {config.decay!r} the released code shares just as model.sharing true does: use true"
-        )
+        raise UserError(f"for decay {config.decay!r} the released code shares as model.sharing true does: use true")
     if config.granularity != "vector":
         raise UserError(
             f"model.sharing {str(config.sharing).lower()} needs a λ for each dimension of the key and granularity "
@@ -213,7 +211,7 @@ def _check_sharing(config: ModelConfig, decay: Decay) -> None:
         )
     if config.dplr:
         raise UserError(
-            "DPLR normalises its key, which 1 − λ would not survive: set model.sharing or model.dplr to false"
+            "DPLR needs keys of unit length, which 1 − λ would lose: set model.sharing or model.dplr to false"
         )
 
 

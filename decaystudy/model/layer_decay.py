@@ -11,8 +11,9 @@ from decaystudy.decay import Decay, DecayOutput, LayerContext, ParameterSpec
 from decaystudy.errors import UserError
 from decaystudy.model.config import ModelConfig
 from decaystudy.model.initialise import copy_full_tensor, generator_for
-from decaystudy.model.precision import KeepsPrecision, full_precision
+from decaystudy.model.precision import KeepsPrecision
 from decaystudy.model.projection import build_projection
+from decaystudy.ops.precision import full_precision
 
 
 class DecayParameters(KeepsPrecision):
@@ -32,7 +33,7 @@ class DecayParameters(KeepsPrecision):
         return {**dict(self.named_parameters(recurse=False)), **dict(self.named_buffers(recurse=False))}
 
     def start_at(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Give each tensor its start value, zeros where there is none; returns them all."""
+        """Give each tensor its start value, or zeros where there is none; returns the start values of all."""
         tensors = self.tensors()
         if undeclared := sorted(values.keys() - tensors.keys()):
             raise UserError(f"the decay has a start value for {undeclared[0]!r} and no such parameter: declare it")
@@ -97,7 +98,7 @@ class LayerDecay(nn.Module):
             beta = None
             if self.context.dplr and self.decay.has_beta(self.context):
                 beta = self.decay.beta(logit, parameters, self.context).to(working)
-        key = None if output.key is None else output.key.unflatten(-1, (self.context.heads, -1))
+        key = None if output.key is None else torch.unflatten(output.key, -1, (self.context.heads, -1))
         return DecayOutput(log_decay, key, output.carry, beta)
 
     def _logit(self, x: Tensor, key_logit: Tensor) -> Tensor | dict[str, Tensor] | None:
@@ -121,4 +122,4 @@ class LayerDecay(nn.Module):
             return log_decay
         if context.granularity == "paired":
             log_decay = log_decay.repeat_interleave(2, dim=-1)
-        return log_decay.unflatten(-1, (context.heads, context.head_dim))
+        return torch.unflatten(log_decay, -1, (context.heads, context.head_dim))

@@ -41,26 +41,3 @@ class SoftmaxAttention(nn.Module):
             k, v = torch.cat((state.keys, k), dim=2), torch.cat((state.values, v), dim=2)
         o = scaled_dot_product_attention(q, k, v, attn_mask=attention_mask, is_causal=attention_mask is None)
         return self.out(o.transpose(1, 2).flatten(2)), LayerState(keys=k, values=v) if return_state else None
-
-
-def attention_masks(key_mask: Tensor, length: int, resets: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Which tokens the last ``length`` ones may attend to, and which of all those that follow may.
-
-    Args:
-        key_mask: (B, S) bool, false at padding and in documents that have ended.
-        resets: (B, T) bool for the last T = ``length`` tokens.
-
-    Returns:
-        attention_mask (B, 1, T, S): token t may attend to s if s isn't later, isn't padding, and no document starts
-        after s up to t; and the key mask (B, S) of the tokens that follow.
-    """
-    total = key_mask.shape[1]
-    when = torch.arange(total, device=key_mask.device)
-    pairs = (when[None, :] <= when[-length:, None])[None] & key_mask[:, None, :]
-    if resets is not None:
-        document = torch.cat((key_mask.new_zeros(key_mask.shape[0], total - length), resets), dim=1).cumsum(1)
-        pairs = pairs & (document[:, None, :] == document[:, -length:, None])
-        key_mask = key_mask & (document == document[:, -1:])
-    # A padded token may attend to itself, or its row of the softmax would be empty.
-    itself = (when[None, :] == when[-length:, None])[None]
-    return (pairs | itself).unsqueeze(1), key_mask

@@ -40,9 +40,9 @@ def decay_attention(
     Returns:
         o (B, T, H, Dv) in q's dtype, computed and accumulated in log_decay's dtype (``fla`` multiplies in q's), and
         s_T (B, H, Dk, Dv) in log_decay's dtype, or None.
-        Gradients flow to every tensor; the one of a log_decay of −inf or at a reset is zero. No token's output, nor its
-        rounding, depends on a later (finite) token. Nothing of before a reset (if finite) is in an output, a state or a
-        gradient of what comes after it.
+        Gradients flow to every tensor; that of log_decay is zero where it is −inf and at resets. No token's output
+        depends on a later token, not even in its rounding (if all are finite). Nothing from before a reset is in an
+        output, a state or a gradient of what comes after it (if it is finite).
 
     Raises:
         UserError: shapes or dtypes that don't fit, an unknown backend, or one that can't serve this call.
@@ -80,7 +80,7 @@ def dplr_attention(
 
 
 def _run(call: AttentionCall, return_state: bool, backend: str) -> tuple[Tensor, Tensor | None]:
-    with full_precision(call.q):
+    with full_precision(call.q.device):
         o, state = choose(call.facts, backend).run(call)
     return o, state if return_state else None
 

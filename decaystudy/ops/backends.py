@@ -42,8 +42,10 @@ def _run_chunked(call: AttentionCall) -> tuple[Tensor, Tensor]:
     # Inside chunks every factor is the exponential of a sum of log-decays, so −inf is an exact reset.
     decay = decay_at_resets(call.channel_decay, call.resets, -torch.inf)
     if call.beta is None:
-        return ChunkedDecayAttention.apply(call.q, call.k, call.v, decay, call.initial_state)
-    return ChunkedDPLRAttention.apply(call.q, call.k, call.v, decay, call.beta, call.initial_state)
+        o, state = ChunkedDecayAttention.apply(call.q, call.k, call.v, decay, call.initial_state)  # type: ignore[no-untyped-call]
+    else:
+        o, state = ChunkedDPLRAttention.apply(call.q, call.k, call.v, decay, call.beta, call.initial_state)  # type: ignore[no-untyped-call]
+    return o, state
 
 
 def _optional(name: str, module: str, missing: str) -> Backend:

@@ -22,9 +22,9 @@ class CallFacts:
     tokens: int
     heads: int
     key_width: int
-    """Channels of q and k in a head."""
+    """Channels of q and k per head, Dk."""
     value_width: int
-    """Channels of v in a head."""
+    """Channels of v per head, Dv."""
     scalar: bool
     """Whether log_decay has one value per head."""
     dplr: bool

@@ -1,6 +1,6 @@
 """flash-linear-attention's Triton kernels (https://github.com/fla-org/flash-linear-attention) behind our interface.
 
-One decay a channel: `chunk_gla`. One decay a head: `chunk_simple_gla`, or `chunk_gla` with the decay repeated where the
+One decay per channel: `chunk_gla`. One per head: `chunk_simple_gla`, or `chunk_gla` with the decay repeated where the
 former is known to be wrong. DPLR: `chunk_kda`, whose transition (I − β k kᵀ) diag(λ) is ours.
 The package is imported when a call needs it (that takes seconds).
 """

@@ -41,7 +41,7 @@ def dplr_attention(
     outputs = []
     for reset, (query, key, value, decay, share) in steps:
         state = decay.mT * _forget(state, reset)
-        # What the state answers to this key moves towards the value, by the share β.
+        # The delta rule: what the state returns for this key moves towards the value, by the share β.
         answer = (key.mT * state).sum(-2, keepdim=True)
         state = state + key.mT * (share * (value - answer))
         outputs.append((query.mT * state).sum(-2))

@@ -13,4 +13,6 @@ from decaystudy.ops.decayed_chunk import DecayedChunk
 
 def within_chunks(q: Tensor, k: Tensor, g: Tensor, *, scores: bool = True, gradients: bool = False) -> DecayedChunk:
     """Decay queries and keys within their chunks; `scores` and `gradients` say which of the two are wanted."""
-    return (head_decay if g.shape[-1] == 1 else channel_decay).within_chunks(q, k, g, scores, gradients)
+    if g.shape[-1] == 1:
+        return head_decay.within_chunks(q, k, g, scores, gradients)
+    return channel_decay.within_chunks(q, k, g, scores, gradients)

@@ -8,7 +8,8 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, StrategyRegistry
 
 from decaystudy.errors import UserError, unknown
-from decaystudy.model.transformer import Block, DecayTransformer
+from decaystudy.model.block import Block
+from decaystudy.model.transformer import DecayTransformer
 
 
 def device_count(trainer: dict[str, Any]) -> int:
