@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from decaystudy.errors import UserError
 from decaystudy.formatting import MISSING, aligned, duration
 from decaystudy.runs.folder import FINAL
 from decaystudy.study.analysis.outcomes import Outcome, read_outcome
-from decaystudy.study.definition.expand import Study
-from decaystudy.study.execution import slurm as launch_slurm
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.several import union
+from decaystudy.study.execution.job_file import RecordedJob, read_job
+from decaystudy.study.execution.jobs import JobKind
+from decaystudy.study.execution.launcher import LAUNCHERS, ExecutionOptions, open_launcher
 from decaystudy.study.execution.record import expand_recorded
 from decaystudy.study.execution.store import Store
 
@@ -45,31 +48,50 @@ def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None
 
 def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
     """A row a run, and one line over all."""
-    queued = launch_slurm.queue() if shutil.which("squeue") and uses_slurm(studies, store) else {}
+    queued = queued_jobs(union(studies), store)
     rows, states = [], []
     for study in studies:
         for run in study.runs():
             outcome = read_outcome(run, store)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
-            rows.append([name, *describe(outcome, queued)])
+            rows.append([name, *describe(outcome, queued.get(run.hash, ""))])
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     return rows, f"{len(states)} runs: {counts}"
 
 
-def uses_slurm(studies: Sequence[Study], store: Store) -> bool:
-    """Whether any run has been a SLURM job."""
-    folders = (store.find(run) for study in studies for run in study.runs())
-    return any(folder is not None and launch_slurm.job_of(folder) is not None for folder in folders)
+def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
+    """By hash, the jobs on a cluster that have not ended, such as ``job 12_3 queued``."""
+    found: dict[str, str] = {}
+    for name in LAUNCHERS:
+        recorded: dict[tuple[str, JobKind], RecordedJob] = {}
+        for run in runs:
+            folder = store.find(run)
+            for kind in JobKind:
+                job = read_job(name, folder, kind) if folder is not None else None
+                if job is not None:
+                    recorded[run.hash, kind] = job
+        if not recorded:
+            continue
+        launcher = open_launcher(ExecutionOptions(launcher=name))
+        try:
+            launcher.check(runs)
+            reports = launcher.poll([job.id for job in recorded.values()])
+        except UserError:  # on another machine, or the cluster does not answer: what is on disk must do
+            continue
+        for (key, kind), job in recorded.items():
+            state = reports[job.id].state
+            if key not in found and not state.ended:
+                found[key] = f"{'evaluation ' if kind is JobKind.EVALUATE else ''}job {job.id} {state}"
+    return found
 
 
-def describe(outcome: Outcome, queued: dict[str, str]) -> list[str]:
+def describe(outcome: Outcome, queued: str) -> list[str]:
     """State, step, loss, speed and time left of one run."""
     facts: dict[str, Any] = {**outcome.status, **outcome.result}
     state = outcome.state
-    waiting = launch_slurm.describe(outcome.folder, queued) if outcome.folder else None
-    if waiting and state not in (*FINAL, "running"):
-        state = waiting
+    if queued and state != "running":
+        state = f"{state}, {queued}" if state in FINAL else queued
     elif outcome.state not in (*FINAL, "running", "planned") and facts.get("message"):
         state += f": {facts['message'][:60]}"
     loss = facts.get("val_loss", facts.get("loss"))

@@ -16,8 +16,8 @@ from decaystudy.study.analysis.results import gather
 from decaystudy.study.analysis.statistics import crossed_mean
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
-from decaystudy.study.execution.evaluating import tasks_of
 from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.tasks import tasks_of
 from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance
 from decaystudy.study.reporting.html import as_html
 from decaystudy.study.reporting.latex import as_tex

@@ -13,6 +13,7 @@ from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import describe_studies, parse_seeds, read_study
 from decaystudy.study.definition.several import expand_all, union
+from decaystudy.study.execution.launcher import ExecutionOptions, open_launcher
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_all
 from decaystudy.study.run import parse_sweep, plan_speed
@@ -78,7 +79,7 @@ def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
     first, second = (next(r for r in study.runs() if r.hash in same) for study in studies[:2])
     assert first.cell != second.cell
     assert store.claim(first).path == store.claim(second).path
-    speed, jobs = plan_speed(studies, jobs=2, devices=1, gpu=None)
+    speed, jobs = plan_speed(studies, open_launcher(ExecutionOptions(jobs=2)))
     plan = plan_all(studies, store, speed, jobs)
     assert plan["total"]["whole"]["runs"] == len(distinct)
     assert plan["total"]["whole"]["without_sharing"] == len(runs)
