@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from decaystudy.errors import UserError
 from decaystudy.formatting import MISSING, aligned, duration
 from decaystudy.runs.state import FINAL, RunState
-from decaystudy.study.definition.expand import Study
-from decaystudy.study.execution import slurm as launch_slurm
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.several import union
+from decaystudy.study.execution.job_file import RecordedJob, read_job
+from decaystudy.study.execution.jobs import JobKind
+from decaystudy.study.execution.launcher import LAUNCHERS, ExecutionOptions, open_launcher
 from decaystudy.study.execution.outcomes import Outcome, read_outcome
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.record import expand_recorded
@@ -45,33 +48,51 @@ def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None
 
 def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
     """One row per run, and one line over all."""
-    queued = launch_slurm.queue() if shutil.which("squeue") and uses_slurm(studies, store) else {}
+    queued = queued_jobs(union(studies), store)
     rows, states = [], []
     for study in studies:
         for run in study.runs():
             outcome = read_outcome(run, store, numbers=False)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
-            rows.append([name, *describe(outcome, queued)])
+            rows.append([name, *describe(outcome, queued.get(run.hash, ""))])
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     return rows, f"{len(states)} runs: {counts}"
 
 
-def uses_slurm(studies: Sequence[Study], store: Store) -> bool:
-    """Whether any run has been a SLURM job."""
-    folders = (store.find(run) for study in studies for run in study.runs())
-    return any(folder is not None and launch_slurm.job_of(folder) is not None for folder in folders)
+def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
+    """By hash, the jobs on a cluster that have not ended, such as ``job 12_3 queued``."""
+    found: dict[str, str] = {}
+    for name in LAUNCHERS:
+        recorded: dict[tuple[str, JobKind], RecordedJob] = {}
+        for run in runs:
+            folder = store.find(run)
+            for kind in JobKind:
+                job = read_job(name, folder, kind) if folder is not None else None
+                if job is not None:
+                    recorded[run.hash, kind] = job
+        if not recorded:
+            continue
+        launcher = open_launcher(ExecutionOptions(launcher=name))
+        try:
+            launcher.check(runs)
+            reports = launcher.poll([job.id for job in recorded.values()])
+        except UserError:  # on another machine, or the cluster does not answer: what is on disk must do
+            continue
+        for (key, kind), job in recorded.items():
+            state = reports[job.id].state
+            if key not in found and not state.ended:
+                found[key] = f"{'evaluation ' if kind is JobKind.EVALUATE else ''}job {job.id} {state}"
+    return found
 
 
-def describe(outcome: Outcome, queued: dict[str, str]) -> list[str]:
+def describe(outcome: Outcome, queued: str) -> list[str]:
     """State, step, loss, speed and time left of one run."""
-    status, result = outcome.status, outcome.result
-    ended = (*FINAL, RunState.RUNNING)
+    result, status = outcome.result, outcome.status
     words = str(outcome.state)
-    waiting = launch_slurm.describe(outcome.folder, queued) if outcome.folder else None
-    if waiting and outcome.state not in ended:
-        words = waiting
-    elif outcome.state not in (*ended, RunState.PLANNED) and outcome.message:
+    if queued and outcome.state != RunState.RUNNING:
+        words = f"{words}, {queued}" if outcome.state in FINAL else queued
+    elif outcome.state not in (*FINAL, RunState.RUNNING, RunState.PLANNED) and outcome.message:
         words += f": {outcome.message[:60]}"
     step = result.step if result else status.get("step")
     loss = result.val_loss if result else status.get("val_loss", status.get("loss"))

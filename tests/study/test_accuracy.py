@@ -18,8 +18,8 @@ from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.analysis.statistics import crossed_mean
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
-from decaystudy.study.execution.evaluating import tasks_of
 from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.tasks import tasks_of
 from decaystudy.study.planning.hardware import choose_speed
 from decaystudy.study.planning.plan import plan_study
 from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance

@@ -81,7 +81,7 @@ def test_the_rest_finishes_and_all_is_said(tmp_path: Path, tiny_disk: Path | Non
         assert cells[name]["id"] in page
     # A second call trains the finished and the diverged ones no more, and tries the others again.
     again = small.run(str(file), "--out", str(out), expect=1)
-    assert "hungry-seed0 started" in again or "hungry-seed0 goes on" in again
+    assert "hungry-seed0 started" in again or "hungry-seed0 resumes" in again
     for name in ("mamba2", "gla", "mute", "wild"):
-        assert f"{name}-seed0 started" not in again and f"{name}-seed0 goes on" not in again
+        assert f"{name}-seed0 started" not in again and f"{name}-seed0 resumes" not in again
     assert json.loads((out / "small" / "results.json").read_text())["runs"][0]["status"] == "finished"

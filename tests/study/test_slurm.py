@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from decaystudy.errors import UserError
+from decaystudy.study.execution.launcher import ExecutionOptions
 from decaystudy.study.reporting.report import report
-from decaystudy.study.run import run_study
+from decaystudy.study.run import StudyRequest, run_study
 from tests.study import small
 from tests.study.slurm import Cluster, missing
 
@@ -95,4 +96,4 @@ def wait_for(happened: object, seconds: float = 120) -> None:
 def test_no_slurm_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="sbatch is not on this machine"):
-        run_study(["dplr"], out=str(tmp_path / "out"), launcher="slurm")
+        run_study(StudyRequest(["dplr"], out=str(tmp_path / "out")), ExecutionOptions(launcher="slurm"))

@@ -13,10 +13,11 @@ from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import describe_studies, parse_seeds, read_study
 from decaystudy.study.definition.several import expand_all, union
+from decaystudy.study.execution.launcher import ExecutionOptions, open_launcher
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_all
 from decaystudy.study.planning.plan_schema import SCHEMA
-from decaystudy.study.run import parse_sweep, plan_speed, run_study
+from decaystudy.study.run import StudyRequest, parse_sweep, plan_speed, show_plan
 from tests.study import small
 
 EIGHT = (
@@ -79,7 +80,7 @@ def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
     first, second = (next(r for r in study.runs() if r.hash in same) for study in studies[:2])
     assert first.cell != second.cell
     assert store.claim(first).path == store.claim(second).path
-    speed, jobs = plan_speed(studies, jobs=2, devices=1, gpu=None)
+    speed, jobs = plan_speed(studies, open_launcher(ExecutionOptions(jobs=2)))
     plan = plan_all(studies, store, speed, jobs)
     assert plan.total.whole.runs == len(distinct)
     assert plan.total.whole.without_sharing == len(runs)
@@ -115,7 +116,8 @@ def test_plan_as_json(tmp_path: Path) -> None:
 
 
 def test_plans_of_several_studies_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_study(["sharing", "dplr"], dry_run=True, as_json=True, seeds="0,1", gpu="h100", out=str(tmp_path)) == 0
+    request = StudyRequest(["sharing", "dplr"], seeds="0,1", out=str(tmp_path))
+    assert show_plan(request, ExecutionOptions(gpu="h100"), as_json=True) == 0
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == ["studies", "total"]
     sharing, dplr = plan["studies"]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,15 @@ from decaystudy.errors import UserError
 from decaystudy.study.clean import clean
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.launcher import ExecutionOptions
+from decaystudy.study.execution.slurm_options import SlurmOptions
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning import hardware
 from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
 from decaystudy.study.planning.plan import plan_study
 from decaystudy.study.reporting.latex import escape
 from decaystudy.study.reporting.report import report
-from decaystudy.study.run import run_study
+from decaystudy.study.run import StudyRequest, cancel_jobs, run_study, show_plan
 from decaystudy.study.status import status
 from tests.study import small
 from tests.study.planted import plant
@@ -31,7 +34,7 @@ def finished(tmp_path: Path) -> Path:
     """A study whose runs have all finished, called once; its folder."""
     file = small.write_study(tmp_path / "file", small.STUDY.replace("A small study", "A small & <odd> study_1"))
     plant(expand(read_study(str(file))), Store(tmp_path / "out"), {"gla": 0.05})
-    assert run_study([str(file)], out=str(tmp_path / "out")) == 0
+    assert run_study(StudyRequest([str(file)], out=str(tmp_path / "out"))) == 0
     return tmp_path
 
 
@@ -40,7 +43,7 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     before = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")}
     capsys.readouterr()
     began = time.monotonic()
-    assert run_study([str(finished / "file" / "small.yaml")], out=str(out)) == 0
+    assert run_study(StudyRequest([str(finished / "file" / "small.yaml")], out=str(out))) == 0
     assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
@@ -164,7 +167,7 @@ def test_clean_removes_what_no_study_needs(finished: Path) -> None:
     text = small.STUDY[: small.STUDY.index("claims:")].replace("mamba2, gla, hgrn2", "mamba2, lightnet")
     other = small.write_study(finished / "other", text, "other")
     plant(expand(read_study(str(other))), Store(out), {})
-    run_study([str(other)], out=str(out))
+    run_study(StudyRequest([str(other)], out=str(out)))
     assert len(list((out / "store").glob("*-seed0-*"))) == 4
     assert clean(out=str(out), yes=True) == 0
     assert len(list((out / "store").glob("*-seed0-*"))) == 4
@@ -246,21 +249,30 @@ def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
 def test_unwritable_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another --out"):
-        run_study(["dplr"], out=str(tmp_path / "file" / "runs"))
+        run_study(StudyRequest(["dplr"], out=str(tmp_path / "file" / "runs")))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("request_", "options", "words"),
     [
-        ({"launcher": "slrum"}, "unknown launcher"),
-        ({"jobs": 0}, "--jobs is 0"),
-        ({"devices": 0}, "--devices is 0"),
-        ({"scale": "tyni"}, "did you mean 'tiny'"),
-        ({"gpu": "a200", "dry_run": True}, "unknown GPU"),
-        ({"sweep": "wd=1"}, "--sweep"),
-        ({"seeds": "x"}, "seeds"),
+        ({}, {"launcher": "slrum"}, "did you mean 'slurm'"),
+        ({}, {"jobs": 0}, "--jobs is 0"),
+        ({}, {"devices": 0}, "--devices is 0"),
+        ({}, {"gpu": "a200"}, "unknown GPU"),
+        ({}, {"slurm": SlurmOptions(partition="a100")}, "need --launcher slurm"),
+        ({"scale": "tyni"}, {}, "did you mean 'tiny'"),
+        ({"sweep": "wd=1"}, {}, "--sweep"),
+        ({"seeds": "x"}, {}, "seeds"),
+        ({"overrides": {"trainer": {"devices": 2}}}, {}, "leave it out and give --devices"),
     ],
 )
-def test_mistakes_in_the_call(arguments: dict[str, object], words: str) -> None:
+def test_mistakes_in_the_call(request_: dict[str, Any], options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        run_study(["sharing"], **arguments)  # type: ignore[arg-type]
+        show_plan(StudyRequest(["sharing"], **request_), ExecutionOptions(**options))
+
+
+def test_a_local_study_has_no_jobs_to_attach_to_or_cancel() -> None:
+    with pytest.raises(UserError, match="--attach is for jobs on a cluster"):
+        run_study(StudyRequest(["sharing"]), attach=True)
+    with pytest.raises(UserError, match="--cancel is for jobs on a cluster"):
+        cancel_jobs(StudyRequest(["sharing"]))

@@ -1,226 +1,283 @@
-"""Runs as SLURM jobs, one a run, through submitit. Needs no torch.
+"""Jobs on a SLURM cluster, through submitit: several runs in one array job. Needs no torch.
 
-A job's number is kept in RUN/slurm_job.json, so that any later call finds it. A preempted or timed-out job is requeued
-and goes on from the run's last checkpoint.
+A preempted or timed-out job is requeued and resumes from the run's last checkpoint. Jobs outlive the study's process;
+their ids, such as 12_3 for task 3 of array 12, are in RUN/slurm_job.json.
 """
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.io import read_mapping, write_json
-from decaystudy.runs.folder import RunFolder, state_of
-from decaystudy.runs.state import FINAL
+from decaystudy.formatting import aligned, hours
 from decaystudy.study.definition.expand import Run
-from decaystudy.study.execution.scheduler import Event, last_line
-from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.cluster_job import ClusterJob
+from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources, log_tail
+from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, Preview
+from decaystudy.study.execution.slurm_options import minutes, parse_extra
 
-POLL_SECONDS = 3.0
-# A job that has left the queue is given so long to show its result on a shared file system.
-SETTLE_SECONDS = 10.0
-
-
-@dataclass
-class SlurmOptions:
-    """What a job asks the cluster for."""
-
-    partition: str | None = None
-    """Partition to submit to; the cluster's default unless set."""
-    account: str | None = None
-    """Account to charge."""
-    time: str = "24:00:00"
-    """How long a job may take, as SLURM writes it: hours:minutes:seconds, or minutes."""
-    gpus_per_node: int | None = None
-    """GPUs of each node; as many as --devices unless set, 0 for runs on a CPU."""
-    nodes: int = 1
-    """Nodes of each run."""
-    cpus_per_task: int | None = None
-    """CPUs of each process; the run's threads, else 8, unless set."""
-    memory: str | None = None
-    """Memory of each node, such as 64GB; the cluster's default unless set."""
-    extra: str | None = None
-    """Other sbatch settings by name, such as qos=high,constraint=a100."""
+DEFAULT_CPUS = 8
+MOST_TIMEOUTS = 1_000_000
+"""Time-outs after which submitit would not requeue a job: ``ClusterJob`` decides instead, by whether it got on."""
+MAX_ARRAY_SIZE = 1001
+"""SLURM's own default, where the cluster cannot be asked."""
+ASK_TIMES, ASK_SECONDS = 3, 5.0
+RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING")
+QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+KILLED = {
+    "CANCELLED": "was cancelled",
+    "TIMEOUT": "ran out of time",
+    "OUT_OF_MEMORY": "ran out of memory",
+    "NODE_FAIL": "lost its node",
+    "PREEMPTED": "was preempted and not requeued",
+    "DEADLINE": "missed its deadline",
+}
 
 
-class FitJob:
-    """What a job does: trains the run and evaluates it. Pickled into the job by submitit."""
+class SlurmLauncher(Launcher):
+    """Submits, watches and cancels SLURM jobs.
 
-    def __init__(self, folder: str, layout: dict[str, Any], tasks: str | None = None) -> None:
-        self.folder = folder
-        self.layout = layout
-        self.tasks = tasks
+    Args:
+        options: how the jobs are to be run.
+        max_array_size: most jobs of an array; None for what the cluster allows.
+    """
 
-    def __call__(self) -> int:
-        from decaystudy.study.execution.worker import fit, redirect
+    detached = True
 
-        first = os.environ.get("SLURM_PROCID", "0") == "0"
-        if first:
-            redirect(f"{self.folder}/log.txt")
-        code = fit(self.folder, self.layout)
-        if code not in (0, 3):
-            raise SystemExit(code)
-        if code == 0 and self.tasks is not None and first:
-            from decaystudy.evaluation.evaluate import evaluate
+    def __init__(self, options: ExecutionOptions, *, max_array_size: int | None = None) -> None:
+        super().__init__(options)
+        self._extra = parse_extra(options.slurm.extra)
+        self._max_array_size = max_array_size
 
-            evaluate(self.folder, self.tasks, lengths=True, tell=print)
-        return code
-
-    def checkpoint(self) -> Any:
-        """Called by submitit before a preemption or a time-out: the same job again, which resumes."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
-
-
-class SlurmLauncher:
-    """Submits, watches and cancels jobs."""
-
-    def __init__(
-        self, options: SlurmOptions, devices: int, store: Store, tasks: Mapping[str, str] | None = None
-    ) -> None:
+    def check(self, runs: Sequence[Run]) -> None:
         if shutil.which("sbatch") is None:
             raise UserError("--launcher slurm: sbatch is not on this machine; log in to the cluster or use local")
-        self.options, self.devices, self.store = options, devices, store
-        self.tasks = dict(tasks or {})
-        """By hash, what a run is evaluated on."""
 
-    def submit(self, runs: Sequence[Run], *, again: bool = True) -> int:
-        """Submit a job for each run that is not done and has none in the queue; returns how many.
+    def resources(self, run: Run, kind: JobKind) -> Resources:
+        needs = super().resources(run, kind)
+        nodes = self.options.slurm.nodes if kind is JobKind.TRAIN else 1
+        return Resources(needs.devices, nodes, needs.threads, needs.gpu)
 
-        Args:
-            again: also runs whose earlier job has ended without finishing them.
-        """
-        queued = queue()
-        submitted = 0
-        for run in runs:
-            found = self.store.find(run)
-            if found is not None and (state_of(found) in (*FINAL, "running") or job_of(found) in queued):
-                continue
-            if not again and found is not None and job_of(found) is not None:
-                continue
-            folder = self.store.claim(run)
-            job = self._executor(run, folder).submit(
-                FitJob(str(folder.path.absolute()), self._layout(run), self.tasks.get(run.hash))
+    def next_batch(self, waiting: Sequence[Job]) -> Sequence[Job]:
+        """The jobs of the next array: those that need the same. Evaluations follow the array that trains their runs,
+        task by task; where they cannot, one of them is submitted alone."""
+        if not waiting:
+            return []
+        if self._max_array_size is None:
+            self._max_array_size = max_array_size()
+
+        def likeness(job: Job) -> tuple[Any, ...]:
+            return job.kind, job.resources, None if job.after is None else array_of(job.after)
+
+        batch = [job for job in waiting if likeness(job) == likeness(waiting[0])][: self._max_array_size]
+        followed = [job.after for job in batch if job.after is not None]
+        if followed and followed != [f"{array_of(followed[0])}_{task}" for task in range(len(batch))]:
+            return batch[:1]
+        return batch
+
+    def submit(self, jobs: Sequence[Job]) -> list[str]:
+        executor = self._executor(jobs)
+        limit = minutes(self.options.slurm.time)
+        tasks = [ClusterJob(job.kind, str(job.folder.path.absolute()), job.layout, job.tasks, limit) for job in jobs]
+        try:
+            with executor.batch():
+                submitted = [executor.submit(task) for task in tasks]
+            return [str(job.job_id) for job in submitted]
+        except RuntimeError as error:  # submitit's own are derived from it
+            raise UserError(f"sbatch refused the jobs: {refusal(str(error))}") from error
+
+    def poll(self, ids: Sequence[str]) -> Mapping[str, JobReport]:
+        listing = ask(
+            *("squeue", "--me", "--array", "--noheader", "--states=all"),
+            "--Format=JobArrayID:64,State:32,RestartCnt:16",
+        )
+        rows = {row[0]: (row[1], row[2]) for line in listing.splitlines() if len(row := line.split()) >= 3}
+        return {id: report(id, *rows.get(id, ("", "0"))) for id in ids}
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        if ids:
+            ask("scancel", *ids)
+
+    def logs(self, job: Job, id: str) -> str:
+        """The end of the run's log; of SLURM's own where the job didn't get as far as that."""
+        folder = submission_folder([job])
+        try:
+            began = (folder / f"{array_of(id)}_submission.sh").stat().st_mtime
+            if not job.folder.log.exists() or job.folder.log.stat().st_mtime < began:
+                return (folder / f"{id}_0_log.err").read_text(errors="replace")
+        except OSError:
+            pass
+        return log_tail(job.folder)
+
+    def preview(self, jobs: Sequence[Job], planned_hours: Mapping[str, float]) -> Preview:
+        arrays, waiting = [], list(jobs)
+        while batch := list(self.next_batch(waiting)):
+            waiting = [job for job in waiting if job not in batch]
+            arrays.append(self._preview_array(batch, planned_hours))
+        longest = max((array["planned_hours"] or 0.0 for array in arrays), default=0.0)
+        limit = minutes(self.options.slurm.time) / 60
+        values: dict[str, Any] = {"jobs": len(jobs), "arrays": arrays, "warnings": []}
+        if longest > limit:
+            values["warnings"].append(
+                f"the longest run is planned to take {hours(longest)}, more than the time limit of "
+                f"{hours(limit)}: its job will be requeued and resume; raise --slurm.time if the cluster allows it"
             )
-            write_json(folder.path / "slurm_job.json", {"id": str(job.job_id), "submitted": time.time()})
-            print(f"  ▸ {run.name} submitted as job {job.job_id}", file=sys.stderr)
-            submitted += 1
-        return submitted
+        return Preview(values, preview_text(values))
 
-    def watch(self, runs: Sequence[Run], tell: Callable[[Event], None]) -> None:
-        """Return when no run has a job in the queue any more. Ctrl-C leaves the jobs alone."""
-        waiting = {run.hash: run for run in runs}
-        started: set[str] = set()
-        while waiting:
-            queued = queue()
-            for key, run in list(waiting.items()):
-                folder = self.store.find(run)
-                state = state_of(folder) if folder else "planned"
-                job = job_of(folder) if folder else None
-                if state == "running" and key not in started:
-                    started.add(key)
-                    tell(Event("started", run, folder, state))
-                if job in queued and state not in FINAL:
-                    continue
-                if folder is not None and job is not None and state not in FINAL:
-                    state = settle(folder, job)
-                    if state == "running":
-                        continue
-                tell(Event("ended", run, folder, state))
-                del waiting[key]
-            if waiting:
-                tell(Event("tick"))
-                time.sleep(POLL_SECONDS)
+    def _preview_array(self, batch: Sequence[Job], planned_hours: Mapping[str, float]) -> dict[str, Any]:
+        parameters = self._parameters(batch)
+        training = batch[0].kind is JobKind.TRAIN
+        executor = self._executor(batch)
+        if len(batch) > 1:
+            executor.parameters["map_count"] = len(batch)
+        return {
+            "kind": str(batch[0].kind),
+            "jobs": len(batch),
+            "runs": [job.run.name for job in batch],
+            "partition": self.options.slurm.partition,
+            "account": self.options.slurm.account,
+            "nodes": parameters["nodes"],
+            "gpus_per_node": parameters.get("gpus_per_node", 0),
+            "tasks_per_node": parameters["ntasks_per_node"],
+            "cpus_per_task": parameters["cpus_per_task"],
+            "memory": self.options.slurm.memory,
+            "time_limit": self.options.slurm.time,
+            "time_limit_hours": minutes(self.options.slurm.time) / 60,
+            "planned_hours": max(planned_hours.get(job.run.hash, 0.0) for job in batch) if training else None,
+            "extra": self._extra,
+            "script": executor._make_submission_file_text(executor._submitit_command_str, "preview"),
+        }
 
-    def cancel(self, runs: Sequence[Run]) -> int:
-        """End the runs' jobs; returns how many."""
-        queued = queue()
-        jobs = [job for run in runs if (folder := self.store.find(run)) and (job := job_of(folder)) in queued]
-        if jobs:
-            _ask("scancel", *[str(job) for job in jobs])
-        return len(jobs)
+    def _parameters(self, batch: Sequence[Job]) -> dict[str, Any]:
+        """What submitit asks sbatch for; the jobs of a batch all need the same."""
+        options, needs = self.options.slurm, batch[0].resources
+        training = batch[0].kind is JobKind.TRAIN
+        gpus = options.gpus_per_node if training or options.gpus_per_node == 0 else None
+        gpus = (needs.devices if gpus is None else gpus) if needs.gpu else 0
+        cpus = options.cpus_per_task or needs.threads or DEFAULT_CPUS
+        additional: dict[str, Any] = {"requeue": True, **self._extra}
+        if batch[0].after is not None:
+            after = batch[0].after
+            additional["dependency"] = f"aftercorr:{array_of(after)}" if len(batch) > 1 else f"afterok:{after}"
+            additional["kill-on-invalid-dep"] = "yes"
+        parameters = {
+            "job_name": batch[0].name.replace(" ", "-") if len(batch) == 1 else f"decaystudy-{batch[0].kind}",
+            "time": minutes(options.time),
+            "nodes": needs.nodes,
+            "ntasks_per_node": needs.devices,
+            "cpus_per_task": cpus,
+            "srun_args": [f"--cpus-per-task={cpus}"],  # since SLURM 22.05 srun no longer takes it from sbatch
+            "partition": options.partition,
+            "account": options.account,
+            "mem": options.memory,
+            "gpus_per_node": gpus or None,
+            "array_parallelism": self.options.jobs or len(batch),
+            "additional_parameters": additional,
+        }
+        return {key: value for key, value in parameters.items() if value is not None}
 
-    def _layout(self, run: Run) -> dict[str, Any]:
-        """Changes to the run's settings for the job's processes."""
-        if self.devices == 1 and self.options.nodes == 1:
-            return {}
-        layout: dict[str, Any] = {"trainer": {"devices": self.devices, "num_nodes": self.options.nodes}}
-        return {**layout, "strategy": "ddp"} if run.config.strategy == "auto" else layout
-
-    def _executor(self, run: Run, folder: RunFolder) -> Any:
+    def _executor(self, batch: Sequence[Job]) -> Any:
         try:
             import submitit
         except ImportError as error:
             raise UserError("--launcher slurm needs submitit: pip install submitit") from error
-        gpus = self.devices if self.options.gpus_per_node is None else self.options.gpus_per_node
-        executor = submitit.SlurmExecutor(folder=folder.path / "slurm", python=sys.executable)
-        parameters: dict[str, Any] = {
-            "job_name": run.name,
-            "time": self.options.time,
-            "nodes": self.options.nodes,
-            "ntasks_per_node": self.devices,
-            "cpus_per_task": self.options.cpus_per_task or run.config.threads or 8,
-            "partition": self.options.partition,
-            "account": self.options.account,
-            "mem": self.options.memory,
-            "gpus_per_node": gpus or None,
-        }
-        additional = dict(part.split("=", 1) for part in (self.options.extra or "").split(",") if "=" in part)
-        executor.update_parameters(
-            **{key: value for key, value in parameters.items() if value is not None},
-            additional_parameters={"requeue": True, **additional},
-        )
+
+        class Executor(submitit.SlurmExecutor):  # type: ignore[misc, unused-ignore]
+            @classmethod
+            def affinity(cls) -> int:
+                return 1  # a dry run writes scripts where there is no SLURM
+
+        executor = Executor(folder=submission_folder(batch), max_num_timeout=MOST_TIMEOUTS)
+        executor.update_parameters(**self._parameters(batch))
         return executor
 
 
-def job_of(folder: RunFolder) -> str | None:
-    """The number of the run's latest job."""
-    values = read_mapping(folder.path / "slurm_job.json")
-    return str(values["id"]) if values else None
+def array_of(id: str) -> str:
+    """12 for task 12_3 of an array, and for job 12."""
+    return id.partition("_")[0]
 
 
-def queue() -> dict[str, str]:
-    """State of each of the user's jobs that is pending or running, by number."""
-    listing = _ask("squeue", "--noheader", "--me", "--format", "%A %T")
-    return dict(line.split()[:2] for line in listing.splitlines() if len(line.split()) >= 2)  # type: ignore[misc]
+def submission_folder(batch: Sequence[Job]) -> Path:
+    """Where submitit keeps scripts, pickles and SLURM's own logs: beside the runs, on their shared file system."""
+    return batch[0].folder.path.absolute().parent / ".slurm"
 
 
-def settle(folder: RunFolder, job: str) -> str:
-    """What became of a run whose job has left the queue."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    state = state_of(folder)
-    while state in ("running", "planned") and time.monotonic() < deadline:
-        time.sleep(0.5)
-        state = state_of(folder)
-    if state in (*FINAL, "failed", "out-of-memory"):
-        return state
-    status = folder.read_status()
-    facts = {key: status[key] for key in ("step", "max_steps", "loss") if key in status}
-    message = f"job {job} ended before the run did"
-    if not status:
-        message += f": {last_line(folder, None)}"
-    folder.write_status("killed", **facts, message=message)
-    return "killed"
+def report(id: str, state: str, restarts: str) -> JobReport:
+    """How a job does by squeue's words for it."""
+    if state in RUNNING:
+        return JobReport(JobState.RUNNING)
+    if state in QUEUED:
+        return JobReport(JobState.REQUEUED if restarts not in ("0", "N/A") else JobState.QUEUED)
+    if state == "COMPLETED":
+        return JobReport(JobState.DONE)
+    if state == "FAILED":
+        return JobReport(JobState.FAILED, f"job {id} failed")
+    what = KILLED.get(state, f"ended as {state.lower()}") if state else "has left the queue"
+    return JobReport(JobState.KILLED, f"job {id} {what}")
 
 
-def _ask(*command: str) -> str:
+def max_array_size() -> int:
+    """Most tasks of an array on this cluster."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    except (OSError, subprocess.SubprocessError) as error:
-        detail = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        raise UserError(f"{command[0]} did not answer: {detail[-1] if detail else error}") from error
-    return answer.stdout
+        found = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"))
+    except UserError:
+        found = None
+    return max(1, int(found[1])) if found else MAX_ARRAY_SIZE
 
 
-def describe(folder: RunFolder, queued: dict[str, str]) -> str | None:
-    """``job 12 pending`` for a run that waits in the queue."""
-    job = job_of(folder)
-    return f"job {job} {queued[job].lower()}" if job in queued else None
+def ask(*command: str) -> str:
+    """What a command of SLURM's answers; a busy controller is asked again.
+
+    Raises:
+        UserError: it does not answer.
+    """
+    error: Exception | None = None
+    for attempt in range(ASK_TIMES):
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        except FileNotFoundError as missing:
+            raise UserError(f"{command[0]} is not on this machine: log in to the cluster") from missing
+        except (OSError, subprocess.SubprocessError) as failure:
+            error = failure
+            if attempt + 1 < ASK_TIMES:
+                time.sleep(ASK_SECONDS)
+    raise UserError(f"{command[0]} did not answer: {refusal(str(getattr(error, 'stderr', None) or error))}") from error
+
+
+def refusal(text: str) -> str:
+    """The line of a command's output that says why it failed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    return (errors or lines or ["it says nothing"])[-1]
+
+
+def preview_text(values: Mapping[str, Any]) -> str:
+    """What would be submitted, for people."""
+    if not values["arrays"]:
+        return "slurm: no job would be submitted"
+    heading = ["jobs", "partition", "nodes", "GPUs/node", "tasks/node", "CPUs/task", "memory", "time limit", "planned"]
+    rows = [
+        [
+            f"{array['jobs']} × {array['kind']}",
+            array["partition"] or "default",
+            str(array["nodes"]),
+            str(array["gpus_per_node"]),
+            str(array["tasks_per_node"]),
+            str(array["cpus_per_task"]),
+            array["memory"] or "default",
+            array["time_limit"],
+            "–" if array["planned_hours"] is None else f"at most {hours(array['planned_hours'])}",
+        ]
+        for array in values["arrays"]
+    ]
+    counts = f"{values['jobs']} jobs in {len(rows)} submission{'s' if len(rows) > 1 else ''}"
+    lines = [f"slurm: {counts}", aligned(rows, heading=heading, left=(0, 1, 6))]
+    lines += [f"!: {warning}" for warning in values["warnings"]]
+    script = values["arrays"][0]["script"].rstrip().splitlines()
+    return "\n".join([*lines, "", "script of the first:", *(f"  {line}".rstrip() for line in script)])

@@ -47,6 +47,10 @@ class Store:
             return None
         return RunFolder(self.path / name)
 
+    def place(self, run: Run) -> RunFolder:
+        """The folder of that run, or the one that ``claim`` would make now."""
+        return self.find(run) or RunFolder(self.path / f"{run.name}-{run.hash}")
+
     def claim(self, run: Run) -> RunFolder:
         """The folder of that run, made if need be, with its config.yaml. Any number of processes may ask at once.
 

@@ -6,7 +6,8 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from decaystudy.formatting import MISSING, aligned, count, hours, size
 from decaystudy.model.count import parameter_count
@@ -53,10 +54,10 @@ def plan_all(studies: Sequence[Study], store: Store, speed: Speed, jobs: int) ->
     return Plans(studies=plans, total=plan_total(list(distinct.values()), without_sharing, jobs))
 
 
-def plan_json(plans: Plans) -> str:
-    """The plans as JSON: a single study's own plan, or ``studies`` and their ``total``."""
+def plan_json(plans: Plans, more: Mapping[str, Any] | None = None) -> str:
+    """The plans as JSON: a single study's own plan, or ``studies`` and their ``total``; then what ``more`` has."""
     content = plans.studies[0] if len(plans.studies) == 1 else plans
-    return json.dumps(to_plain(content), indent=2, ensure_ascii=False)
+    return json.dumps({**to_plain(content), **(more or {})}, indent=2, ensure_ascii=False)
 
 
 def plan_run(run: Run, store: Store, speed: Speed) -> PlannedRun:

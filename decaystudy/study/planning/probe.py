@@ -21,7 +21,9 @@ from decaystudy.errors import UserError
 from decaystudy.runs.config import RunConfig
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.definition.several import expand_all, union
-from decaystudy.study.execution.local import LocalLauncher, forkserver
+from decaystudy.study.execution.launcher import ExecutionOptions
+from decaystudy.study.execution.local import LocalLauncher
+from decaystudy.study.execution.processes import forkserver
 from decaystudy.study.execution.worker import die_with_parent, redirect
 from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
 
@@ -51,11 +53,11 @@ def probe(
     expanded = expand_all(studies, scale=scale, overrides=overrides)
     chosen = expanded[0].scale
     runs = distinct_shapes(union(expanded))
-    launcher = LocalLauncher(jobs=jobs)
+    launcher = LocalLauncher(ExecutionOptions(jobs=jobs))
     on_gpu = launcher.on_gpu(runs)
     if not on_gpu and runs[0].config.threads is None:
         raise UserError(f"scale {chosen} is made for GPUs and this machine has none: plan with --gpu a100-80gb instead")
-    at_once = 1 if on_gpu else min(launcher.slots(runs), len(runs))
+    at_once = 1 if on_gpu else min(launcher.at_once(runs), len(runs))
     print(f"measuring {chosen} with {at_once} at once …", file=sys.stderr)
     measured, log = measure(runs, at_once, on_gpu)
     if not measured:
