@@ -1,4 +1,5 @@
 """Launchers by name and by import dataclasses
+import dataclasses
 import path, and what the scheduler makes of them."""
 
 import json
