@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
     for folder, values in found.items():
-        print(f"{folder}\n{ablation_table(values)}\n")
+        print(f"{folder}\n{ablation_table(values).text()}\n")
     return 0
 
 

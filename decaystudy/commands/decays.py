@@ -32,22 +32,22 @@ def run(arguments: list[str]) -> int:
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     from decaystudy.evaluation.decays.distribution import decay_distribution
-    from decaystudy.evaluation.tables import decay_rows
-    from decaystudy.formatting import aligned
+    from decaystudy.evaluation.tables import decays_table
     from decaystudy.runs.loading import load_run
 
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in given.runs:
         found[str(folder)] = decay_distribution(load_run(folder), given.text)
     if given.figure is not None:
-        from decaystudy.evaluation.figures import median_by_layer, save
+        from decaystudy.evaluation.figures import median_by_layer
+        from decaystudy.plotting import save
 
         save(median_by_layer(found), given.figure)
     if given.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
     for folder, layers in found.items():
-        print(f"{folder}\n{aligned(decay_rows(layers, heads=given.heads))}\n")
+        print(f"{folder}\n{decays_table(layers, heads=given.heads).text()}\n")
     if given.figure is not None:
         print(f"figure: {given.figure}")
     return 0

@@ -63,17 +63,19 @@ def run(arguments: list[str]) -> int:
             lengths=given.lengths,
             tell=say,
         )
-    measured = {folder: values for folder, values in found.items() if values.positions is not None}
+    measured = {folder: model.positions for folder, model in found.items() if model.positions}
     if given.figure is not None and measured:
-        from decaystudy.evaluation.figures import loss_by_position, save
+        from decaystudy.evaluation.figures import loss_by_position
+        from decaystudy.plotting import save
 
-        save(loss_by_position(measured), given.figure)
+        lengths = {model.lengths[0].length for model in found.values() if model.lengths}
+        save(loss_by_position(measured, lengths), given.figure)
     if given.json:
         print(json.dumps(to_plain(found, omit_none=True), indent=2, ensure_ascii=False))
         return 0
-    from decaystudy.evaluation.tables import evaluation_table
+    from decaystudy.evaluation.tables import evaluation_text
 
-    print(evaluation_table(found, given.tasks))
+    print(evaluation_text(found, given.tasks))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decaystudy.commands.parsing import make_parser, parse
 
-DESCRIPTION = """Rebuild results.json, results.csv, results.md, results.tex and report.html of studies from their runs.
+DESCRIPTION = """Rebuild results.json, results.csv, results.md, report.tex and report.html of studies from their runs.
 
 report.html is one self-contained file with tables, figures, claims, planned and actual cost, and failed cells."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -16,8 +17,9 @@ from decaystudy.hub.modeling import DecayStudyForCausalLM
 from decaystudy.io import write_json, write_text
 from decaystudy.runs.evaluation import Evaluation, read_evaluation, task_metrics, with_error
 from decaystudy.runs.loading import LoadedRun, load_run
-from decaystudy.runs.result import RunResult
+from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.table import Column, Kind, Table
 
 CODE_FILE = "modeling_decaystudy"
 CODE = '''"""Loads this model by way of the package decaystudy, which must be installed."""
@@ -108,43 +110,35 @@ def model_card(run: LoadedRun) -> str:
         'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```',
         "## Results",
-        markdown_table([["", "value"], *result_rows(result), *evaluation_rows(read_evaluation(run.folder.path))]),
+        numbers_table(result, read_evaluation(run.folder.path)).markdown(),
     ]
     if result.decay:
-        rows = [[str(row.layer), *(f"{value:.3f}" for value in (row.q25, row.median, row.q75))] for row in result.decay]
-        lines += [
-            "## λ by layer, on held-out text",
-            markdown_table([["layer", "quartile", "median", "quartile"], *rows]),
-        ]
+        lines.append(decays_table(result.decay).markdown())
     lines += ["## Settings", f"```yaml\n{yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)}```"]
     return "\n\n".join(lines) + "\n"
 
 
-def result_rows(result: RunResult) -> list[list[str]]:
-    """The run's own numbers."""
+def numbers_table(result: RunResult, evaluation: Evaluation | None) -> Table:
+    """The run's own numbers, and those of the tasks that it was evaluated on."""
     numbers: list[tuple[str, float | None]] = [
         ("validation loss, nats per token", result.val_loss),
         ("perplexity", result.val_perplexity),
         ("entropy of single tokens", result.unigram_entropy),
         ("steps", result.step),
     ]
-    found = [(label, value) for label, value in numbers if value is not None]
-    return [[label, f"{value:.4f}" if isinstance(value, float) else str(value)] for label, value in found]
+    known = [(label, value) for label, value in numbers if value is not None]
+    rows = [(label, f"{value:.4f}" if isinstance(value, float) else str(value)) for label, value in known]
+    if evaluation is not None:
+        for task, answers in evaluation.tasks.items():
+            limit = f", first {answers.samples} questions" if answers.limit else ""
+            for metric in task_metrics(task, [evaluation]):
+                value = with_error(answers.metrics[metric], answers.error(metric))
+                rows.append((f"{task} {metric}{limit}", value))
+    return Table((Column("measured", Kind.WORDS), Column("value")), tuple(rows))
 
 
-def evaluation_rows(evaluation: Evaluation | None) -> list[list[str]]:
-    """The tasks that the run was evaluated on."""
-    rows: list[list[str]] = []
-    if evaluation is None:
-        return rows
-    for task, result in evaluation.tasks.items():
-        limit = f", first {result.samples} questions" if result.limit else ""
-        for metric in task_metrics(task, [evaluation]):
-            rows.append([f"{task} {metric}{limit}", with_error(result.metrics[metric], result.error(metric))])
-    return rows
-
-
-def markdown_table(rows: list[list[str]]) -> str:
-    """The first row is the heading."""
-    heading, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([heading, "|" + " --- |" * len(rows[0]), *body])
+def decays_table(layers: Sequence[LayerDecay]) -> Table:
+    """Median and quartiles of λ by layer."""
+    columns = (Column("layer"), Column("lower quartile"), Column("median"), Column("upper quartile"))
+    rows = [(str(at.layer), f"{at.q25:.3f}", f"{at.median:.3f}", f"{at.q75:.3f}") for at in layers]
+    return Table(columns, tuple(rows), title="λ by layer, on held-out text")

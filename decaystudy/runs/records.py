@@ -1,4 +1,4 @@
-"""What a run writes down of itself at its start and its end. Needs no torch."""
+"""Records of a run: its config.yaml, and the versions that computed its numbers. Needs no torch."""
 
 from __future__ import annotations
 

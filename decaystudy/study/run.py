@@ -21,8 +21,8 @@ from decaystudy.study.planning.hardware import Speed, choose_speed
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
 from decaystudy.study.planning.plan_schema import Call
 from decaystudy.study.planning.record import write_call
+from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.reporting.report import write_results
-from decaystudy.study.reporting.tables import as_text
 
 INTERRUPTED = 130
 

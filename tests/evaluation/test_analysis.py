@@ -14,7 +14,7 @@ from decaystudy.evaluation.decays.ablation import ablate
 from decaystudy.evaluation.decays.distribution import decay_distribution, row
 from decaystudy.evaluation.lengths import measure, position_bins
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
-from decaystudy.evaluation.tables import decay_rows, lengths_table
+from decaystudy.evaluation.tables import decays_table, lengths_table, positions_table
 from decaystudy.model import DecayTransformer
 from decaystudy.runs.loading import LoadedRun, load_run
 
@@ -44,8 +44,7 @@ def test_one_length_is_the_validation(loaded):
     assert rows[-1].last == 127 and positions[-1].last == 1023
     mean = sum(part.loss * (part.last - part.first + 1) for part in rows) / 128
     assert mean == pytest.approx(first.loss, rel=1e-9)
-    text = lengths_table(lengths, positions)
-    assert "1024 (8 ×)" in text and "512–1023" in text
+    assert "1024 (8 ×)" in lengths_table(lengths).text() and "512–1023" in positions_table(positions).text()
 
 
 def test_a_text_too_short_for_a_length_leaves_it_out(loaded):
@@ -119,7 +118,7 @@ def test_decays_on_the_command_line(run, tmp_path, capsys):
     trained = json.loads((run / "result.json").read_text())["decay"]
     # Training recorded the first held-out tokens; here they are from all over the text.
     assert [x["median"] for x in layers] == pytest.approx([x["median"] for x in trained], abs=0.02)
-    assert len(decay_rows(layers)) == 3
+    assert [row[0] for row in decays_table(layers, heads=True).rows][:2] == ["0", "  head 0"]
     assert main(["decays", str(run), "--text", str(tmp_path / "none.txt")]) == 2
     assert main(["decays", str(run), "--figure", str(tmp_path / "medians.xyz")]) == 2
     assert "ends in .svg" in capsys.readouterr().err

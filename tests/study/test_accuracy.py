@@ -22,10 +22,9 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import tasks_of
 from decaystudy.study.planning.hardware import choose_speed
 from decaystudy.study.planning.plan import plan_study
+from decaystudy.study.reporting.documents import as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance
 from decaystudy.study.reporting.html import as_html
-from decaystudy.study.reporting.latex import as_tex
-from decaystudy.study.reporting.tables import as_markdown, as_text
 from tests.study.planted import answer_of, plant
 from tests.study.small import STUDY, results, run, write_study
 

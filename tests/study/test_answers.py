@@ -17,8 +17,8 @@ from decaystudy.study.analysis.statistics import crossed_mean
 from decaystudy.study.definition.expand import Study, expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
+from decaystudy.study.reporting.documents import as_csv, as_markdown, as_text
 from decaystudy.study.reporting.report import read_results, write_results
-from decaystudy.study.reporting.tables import as_csv, as_markdown, as_text
 from tests.study import small
 from tests.study.planted import ENTROPY, SEQUENCES, answer_of, plant
 

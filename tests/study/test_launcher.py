@@ -1,7 +1,6 @@
-"""Launchers by name and by import dataclasses
-import dataclasses
-import path, and what the scheduler makes of them."""
+"""Launchers by name and by import path, and what the scheduler makes of them."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

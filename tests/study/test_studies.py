@@ -90,7 +90,7 @@ def test_plan_as_json(tmp_path: Path) -> None:
     """The documented keys; totals are sums; it is printed by a process that imports no torch, in under 3 s."""
     program = (
         "import sys; from decaystudy.cli import main; code = main(sys.argv[1:]); "
-        "heavy = [m for m in ('torch', 'lightning', 'pandas', 'matplotlib') if m in sys.modules]; "
+        "heavy = [m for m in ('torch', 'lightning', 'pandas', 'matplotlib', 'jinja2') if m in sys.modules]; "
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     began = time.monotonic()

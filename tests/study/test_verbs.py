@@ -21,7 +21,6 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.planning import hardware
 from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
 from decaystudy.study.planning.plan import plan_study
-from decaystudy.study.reporting.latex import escape
 from decaystudy.study.reporting.report import report
 from decaystudy.study.run import StudyRequest, cancel_jobs, run_study, show_plan
 from decaystudy.study.status import status
@@ -47,7 +46,7 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
-    for words in ("worse than mamba2", "held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
+    for words in ("worse than mamba2", "Held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
         assert words in printed.out
     assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
 
@@ -93,6 +92,23 @@ def test_report_is_one_whole_page(finished: Path) -> None:
     assert tex.count(r"\begin{tabular}") == 2
 
 
+def test_what_runs_print_is_escaped(finished: Path) -> None:
+    """Words of users and of logs, in every place of the page where they stand."""
+    out = finished / "out"
+    hostile = "<script>alert('&')</script>"
+    folder = next((out / "store").glob("gla-*"))
+    (folder / "result.json").unlink()
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "step": 7, "message": hostile, "host": hostile}))
+    (folder / "log.txt").write_text(f"one line\n{hostile}\n")
+    assert report(out=str(out)) == 0
+    page = (out / "small" / "report.html").read_text()
+    assert "<script" not in page and page.count("&lt;script&gt;") == 3  # message, log and host
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open and not tags.loads
+    assert "gla seed 0</b> failed at step 7: &lt;script&gt;" in page and "one line" in page
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")
 def test_tex_compiles(finished: Path, tmp_path: Path) -> None:
     report(out=str(finished / "out"))
@@ -102,10 +118,6 @@ def test_tex_compiles(finished: Path, tmp_path: Path) -> None:
         rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table}}}\end{{document}}"
     )
     subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", main.name], cwd=tmp_path, check=True)
-
-
-def test_tex_escapes() -> None:
-    assert escape("λ 5 % a_b") == r"$\lambda$ 5 \% a\_b"
 
 
 def test_the_same_results_give_the_same_report(finished: Path) -> None:

@@ -67,7 +67,7 @@ def corrections(estimates: Sequence[Estimate | Unavailable]) -> dict[int, tuple[
 
 
 def verdict_of(low: float, high: float) -> ComparisonVerdict:
-    """The verdict of an interval of what the first cell has more of the good."""
+    """The verdict, from the interval of the first cell's advantage over the second."""
     if low > 0:
         return ComparisonVerdict.BETTER
     return ComparisonVerdict.WORSE if high < 0 else ComparisonVerdict.INDISTINGUISHABLE
@@ -95,7 +95,7 @@ def all_losses(outcomes: Sequence[Outcome]) -> list[Losses] | None:
 
 
 def unfinished(outcomes: Sequence[Outcome]) -> Unavailable | None:
-    """What the first run that has not finished did instead; None where all have."""
+    """Why these runs can't be compared: the first that has not finished; None where all have."""
     for outcome in outcomes:
         if not outcome.finished:
             return Unavailable(f"{outcome.run.name} {_UNFINISHED[outcome.state]}")

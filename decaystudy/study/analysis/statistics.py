@@ -64,7 +64,7 @@ class Unavailable:
     """Stands where there is no estimate."""
 
     why: str
-    """In words that follow "not compared:"."""
+    """A clause such as ``gla-seed0 diverged``."""
 
 
 def crossed_mean(values: Losses) -> Estimate:

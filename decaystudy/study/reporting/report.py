@@ -15,9 +15,8 @@ from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.record import read_plan, studies_of
+from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex
 from decaystudy.study.reporting.html import as_html
-from decaystudy.study.reporting.latex import as_tex
-from decaystudy.study.reporting.tables import as_csv, as_markdown
 
 
 def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:

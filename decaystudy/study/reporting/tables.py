@@ -1,23 +1,23 @@
-"""The answer as text: aligned for a terminal, and as CSV and Markdown files. Needs no torch."""
+"""The tables of a study, from its results. Needs no torch."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
-from decaystudy.formatting import MISSING, aligned
-from decaystudy.runs.state import RunState
+from decaystudy.formatting import MISSING, count, hours
 from decaystudy.study.analysis.results import (
     CellResult,
     ClaimResult,
     ClaimVerdict,
     ComparisonVerdict,
     Difference,
+    RunRow,
     StudyResults,
 )
+from decaystudy.study.planning.plan_schema import Plan
+from decaystudy.table import Column, Kind, Table
 
-SHOWN = ("word_perplexity", "perplexity")
+BESIDE_ACCURACY = ("word_perplexity", "perplexity")
 """Metrics of tasks that stand beside the accuracy."""
 WORDS = {
     ComparisonVerdict.BETTER: "better than",
@@ -31,46 +31,181 @@ MARKS = {
     ClaimVerdict.UNDECIDED: "?",
     ClaimVerdict.NOT_TESTED: "–",
 }
+CELL = Column("cell", Kind.WORDS)
+TO_BASELINE = (Column("difference to baseline"), Column("", Kind.WORDS))
 
 
-def summary_table(results: StudyResults) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows: one a cell."""
-    heading = ["cell", "seeds", "validation loss", "perplexity", "median λ", "difference to twin", ""]
-    if results.tuned:
-        heading.insert(2, "lr")
+# -- cells -------------------------------------------------------------------------------------------------------
+
+
+def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
+    """One row per cell: loss, perplexity, λ, and the difference to its baseline.
+
+    Args:
+        with_runs: also the ids of the cell's runs.
+    """
     answered = any(cell.accuracy for cell in results.cells)
-    if answered:
-        heading.insert(heading.index("median λ"), "accuracy")
+    columns = [CELL, Column("seeds"), Column("validation loss"), Column("perplexity")]
+    columns[2:2] = [Column("lr")] if results.tuned else []
+    columns += [Column("accuracy")] if answered else []
+    columns += [Column("median λ"), *TO_BASELINE]
+    columns += [Column("runs", Kind.CODE)] if with_runs else []
     rows = []
     for cell in results.cells:
-        row = [cell.name, seeds(cell.seeds), *loss_fields(cell), *difference_fields(cell.difference)]
-        if results.tuned:
-            row.insert(2, f"{cell.learning_rate or 0:g}")
+        loss, perplexity, median = loss_fields(cell)
+        row = [cell.name, seeds_text(cell.seeds), loss, perplexity]
+        row[2:2] = [f"{cell.learning_rate or 0:g}"] if results.tuned else []
         if answered:
-            row.insert(heading.index("accuracy"), MISSING if cell.accuracy is None else f"{cell.accuracy.mean:.4f}")
-        rows.append(row)
-    return heading, rows
+            row.append(MISSING if cell.accuracy is None else f"{cell.accuracy.mean:.4f}")
+        row += [median, *difference_fields(cell.difference)]
+        row += [" ".join(run.id for run in results.runs if run.cell == cell.name)] if with_runs else []
+        rows.append(tuple(row))
+    entropy = results.unigram_entropy
+    notes = () if entropy is None else (f"Held-out unigram entropy: {entropy:.4f} nats per token.",)
+    return Table(tuple(columns), tuple(rows), notes=notes)
 
 
-def tasks_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | None:
-    """Accuracy (or perplexity) of each cell on each task, the mean accuracy, and its difference to the twin's; None for
-    a study that is not evaluated."""
+def loss_fields(cell: CellResult) -> tuple[str, str, str]:
+    """Loss, perplexity and median λ of a cell, or its state."""
+    if cell.val_loss is None:
+        return cell.status, MISSING, MISSING
+    return (
+        f"{cell.val_loss:.4f} [{cell.low:.4f}, {cell.high:.4f}]",
+        f"{cell.val_perplexity:.2f}",
+        MISSING if cell.median_decay is None else f"{cell.median_decay:.3f}",
+    )
+
+
+def difference_fields(difference: Difference | None) -> tuple[str, str]:
+    """Difference to the baseline with its interval, and what it means."""
+    if difference is None:
+        return "", ""
+    interval = MISSING
+    if difference.difference is not None:
+        interval = span(difference.difference, difference.low, difference.high)
+    return interval, f"{WORDS[difference.verdict]} {difference.b}"
+
+
+def rates_table(results: StudyResults) -> Table | None:
+    """Mean loss of each cell at each learning rate tried; None for a study that doesn't tune."""
+    if not results.tuned:
+        return None
+    rates = sorted({run.learning_rate for run in results.runs if run.learning_rate is not None})
+    rows = []
+    for cell in results.cells:
+        fields = [cell.name]
+        for rate in rates:
+            losses = [run.val_loss for run in results.runs if (run.cell, run.learning_rate) == (cell.name, rate)]
+            known = [loss for loss in losses if loss is not None]
+            mark = " *" if rate == cell.learning_rate else ""
+            whole = known and len(known) == len(losses)
+            fields.append(f"{sum(known) / len(known):.4f}{mark}" if whole else MISSING)
+        rows.append(tuple(fields))
+    columns = (CELL, *(Column(f"lr {rate:g}") for rate in rates))
+    return Table(
+        columns,
+        tuple(rows),
+        title="Learning rates",
+        notes=("The rate marked * is the one at which the cell is compared.",),
+    )
+
+
+# -- comparisons and claims --------------------------------------------------------------------------------------
+
+
+def comparisons_table(results: StudyResults) -> Table:
+    """Every comparison on validation loss."""
+    columns = (
+        Column("pair", Kind.WORDS),
+        Column("axis", Kind.WORDS),
+        Column("parameters"),
+        Column("difference"),
+        Column("interval"),
+        Column("p (Holm)"),
+        Column("the first is", Kind.WORDS),
+    )
+    rows = []
+    for row in results.comparisons:
+        facts = (f"{row.a} − {row.b}", ", ".join(row.axis), f"{row.parameters:+,}")
+        if row.difference is None or row.low is None or row.high is None:
+            rows.append((*facts, MISSING, MISSING, MISSING, row.why or ""))
+        else:
+            interval = f"[{signed(row.low)}, {signed(row.high)}]"
+            rows.append((*facts, signed(row.difference), interval, f"{row.p_holm:.3g}", str(row.verdict)))
+    return Table(columns, tuple(rows), title="Comparisons")
+
+
+def claims_table(results: StudyResults, *, marks: bool = False) -> Table:
+    """Every claim with its verdict.
+
+    Args:
+        marks: a mark before each verdict, for forms without colour.
+    """
+    columns = (
+        Column("verdict", Kind.VERDICT),
+        Column("id", Kind.CODE),
+        Column("effect"),
+        Column("what is claimed", Kind.PROSE),
+    )
+    rows = [
+        ((f"{MARKS[claim.verdict]} " if marks else "") + claim.verdict, claim.id, effect(claim), claim.text)
+        for claim in results.claims
+    ]
+    return Table(columns, tuple(rows), title="Claims")
+
+
+def claim_details_table(results: StudyResults) -> Table:
+    """Every claim with its verdict, what was measured, and what it takes to hold."""
+    columns = (
+        Column("claim", Kind.PROSE),
+        Column("verdict", Kind.VERDICT),
+        Column("effect"),
+        Column("measured as", Kind.PROSE),
+        Column("holds if", Kind.WORDS),
+    )
+    rows = [
+        (claim.text, str(claim.verdict), effect(claim), claim.about or claim.why or "", bounds(claim))
+        for claim in results.claims
+    ]
+    return Table(columns, tuple(rows), title="Claims")
+
+
+def effect(claim: ClaimResult) -> str:
+    """A claim's effect and interval."""
+    return MISSING if claim.effect is None else span(claim.effect, claim.low, claim.high)
+
+
+def bounds(claim: ClaimResult) -> str:
+    """Where a claim's effect must lie: ``above 0 and below 0.1``."""
+    low, high = claim.wanted or (None, None)
+    words = [f"above {low:g}"] if low is not None else []
+    words += [f"below {high:g}"] if high is not None else []
+    return " and ".join(words)
+
+
+# -- tasks and lengths -------------------------------------------------------------------------------------------
+
+
+def tasks_table(results: StudyResults) -> Table | None:
+    """Accuracy (or perplexity) of each cell on each task, the mean accuracy, and its difference to the baseline's; None
+    for a study that is not evaluated."""
     if not results.tasks:
         return None
-    columns: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
     for task in results.tasks:
         known = next((cell.tasks[task] for cell in results.cells if task in cell.tasks), None)
         if known is not None:
-            columns += [(task, name) for name in SHOWN if name in known.metrics]
-            columns += [(task, "accuracy")] if known.accuracy is not None else []
-    names = [task if name == "accuracy" else f"{task} ppl" for task, name in columns]
+            shown += [(task, name) for name in BESIDE_ACCURACY if name in known.metrics]
+            shown += [(task, "accuracy")] if known.accuracy is not None else []
+    names = [task if name == "accuracy" else f"{task} ppl" for task, name in shown]
     rows = []
     for cell in results.cells:
-        row = [cell.name, *(task_field(cell, task, name) for task, name in columns)]
         mean = cell.accuracy
-        row.append(MISSING if mean is None else f"{mean.mean:.4f} [{mean.low:.4f}, {mean.high:.4f}]")
-        rows.append([*row, *difference_fields(cell.accuracy_difference)])
-    return ["cell", *names, "mean accuracy", "difference to twin", ""], rows
+        whole = MISSING if mean is None else f"{mean.mean:.4f} [{mean.low:.4f}, {mean.high:.4f}]"
+        fields = [task_field(cell, task, name) for task, name in shown]
+        rows.append((cell.name, *fields, whole, *difference_fields(cell.accuracy_difference)))
+    columns = (CELL, *(Column(name) for name in names), Column("mean accuracy"), *TO_BASELINE)
+    return Table(columns, tuple(rows), title="Tasks")
 
 
 def task_field(cell: CellResult, task: str, name: str) -> str:
@@ -80,7 +215,32 @@ def task_field(cell: CellResult, task: str, name: str) -> str:
     return MISSING if value is None else f"{value:.4f}" if name == "accuracy" else f"{value:.4g}"
 
 
-def lengths_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | None:
+def accuracies_table(results: StudyResults) -> Table | None:
+    """Every comparison of accuracies, by task; None where there is none."""
+    columns = (
+        Column("pair", Kind.WORDS),
+        Column("task", Kind.WORDS),
+        Column("difference in accuracy"),
+        Column("p (Holm)"),
+        Column("p (McNemar)"),
+        Column("the first is", Kind.WORDS),
+    )
+    rows = [
+        (
+            f"{row.a} − {row.b}",
+            row.task,
+            span(row.difference, row.low, row.high),
+            f"{row.p_holm:.3g}",
+            MISSING if row.p_mcnemar is None else f"{row.p_mcnemar:.3g}",
+            str(row.verdict),
+        )
+        for row in results.accuracy_comparisons
+        if row.difference is not None
+    ]
+    return Table(columns, tuple(rows), title="By task") if rows else None
+
+
+def lengths_table(results: StudyResults) -> Table | None:
     """Perplexity of each cell at multiples of the training length; None where it was not measured."""
     measured = [cell for cell in results.cells if cell.lengths]
     if not measured:
@@ -89,96 +249,76 @@ def lengths_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | 
     rows = []
     for cell in measured:
         values = {at.multiple: f"{at.perplexity:.2f}" for at in cell.lengths}
-        rows.append([cell.name, *(values.get(at.multiple, MISSING) for at in longest)])
-    return ["perplexity at", *(f"{at.length} ({at.multiple} ×)" for at in longest)], rows
+        rows.append((cell.name, *(values.get(at.multiple, MISSING) for at in longest)))
+    columns = (Column("perplexity at", Kind.WORDS), *(Column(f"{at.length} ({at.multiple} ×)") for at in longest))
+    return Table(columns, tuple(rows), title="Longer texts")
 
 
-def loss_fields(cell: CellResult) -> list[str]:
-    """Loss, perplexity and median λ of a cell, or its state."""
-    if cell.val_loss is None:
-        return [cell.status, MISSING, MISSING]
-    return [
-        f"{cell.val_loss:.4f} [{cell.low:.4f}, {cell.high:.4f}]",
-        f"{cell.val_perplexity:.2f}",
-        MISSING if cell.median_decay is None else f"{cell.median_decay:.3f}",
+# -- runs --------------------------------------------------------------------------------------------------------
+
+
+def runs_table(results: StudyResults, plan: Plan) -> Table:
+    """One row per run: its loss, and its cost beside the planned one."""
+    columns = (
+        CELL,
+        Column("seed"),
+        Column("status", Kind.WORDS),
+        Column("loss"),
+        Column("parameters"),
+        Column("tokens"),
+        Column("planned"),
+        Column("took"),
+        Column("tokens/s"),
+        Column("host", Kind.WORDS),
+        Column("run", Kind.CODE),
+    )
+    planned = {run.id: run.hours for run in plan.runs}
+    rows = [
+        (
+            run.cell + (f" lr {run.learning_rate:g}" if run.learning_rate else ""),
+            str(run.seed),
+            str(run.status),
+            MISSING if run.val_loss is None else f"{run.val_loss:.4f}",
+            count(run.parameters),
+            MISSING if run.tokens is None else count(run.tokens),
+            hours(planned[run.id]) if run.id in planned else MISSING,
+            hours(run.cost.seconds / 3600) if run.cost.seconds else MISSING,
+            f"{run.cost.tokens_per_second:,.0f}" if run.cost.tokens_per_second else MISSING,
+            run.cost.host or MISSING,
+            run.id,
+        )
+        for run in results.runs
     ]
+    return Table(columns, tuple(rows), title="Runs and cost")
 
 
-def difference_fields(difference: Difference | None) -> list[str]:
-    """Difference to the baseline with interval, and what it means."""
-    if difference is None:
-        return ["", ""]
-    if difference.difference is None:
-        return [MISSING, f"not compared with {difference.b}"]
-    interval = span(difference.difference, difference.low, difference.high)
-    return [interval, f"{WORDS[difference.verdict]} {difference.b}"]
-
-
-def rates_table(results: StudyResults) -> tuple[list[str], list[list[str]]] | None:
-    """Mean loss of each cell at each learning rate tried, the chosen one marked; None for a study that doesn't tune."""
-    losses: dict[str, dict[float, list[float | None]]] = {}
-    chosen: dict[str, float] = {}
-    for run in results.runs:
-        if run.learning_rate is None:
-            return None
-        losses.setdefault(run.cell, {}).setdefault(run.learning_rate, []).append(run.val_loss)
-        if run.chosen:
-            chosen[run.cell] = run.learning_rate
-    rates = sorted({rate for by_rate in losses.values() for rate in by_rate})
+def run_data(results: StudyResults) -> Table:
+    """One row per run with unrounded numbers: the content of results.csv."""
+    names = ["study", "scale", "id", "name", "seed", "status", "parameters", "tokens", "step", "train_loss", "val_loss"]
+    names += ["val_perplexity", "unigram_entropy", "median_decay", "run"]
+    names[5:5] = ["learning_rate"] if results.tuned else []
     rows = []
-    for name, by_rate in losses.items():
-        row = [name]
-        for rate in rates:
-            values = [value for value in by_rate.get(rate, [None]) if value is not None]
-            whole = len(values) == len(by_rate.get(rate, [None]))
-            mark = " *" if chosen.get(name) == rate else ""
-            row.append(f"{sum(values) / len(values):.4f}{mark}" if whole else MISSING)
-        rows.append(row)
-    return ["cell", *(f"lr {rate:g}" for rate in rates)], rows
+    for run in results.runs:
+        values = {**vars(run), "study": results.study, "scale": results.scale, "median_decay": median_decay(run)}
+        rows.append(tuple("" if values[name] is None else str(values[name]) for name in names))
+    return Table(tuple(Column(name) for name in names), tuple(rows))
 
 
-def seeds(numbers: Sequence[int]) -> str:
+def median_decay(run: RunRow) -> float | None:
+    """The median over layers of the layers' median λ; None without a decay."""
+    medians = sorted(layer.median for layer in run.decay or ())
+    middle = len(medians) // 2
+    return (medians[middle] + medians[~middle]) / 2 if medians else None
+
+
+# -- fields ------------------------------------------------------------------------------------------------------
+
+
+def seeds_text(numbers: Sequence[int]) -> str:
     """0, 1, 2 as ``0-2``; others with commas."""
     if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}-{numbers[-1]}"
     return ",".join(str(n) for n in numbers)
-
-
-def as_text(results: StudyResults) -> str:
-    """What run-study prints at its end."""
-    heading, rows = summary_table(results)
-    last = len(heading) - 1
-    lines = [results.title, "", aligned(rows, heading=heading, left=(0, last))]
-    if results.unigram_entropy is not None:
-        lines.append(f"\nheld-out unigram entropy: {results.unigram_entropy:.4f} nats per token")
-    rates = rates_table(results)
-    if rates is not None:
-        lines += ["", aligned(rates[1], heading=rates[0])]
-    tasks = tasks_table(results)
-    if tasks is not None:
-        lines += ["", aligned(tasks[1], heading=tasks[0], left=(0, len(tasks[0]) - 1))]
-    lengths = lengths_table(results)
-    if lengths is not None:
-        lines += ["", aligned(lengths[1], heading=lengths[0])]
-    lines += claims_text(results)
-    lines += failures_text(results)
-    lines += [f"note: {note}" for note in results.notes]
-    return "\n".join(lines)
-
-
-def claims_text(results: StudyResults) -> list[str]:
-    """The claims and their verdicts."""
-    if not results.claims:
-        return []
-    rows = [
-        [f"{MARKS[claim.verdict]} {claim.verdict}", claim.id, effect(claim), claim.text] for claim in results.claims
-    ]
-    return ["", aligned(rows, heading=["claim", "id", "effect", "what is claimed"], left=(0, 1, 3)), ""]
-
-
-def effect(claim: ClaimResult) -> str:
-    """A claim's effect and interval."""
-    return MISSING if claim.effect is None else span(claim.effect, claim.low, claim.high)
 
 
 def span(value: float, low: float | None, high: float | None) -> str:
@@ -189,64 +329,3 @@ def span(value: float, low: float | None, high: float | None) -> str:
 def signed(value: float) -> str:
     """Four decimals and a sign, which zero has too, always the same."""
     return f"{round(value, 4) + 0.0:+.4f}"
-
-
-def failures_text(results: StudyResults) -> list[str]:
-    """Runs that ended otherwise than well, with their logs."""
-    lines = []
-    for run in results.failures:
-        if run.status == RunState.PLANNED:
-            continue
-        at = "" if run.step is None else f" at step {run.step}"
-        message = f": {run.message}" if run.message else ""
-        log = f" (log: {run.log})" if run.log else ""
-        lines.append(f"✘ {run.cell} seed {run.seed} {run.status}{at}{message}{log}")
-    return lines
-
-
-def as_csv(results: StudyResults) -> str:
-    """One line a run."""
-    keys = ["study", "scale", "id", "name", "seed", "status", "parameters", "tokens", "step", "train_loss", "val_loss"]
-    keys += ["val_perplexity", "unigram_entropy", "median_decay", "run"]
-    if results.tuned:
-        keys.insert(5, "learning_rate")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(keys)
-    for run in results.runs:
-        medians = sorted(layer.median for layer in run.decay or ())
-        middle = len(medians) // 2
-        median = (medians[middle] + medians[~middle]) / 2 if medians else None
-        values = {**vars(run), "study": results.study, "scale": results.scale, "median_decay": median}
-        writer.writerow(["" if values.get(key) is None else values[key] for key in keys])
-    return text.getvalue()
-
-
-def as_markdown(results: StudyResults) -> str:
-    """The table, the claims and the notes."""
-    heading, rows = summary_table(results)
-    lines = [f"# {results.title}", "", results.question, "", *markdown_table(heading, rows), ""]
-    if results.unigram_entropy is not None:
-        lines += [f"Held-out unigram entropy: {results.unigram_entropy:.4f} nats per token.", ""]
-    rates = rates_table(results)
-    if rates is not None:
-        lines += ["## Learning rates", "", *markdown_table(*rates), ""]
-    for title, table in (("Tasks", tasks_table(results)), ("Longer texts", lengths_table(results))):
-        if table is not None:
-            lines += [f"## {title}", "", *markdown_table(*table), ""]
-    if results.claims:
-        claims = [[claim.verdict, claim.id, effect(claim), claim.text] for claim in results.claims]
-        lines += ["## Claims", "", *markdown_table(["verdict", "id", "effect", "claim"], claims), ""]
-    failures = failures_text(results)
-    if failures:
-        lines += ["## Runs that did not finish", "", *(f"- {line}" for line in failures), ""]
-    lines += [f"- {note}" for note in results.notes]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def markdown_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table's lines."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in [heading, *rows]]
-    lines = ["| " + " | ".join(row) + " |" for row in escaped]
-    lines.insert(1, "|" + "---|" * len(heading))
-    return lines
