@@ -29,7 +29,7 @@ def decay_attention(
         v: (B, T, H, Dv).
         log_decay: natural logarithm of λ ≤ 1: (B, T, H), one per head, or (B, T, H, Dk), one per channel. −inf forgets
             all that was before. float32, or float64 where q is: bfloat16 would round every λ above 0.998 to one.
-        resets: (B, T) bool, true at a document's first token: no state crosses it, as if λ were 0 there. None for none.
+        resets: (B, T) bool, true at a document's first token: no state crosses it, as if λ were 0 there.
         initial_state: s_0 (B, H, Dk, Dv) in log_decay's dtype; zeros if None.
         return_state: also return s_T.
         backend: ``auto``, ``recurrent`` (the sequential reference), ``chunked`` (plain PyTorch, exact),
@@ -66,13 +66,13 @@ def dplr_attention(
     """Decay attention with a diagonal plus low-rank transition, the delta rule under decay.
 
     s_t = (I − β_t k_t k_tᵀ) diag(exp(log_decay_t)) s_{t−1} + β_t k_t v_tᵀ, o_t = s_tᵀ q_t (section 5.6 of
-    arXiv 2509.05282). It is stable for k of unit length and β in [0, 2]; both are the caller's to see to.
+    arXiv 2509.05282). It is stable for k of unit length and β in [0, 2]; neither is checked.
 
     Args:
         beta: (B, T, H), any floating dtype.
         The rest as in `decay_attention`.
 
-    Returns and raises as `decay_attention` does.
+    Returns and errors as of `decay_attention`.
     """
     _check(q, k, v, log_decay, initial_state, resets)
     _check_like("beta", beta, q.shape[:3], q)
