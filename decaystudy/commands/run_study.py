@@ -75,6 +75,8 @@ def run(arguments: list[str]) -> int:
         slurm=SlurmOptions(**(others.get("slurm") or {})),
         **{name: others[name] for name in ("launcher", "launcher_options", "devices", "jobs", "gpu")},
     )
+    if others["json"] and not others["dry_run"]:
+        raise UserError("--json prints a plan: add --dry-run")
     if others["dry_run"]:
         return show_plan(request, execution, as_json=others["json"])
     if others["cancel"]:

@@ -169,10 +169,10 @@ def refuse_devices(study: Study) -> None:
 def needed_jobs(runs: Sequence[Run], store: Store, launcher: Launcher, tasks: Mapping[str, str]) -> list[Job]:
     """The jobs that would be submitted now."""
     try:
-        launcher.check([])
-    except UserError:  # a plan for a cluster, made elsewhere: nothing is in its queue
+        launcher.check(runs)
+        return Scheduler(runs, store, launcher, Silent(), tasks).needed()
+    except UserError:  # a plan made elsewhere than on the cluster: nothing is known of its queue
         return Scheduler(runs, store, launcher, Silent(), tasks, adopt=False).needed()
-    return Scheduler(runs, store, launcher, Silent(), tasks).needed()
 
 
 def plan_speed(studies: Sequence[Study], launcher: Launcher) -> tuple[Speed, int]:

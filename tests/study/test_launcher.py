@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ from decaystudy.io import write_json
 from decaystudy.runs.evaluation import EvaluationFolder, TaskResult, Validation
 from decaystudy.study.definition.expand import Run, expand
 from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.cluster_job import ClusterJob
 from decaystudy.study.execution.job_file import read_job
 from decaystudy.study.execution.jobs import ActiveJob
 from decaystudy.study.execution.launcher import (
@@ -186,6 +188,11 @@ def test_a_launcher_of_ones_own_runs_a_study_to_its_end(tmp_path: Path) -> None:
     assert len((tmp_path / "notes").read_text().splitlines()) == 4
 
 
+class Forgetful(Pretender):
+    def __init__(self, options: ExecutionOptions) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -194,6 +201,7 @@ def test_a_launcher_of_ones_own_runs_a_study_to_its_end(tmp_path: Path) -> None:
         ({"launcher": "builtins.repr"}, "it makes a str; derive it from"),
         ({"launcher": "sys.path"}, "it is a list; give a class or a function"),
         ({"launcher": "decaystudy.study.execution.launcher.Launcher"}, "it lacks cancel, poll, submit"),
+        ({"launcher": "tests.study.test_launcher.Forgetful"}, r"must call super\(\).__init__\(options\)"),
         ({"launcher": "local", "launcher_options": {"quue": "a"}}, "doesn't take these --launcher_options: .*'quue'"),
     ],
 )
@@ -358,3 +366,15 @@ def test_gpus_are_dealt_out_and_given_back(runs: list[Run]) -> None:
         LocalLauncher(ExecutionOptions(devices=2, jobs=2), gpus=["0", "1", "2"]).check(runs)
     with pytest.raises(UserError, match="ask for fewer"):
         LocalLauncher(ExecutionOptions(devices=2), gpus=["0"]).check(runs)
+
+
+def test_a_job_that_saves_nothing_is_not_requeued_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    job = ClusterJob(JobKind.TRAIN, str(tmp_path), {}, "", limit=10)
+    job.began = time.time() - 60
+    assert job.checkpoint().function is job, "preempted early"
+    job.began = time.time() - 510
+    with pytest.raises(UserError, match=r"time limit of 10 minutes: raise --slurm\.time"):
+        job.checkpoint()
+    (tmp_path / "checkpoints" / "step=5.ckpt").touch()
+    assert job.checkpoint().function is job
