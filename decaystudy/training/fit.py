@@ -23,6 +23,7 @@ from decaystudy.runs.records import claim, finished_result
 from decaystudy.runs.result import RunResult
 from decaystudy.training.callbacks.curves import Curves
 from decaystudy.training.callbacks.progress import Progress
+from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.checkpoints import FILE_NAME, checkpoint_path, last_checkpoint
@@ -46,6 +47,7 @@ class Session:
 
     losses: StepLoss
     throughput: Throughput
+    start: StartDecays
     progress: Progress
     trainer: L.Trainer
 
@@ -109,8 +111,9 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
         save_on_train_epoch_end=False,
     )
     # The order matters: each callback reads what those before it have measured.
-    callbacks = [losses, throughput, Curves(losses, throughput, every), progress, checkpoints]
-    return Session(losses, throughput, progress, _trainer(config, folder, layout, callbacks))
+    start = StartDecays()
+    callbacks = [losses, throughput, start, Curves(losses, throughput, every), progress, checkpoints]
+    return Session(losses, throughput, start, progress, _trainer(config, folder, layout, callbacks))
 
 
 def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
@@ -136,7 +139,9 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     if module.validated_at != trainer.global_step:
         trainer.validate(module, datamodule=data, verbose=False)
     weights = trainer.strategy.lightning_module_state_dict()  # gathered from all processes, so all take part
-    result = result_of_finished(config, trainer, module, data, session.losses, session.throughput)
+    result = result_of_finished(
+        config, session.trainer, module, data, session.losses, session.throughput, session.start
+    )
     if trainer.is_global_zero:
         if session.progress.heartbeat is not None:
             session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
