@@ -62,7 +62,7 @@ def test_a_plan_from_before_schemas_is_read_as_it_was_meant(before: Path) -> Non
     old = json.loads((before / "out/small/plan.json").read_text())
     old["earlier"] = {"160m": {**old["call"], "scale": "160m", "learning_rates": [0.1]}}
     (before / "out/small/plan.json").write_text(json.dumps(old))
-    assert read_plan(store, "small").earlier["160m"].learning_rates == (0.1,)
+    assert read_plan(store, "small").earlier["160m"].sweep == "lr=0.1"
 
 
 def test_report_on_a_store_from_before_schemas(before: Path, capsys: pytest.CaptureFixture[str]) -> None:

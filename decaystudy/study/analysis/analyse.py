@@ -28,6 +28,7 @@ from decaystudy.study.analysis.results import (
 )
 from decaystudy.study.analysis.statistics import Estimate, Losses, crossed_mean, seed_mean
 from decaystudy.study.definition.expand import Cell, Study
+from decaystudy.study.definition.search import Sweep, Trial, TrialResult
 from decaystudy.study.execution.outcomes import Outcome
 
 T = TypeVar("T")
@@ -40,9 +41,9 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
     Args:
         outcomes: of all its runs, in their order.
     """
-    chosen = choose_rates(study, outcomes)
+    chosen = chosen_trials(study, outcomes)
     kept = {
-        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.learning_rate == chosen.get(cell.name)]
+        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.trial == chosen.get(cell.name)]
         for cell in study.cells
     }
     answers = Answers(kept)
@@ -79,10 +80,10 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
     )
 
 
-def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
+def run_row(outcome: Outcome, chosen: Mapping[str, Trial | None]) -> RunRow:
     """One run as results.json has it."""
     run, result = outcome.run, outcome.result
-    tuned = run.learning_rate is not None
+    tried = run.trial is not None
     numbers = result if outcome.finished else None
     step = result.step if result and result.step is not None else outcome.status.get("step")
     return RunRow(
@@ -92,7 +93,8 @@ def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
         seed=run.seed,
         status=outcome.state,
         learning_rate=run.learning_rate,
-        chosen=chosen.get(run.cell) == run.learning_rate if tuned else None,
+        trial=None if run.trial is None else run.trial.as_dict(),
+        chosen=chosen.get(run.cell) == run.trial if tried else None,
         parameters=parameter_count(run.config.model),
         tokens=numbers.tokens if numbers else run.config.tokens,
         step=step,
@@ -116,15 +118,16 @@ def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
     )
 
 
-def cell_facts(cell: Cell, kept: Cells, chosen: Mapping[str, float | None]) -> dict[str, Any]:
+def cell_facts(cell: Cell, kept: Cells, chosen: Mapping[str, Trial | None]) -> dict[str, Any]:
     """What a cell is, and how its runs ended."""
-    outcomes = kept[cell.name]
+    outcomes, trial = kept[cell.name], chosen.get(cell.name)
     return {
         "name": cell.name,
         "seeds": tuple(outcome.run.seed for outcome in outcomes),
         "status": states_text([outcome.state for outcome in outcomes]),
         "parameters": parameter_count(cell.config.model),
-        "learning_rate": chosen.get(cell.name),
+        "learning_rate": None if trial is None else trial.as_dict().get("learning_rate"),
+        "trial": None if trial is None else trial.as_dict(),
     }
 
 
@@ -200,38 +203,44 @@ def median_decay(outcome: Outcome) -> float | None:
     return float(np.median([layer.median for layer in outcome.decay])) if outcome.decay else None
 
 
-def choose_rates(study: Study, outcomes: Sequence[Outcome]) -> dict[str, float | None]:
-    """The learning rate at which each cell is compared: that of the lowest mean loss, among those with all seeds."""
-    if not study.learning_rates:
+def chosen_trials(study: Study, outcomes: Sequence[Outcome]) -> dict[str, Trial | None]:
+    """The trial at which the search has each cell compared; empty for a study that doesn't search."""
+    if study.search is None:
         return {}
-    chosen: dict[str, float | None] = {}
+    chosen: dict[str, Trial | None] = {}
     for cell in study.cells:
-        means = {}
-        for rate in study.learning_rates:
-            mine = [o for o in outcomes if o.run.cell == cell.name and o.run.learning_rate == rate]
-            if all(outcome.finished for outcome in mine):
-                means[rate] = mean([outcome.val_loss for outcome in mine])
-        chosen[cell.name] = min(means, key=lambda rate: means[rate]) if means else study.learning_rates[0]
+        results = []
+        for trial in study.trials[cell.name]:
+            mine = [o for o in outcomes if (o.run.cell, o.run.trial) == (cell.name, trial)]
+            losses = tuple(o.val_loss if o.finished else None for o in mine)
+            results.append(TrialResult(trial.as_dict(), losses))
+        chosen[cell.name] = Trial.of(study.search.choose(results))
     return chosen
 
 
-def notes(study: Study, outcomes: Sequence[Outcome], chosen: Mapping[str, float | None]) -> list[str]:
+def notes(study: Study, outcomes: Sequence[Outcome], chosen: Mapping[str, Trial | None]) -> list[str]:
     """What a reader must know about these numbers."""
     found = []
     if len(study.seeds) == 1:
         found.append("One seed: intervals are over validation sequences only and say nothing about other seeds.")
     elif len(study.seeds) == 2:
         found.append("Two seeds: intervals over seeds have one degree of freedom and are wide; use three or more.")
-    if study.learning_rates:
-        rates = ", ".join(f"{rate:g}" for rate in study.learning_rates)
+    if isinstance(study.search, Sweep):
+        sweep, values = study.search, [str(value) for value in study.search.values]
         found.append(
-            f"Each cell is compared at its best learning rate of {rates}, chosen on the validation sequences that it "
-            "is judged on: all cells gain by that alike, and their losses are slightly too low."
+            f"Each cell is compared at its best {sweep.setting.replace('_', ' ')} of {', '.join(values)}, chosen on the validation "
+            "sequences that it is judged on: all cells gain by that alike, and their losses are slightly too low."
         )
-        edges = {min(study.learning_rates), max(study.learning_rates)}
-        at_edge = [name for name, rate in chosen.items() if rate in edges]
+        numbers = [value for value in sweep.values if isinstance(value, (int, float))]
+        edges = {min(numbers), max(numbers)} if numbers else set()
+        at_edge = [name for name, trial in chosen.items() if trial and trial.as_dict()[sweep.setting] in edges]
         if at_edge:
-            found.append(f"At the edge of the learning rates tried, so try more: {', '.join(at_edge)}.")
+            found.append(f"At the edge of the values tried, so try more: {', '.join(at_edge)}.")
+    elif study.search is not None:
+        found.append(
+            f"Each cell is compared at the settings that {type(study.search).__name__} chose for it, on the validation "
+            "sequences that it is judged on: their losses are slightly too low."
+        )
     if study.left_out:
         found.append(f"Not run at scale {study.scale} without --all-cells: {', '.join(study.left_out)}.")
     unfinished = sum(not outcome.finished for outcome in outcomes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from decaystudy.runs.evaluation import TaskResult
 from decaystudy.runs.result import LayerDecay
@@ -62,9 +63,11 @@ class RunRow:
     seed: int
     status: RunState
     learning_rate: float | None = None
-    """None unless the study tunes the learning rate."""
+    """None unless a search tries it."""
+    trial: dict[str, Any] | None = None
+    """Settings that a search tries, by name; None for a study that doesn't search."""
     chosen: bool | None = None
-    """Whether the cell is compared at this learning rate; None unless the study tunes it."""
+    """Whether the cell is compared at this trial; None for a study that doesn't search."""
     parameters: int
     tokens: int | None
     """Tokens trained on; those that it would train on, for a run that has not finished."""
@@ -168,7 +171,9 @@ class CellResult:
     """The state of all its runs, or how many are in which: ``1 diverged, 4 finished``."""
     parameters: int
     learning_rate: float | None = None
-    """At which the cell is compared; None unless the study tunes it."""
+    """At which the cell is compared; None unless a search tries it."""
+    trial: dict[str, Any] | None = None
+    """Settings at which the cell is compared; None for a study that doesn't search."""
     val_loss: float | None = None
     """Mean over seeds, nats per token."""
     low: float | None = None
@@ -307,7 +312,7 @@ class StudyResults:
     @property
     def tuned(self) -> bool:
         """Whether cells were tried at several learning rates."""
-        return any(run.learning_rate is not None for run in self.runs)
+        return any(run.trial is not None for run in self.runs)
 
     @property
     def failures(self) -> tuple[RunRow, ...]:

@@ -45,6 +45,11 @@ class Failures:
     def __bool__(self) -> bool:
         return bool(self.training or self.evaluation)
 
+    def update(self, other: Failures) -> None:
+        """Add those of ``other``."""
+        self.training.update(other.training)
+        self.evaluation.update(other.evaluation)
+
 
 class Scheduler:
     """Brings every run to its end: training, then evaluation.

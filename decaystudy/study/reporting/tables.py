@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from decaystudy.formatting import MISSING, count, hours
 from decaystudy.study.analysis.results import (
@@ -14,6 +15,7 @@ from decaystudy.study.analysis.results import (
     RunRow,
     StudyResults,
 )
+from decaystudy.study.definition.search import Trial
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.table import Column, Kind, Table
 
@@ -46,7 +48,7 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     """
     answered = any(cell.accuracy for cell in results.cells)
     columns = [CELL, Column("seeds"), Column("validation loss"), Column("perplexity")]
-    columns[2:2] = [Column("lr")] if results.tuned else []
+    columns[2:2] = [Column("tried")] if results.tuned else []
     columns += [Column("accuracy")] if answered else []
     columns += [Column("median λ"), *TO_BASELINE]
     columns += [Column("runs", Kind.CODE)] if with_runs else []
@@ -54,7 +56,7 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     for cell in results.cells:
         loss, perplexity, median = loss_fields(cell)
         row = [cell.name, seeds_text(cell.seeds), loss, perplexity]
-        row[2:2] = [f"{cell.learning_rate or 0:g}"] if results.tuned else []
+        row[2:2] = [trial_text(cell.trial)] if results.tuned else []
         if answered:
             row.append(MISSING if cell.accuracy is None else f"{cell.accuracy.mean:.4f}")
         row += [median, *difference_fields(cell.difference)]
@@ -86,31 +88,33 @@ def difference_fields(difference: Difference | None) -> tuple[str, str]:
     return interval, f"{WORDS[difference.verdict]} {difference.b}"
 
 
-def rates_table(results: StudyResults) -> Table | None:
-    """Mean loss of each cell at each learning rate tried; None for a study that doesn't tune."""
+def trials_table(results: StudyResults) -> Table | None:
+    """Mean loss of each cell at each trial of the search; None for a study that doesn't search."""
     if not results.tuned:
         return None
-    rates = sorted({run.learning_rate for run in results.runs if run.learning_rate is not None})
+    trials = list(dict.fromkeys(Trial.of(run.trial) for run in results.runs if run.trial is not None))
     rows = []
     for cell in results.cells:
         fields = [cell.name]
-        for rate in rates:
-            losses = [run.val_loss for run in results.runs if (run.cell, run.learning_rate) == (cell.name, rate)]
+        for trial in trials:
+            losses = [run.val_loss for run in results.runs if (run.cell, run.trial) == (cell.name, trial.as_dict())]
             known = [loss for loss in losses if loss is not None]
-            mark = " *" if rate == cell.learning_rate else ""
+            mark = " *" if trial.as_dict() == cell.trial else ""
             whole = known and len(known) == len(losses)
             fields.append(f"{sum(known) / len(known):.4f}{mark}" if whole else MISSING)
         rows.append(tuple(fields))
-    columns = (CELL, *(Column(f"lr {rate:g}") for rate in rates))
+    columns = (CELL, *(Column(trial.label) for trial in trials))
     return Table(
         columns,
         tuple(rows),
-        title="Learning rates",
-        notes=("The rate marked * is the one at which the cell is compared.",),
+        title="Trials of the search",
+        notes=("The loss marked * is that of the trial at which the cell is compared.",),
     )
 
 
-# -- comparisons and claims --------------------------------------------------------------------------------------
+def trial_text(trial: Mapping[str, Any] | None) -> str:
+    """The settings of a trial: ``lr0.003``."""
+    return MISSING if trial is None else Trial.of(trial).label
 
 
 def comparisons_table(results: StudyResults) -> Table:
@@ -275,7 +279,7 @@ def runs_table(results: StudyResults, plan: Plan) -> Table:
     planned = {run.id: run.hours for run in plan.runs}
     rows = [
         (
-            run.cell + (f" lr {run.learning_rate:g}" if run.learning_rate else ""),
+            run.cell + (f" {trial_text(run.trial)}" if run.trial else ""),
             str(run.seed),
             str(run.status),
             MISSING if run.val_loss is None else f"{run.val_loss:.4f}",
@@ -296,11 +300,17 @@ def run_data(results: StudyResults) -> Table:
     """One row per run with unrounded numbers: the content of results.csv."""
     names = ["study", "scale", "id", "name", "seed", "status", "parameters", "tokens", "step", "train_loss", "val_loss"]
     names += ["val_perplexity", "unigram_entropy", "median_decay", "run"]
-    names[5:5] = ["learning_rate"] if results.tuned else []
+    names[5:5] = list(dict.fromkeys(name for run in results.runs for name in run.trial or {}))
     rows = []
     for run in results.runs:
-        values = {**vars(run), "study": results.study, "scale": results.scale, "median_decay": median_decay(run)}
-        rows.append(tuple("" if values[name] is None else str(values[name]) for name in names))
+        values = {
+            **vars(run),
+            **(run.trial or {}),
+            "study": results.study,
+            "scale": results.scale,
+            "median_decay": median_decay(run),
+        }
+        rows.append(tuple("" if values.get(name) is None else str(values[name]) for name in names))
     return Table(tuple(Column(name) for name in names), tuple(rows))
 
 
