@@ -236,4 +236,4 @@ def test_tuning_compares_each_cell_at_its_best_rate_and_shows_all(tmp_path: Path
     text = as_text(results)
     line = next(line for line in text.splitlines() if line.startswith("a ") and "*" in line)
     assert line.split()[3] == "*" and len(line.split()) == 5
-    assert "## Learning rates" in as_markdown(results)
+    assert "## Trials of the search" in as_markdown(results)

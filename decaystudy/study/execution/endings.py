@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from decaystudy.runs.folder import state_of
 from decaystudy.runs.state import FINAL, RunState
 from decaystudy.study.execution.jobs import ActiveJob, JobReport, JobState
@@ -11,12 +13,12 @@ BY_THE_RUN = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.KILLED)
 """States in which a run's own process can leave it."""
 
 
-def record_end(one: ActiveJob, log: str) -> tuple[RunState, str]:
+def record_end(one: ActiveJob, log: Callable[[], str]) -> tuple[RunState, str]:
     """Write down how a training job ended, unless it has done so itself.
 
     Args:
         one: the job, which has ended.
-        log: the end of what it printed.
+        log: gives the end of what it printed.
 
     Returns:
         The run's state; and what is wrong, where it cannot be written down.
@@ -26,12 +28,13 @@ def record_end(one: ActiveJob, log: str) -> tuple[RunState, str]:
     status = folder.read_status()
     if state in FINAL or (one.wrote(status) and status.get("state") in BY_THE_RUN):
         return state, ""
+    last = error_in(log())
     if report.state is JobState.KILLED:
         state, message = RunState.KILLED, report.reason or "killed"
-        if not one.wrote(status) and error_in(log):
-            message += f": {error_in(log)}"
+        if last and not one.wrote(status):
+            message += f": {last}"
     else:
-        state, message = RunState.FAILED, error_in(log) or report.reason or "it ended without a result"
+        state, message = RunState.FAILED, last or report.reason or "it ended without a result"
     facts = {key: status[key] for key in ("step", "max_steps", "loss") if key in status}
     try:
         folder.write_status(state, **facts, message=message)

@@ -270,7 +270,7 @@ class Scheduler:
             self._tried -= {(run.hash, kind) for kind in JobKind}
             self._waiting[run.hash] = run
         else:
-            state, failure = record_end(one, self.launcher.logs(one.job, one.id))
+            state, failure = record_end(one, lambda: self.launcher.logs(one.job, one.id))
             if failure:
                 self.failures.training[run.hash] = failure
             self.observer.tell(Event(EventKind.TRAINED, run, folder, one.job, state=state, failure=failure))
