@@ -228,8 +228,8 @@ def notes(study: Study, outcomes: Sequence[Outcome], chosen: Mapping[str, Trial 
     if isinstance(study.search, Sweep):
         sweep, values = study.search, [str(value) for value in study.search.values]
         found.append(
-            f"Each cell is compared at its best {sweep.setting.replace('_', ' ')} of {', '.join(values)}, chosen on the "
-            "validation sequences that it is judged on: all cells gain alike, and their losses are slightly too low."
+            f"Each cell is compared at its best {sweep.setting.replace('_', ' ')} of {', '.join(values)}, chosen on "
+            "the validation sequences that it is judged on: all cells gain alike, and their losses are slightly too low."
         )
         numbers = [value for value in sweep.values if isinstance(value, (int, float))]
         edges = {min(numbers), max(numbers)} if numbers else set()
