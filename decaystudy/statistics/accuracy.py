@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from decaystudy.statistics import checks
 from decaystudy.statistics.clusters import Clustered
@@ -48,22 +48,30 @@ def read_answers(
         if not ((array == 0) | (array == 1)).all():
             raise ValueError(f"{task}: answers of {cell!r}, shape {array.shape}, must be 0 (wrong) or 1 (right)")
     questions = first.shape[1]
-    if passages is None:
-        passages = range(questions)
-    if len(passages) != questions:
-        raise ValueError(f"{task}: {len(passages)} passages are given for {questions} questions")
-    places = {passage: i for i, passage in enumerate(dict.fromkeys(passages))}
-    membership = np.zeros((questions, len(places)))
-    membership[np.arange(questions), [places[passage] for passage in passages]] = 1.0
+    sizes = np.ones(questions)
+    if passages is not None:
+        if len(passages) != questions:
+            raise ValueError(f"{task}: {len(passages)} passages are given for {questions} questions")
+        order, starts = _grouped(passages)
+        arrays = {cell: np.add.reduceat(array[:, order], starts, axis=1) for cell, array in arrays.items()}
+        sizes = np.diff(np.append(starts, questions)).astype(np.float64)
     return gather(
-        {cell: array @ membership for cell, array in arrays.items()},
-        membership.sum(axis=0),
+        arrays,
+        sizes,
         UNIT,
-        clusters=len(places),
+        clusters=len(sizes),
         pooled=True,
         least_error=1 / questions,
         limits=(0.0, 1.0),
     )
+
+
+def _grouped(passages: Sequence[Hashable]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order of the questions in which those on one passage are neighbours, and where each passage starts."""
+    places = {passage: i for i, passage in enumerate(dict.fromkeys(passages))}
+    codes = np.array([places[passage] for passage in passages])
+    order = np.argsort(codes, kind="stable")
+    return order, np.flatnonzero(np.diff(codes[order], prepend=-1))
 
 
 def mean_over_tasks(tasks: Sequence[Sample]) -> Sample:

@@ -17,7 +17,7 @@ def numbers(name: str, values: ArrayLike | None) -> Floats:
         ValueError: no numbers, or rows of different lengths.
     """
     try:
-        return np.ascontiguousarray(values, dtype=np.float64)
+        return np.asarray(values, dtype=np.float64, order="C")
     except (TypeError, ValueError):
         raise ValueError(f"{name} is no array of numbers: give equally long rows of floats") from None
 

@@ -72,5 +72,5 @@ def residual_variance(sample: Clustered, contrasts: Floats) -> Floats:
     if seeds < 2:
         return np.zeros(len(contrasts))
     centred = sample.influence - sample.influence.mean(axis=1, keepdims=True)
-    moved = np.einsum("kc,csn->ksn", contrasts, centred, optimize=True)
-    return np.asarray((moved**2).sum(axis=(1, 2)) / (seeds * (seeds - 1)))
+    moved = contrasts @ centred.reshape(len(centred), -1)
+    return np.asarray((moved**2).sum(axis=1) / (seeds * (seeds - 1)))

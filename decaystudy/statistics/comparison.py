@@ -28,7 +28,7 @@ class Comparison:
     difference: float
     """Of token-weighted mean losses: nats per token, or bits per byte. With one seed, of these two checkpoints."""
     low: float | None
-    """Lower end of the simultaneous interval; None with one seed. Infinite where two seeds of few cells bound nothing."""
+    """Lower end of the simultaneous interval. None with one seed; infinite with two seeds of fewer than five cells."""
     high: float | None
     verdict: Verdict
     resolvable: float | None

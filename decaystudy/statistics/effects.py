@@ -32,7 +32,7 @@ class Effect:
     estimate: float
     """With one seed, of these checkpoints."""
     low: float | None
-    """Lower end of the simultaneous interval; None with one seed. Infinite where two seeds of few cells bound nothing."""
+    """Lower end of the simultaneous interval. None with one seed; infinite with two seeds of fewer than five cells."""
     high: float | None
     resolvable: float | None
     """The true effect whose interval would exclude 0 with a probability of 0.8; None with one seed."""
@@ -109,9 +109,7 @@ def _variances(question: Question) -> SeedVariances | None:
     return seed_variances(sample.data.means, varying=sample.varying, pooled=sample.pooled, lent=question.lent)
 
 
-def _block(
-    question: Question, pairs: Sequence[tuple[int, int]], variances: SeedVariances | None
-) -> Estimates | None:
+def _block(question: Question, pairs: Sequence[tuple[int, int]], variances: SeedVariances | None) -> Estimates | None:
     if not pairs or variances is None:
         return None
     sample = question.sample
@@ -133,7 +131,8 @@ def _effect(
         interval = interval.mirrored()
     if interval is None or variances is None:
         value = float(sample.first[a] - (sample.first[b] if b >= 0 else 0.0))
-        return Effect(*pair, value, None, None, None, None, None, None, 1, sample.clusters, sample.unit, (ONE_SEED_NOTE,))
+        nothing = (None,) * 6
+        return Effect(*pair, value, *nothing, 1, sample.clusters, sample.unit, (ONE_SEED_NOTE,))
     low, high, smallest = interval.low, interval.high, interval.resolvable
     known = len(sample.together) + sum(len(x.variances) for x in question.lent)
     notes = _notes(sample, [i for i in (a, b) if i >= 0], variances)

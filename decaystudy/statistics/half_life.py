@@ -39,7 +39,7 @@ def log_half_life(decay: ArrayLike) -> Floats:
     with np.errstate(divide="ignore"):
         half_life = math.log(0.5) / np.log(values)
     # log 1 = 0 has either sign of an infinite half-life.
-    return np.log(np.clip(np.where(values == 1, LONGEST, half_life), SHORTEST, LONGEST))
+    return np.asarray(np.log(np.clip(np.where(values == 1, LONGEST, half_life), SHORTEST, LONGEST)))
 
 
 def decay_at(log_half_life: float) -> float:
