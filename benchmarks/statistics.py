@@ -131,7 +131,8 @@ def loss_study(draw, setting, tokens):
     by_document = LEVEL_SD * draw.standard_normal(documents).clip(-4, 4)
     rest = RESIDUAL_SD * draw.standard_normal((cells, seeds, documents))
     rest += DOCUMENT_SD * draw.standard_normal((cells, 1, documents))
-    return (4 + by_seed[:, :, None] + by_document + rest) * tokens
+    # Student's t is now and then so far out that the loss would be negative.
+    return np.maximum(4 + by_seed[:, :, None] + by_document + rest, 0) * tokens
 
 
 def true_errors(setting, tokens):
@@ -306,8 +307,8 @@ def simulate_decays(setting, repetitions):
         low, high = np.array([e.end.low for e in effects]), np.array([e.end.high for e in effects])
         wrong[i] = ((low > truth) | (high < truth)).any()
         found[i] = (low[:5] + 4.5 * math.sqrt(2 / setting.seeds) * setting.sd > 0).mean()
-        still = {cell: values - 1 for cell, values in end.items()}
-        (effects,) = decay_effects([DecayQuestion(still, {c: 0 * v for c, v in still.items()}, pairs[:5])])
+        still = {cell: values + draw.normal(0, 0.02, setting.seeds) for cell, values in end.items()}
+        (effects,) = decay_effects([DecayQuestion(still, end, pairs[:5])])
         moved[i] = np.mean([e.moved for e in effects])
     row = Row(setting, {"false": wrong.mean(), "cover": 1 - wrong.mean(), "found 4.5": found.mean()})
     row.values["moved at start"] = moved.mean()
@@ -379,7 +380,7 @@ def settings(quick):
         for sd in (0.001, 0.003, 0.01, 0.03):
             yield Setting(seeds=seeds, sd=sd, draws="t3")
         for kind in list(KINDS)[1:]:
-            for documents, sd in ((40, 0.01), (128, 0.003), (128, 0.03), (512, 0.01)):
+            for documents, sd in ((40, 0.01), (128, 0.03), (512, 0.01)):
                 yield Setting(seeds=seeds, documents=documents, sd=sd, kind=kind)
             yield Setting(seeds=seeds, sd=0.03, kind=kind, draws="t3")
         for cells, pairs in ((2, False), (3, False), (5, False), (10, False), (8, True)):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from decaystudy.statistics import checks
 from decaystudy.statistics.clusters import Clustered
-from decaystudy.statistics.effects import Effect, Pair, Question, effects
+from decaystudy.statistics.effects import Effect, Pair, Question, estimate_effects
 from decaystudy.statistics.sample import Sample, gather
 
 Cell = TypeVar("Cell", bound=Hashable)
@@ -129,5 +129,5 @@ def accuracy_effects(
         if mean in samples:
             raise ValueError(f"a task is called {mean!r} like the mean over tasks: rename one")
         samples[mean] = mean_over_tasks(list(tasks.values()))
-    found = effects([Question(sample, pairs) for sample in samples.values()], level=level)
+    found = estimate_effects([Question(sample, pairs) for sample in samples.values()], level=level)
     return dict(zip(samples, found, strict=True))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from decaystudy.statistics import checks
 from decaystudy.statistics.clusters import FEWEST
-from decaystudy.statistics.effects import Effect, Question, effects
+from decaystudy.statistics.effects import Effect, Question, estimate_effects
 from decaystudy.statistics.sample import Sample, gather
 from decaystudy.statistics.variance import LentVariances
 from decaystudy.statistics.verdicts import Verdict, verdict
@@ -159,7 +159,7 @@ def read_losses(nll: Mapping[Cell, ArrayLike], tokens: ArrayLike | None, *, byte
 def _compared(question: Question, margin: float | None, level: float) -> list[Comparison]:
     if margin is not None:
         checks.positive("margin", margin)
-    (found,) = effects([question], level=level)
+    (found,) = estimate_effects([question], level=level)
     return [judged(effect, margin) for effect in found]
 
 

@@ -17,7 +17,6 @@ from decaystudy.statistics.variance import LentVariances, SeedVariances, seed_va
 
 TWO_SEED_CELLS = 5
 """Two seeds give intervals from so many cells on."""
-ONE_SEED_NOTE = "one seed: the difference of these two checkpoints, not of the cells"
 
 Pair = tuple[Any, Any]
 """A cell and its baseline, or a cell and None for the value of the cell itself."""
@@ -64,7 +63,7 @@ class Question:
     """Variances of finished studies of the same scale, data and recipe, in the sample's unit."""
 
 
-def effects(questions: Sequence[Question], *, level: float = 0.95) -> list[list[Effect]]:
+def estimate_effects(questions: Sequence[Question], *, level: float = 0.95) -> list[list[Effect]]:
     """The effects that each question asks for; all of them are one family.
 
     A pair that is asked for twice, or the other way round, has the same interval and costs nothing.
@@ -131,10 +130,10 @@ def _effect(
         interval = interval.mirrored()
     if interval is None or variances is None:
         value = float(sample.first[a] - (sample.first[b] if b >= 0 else 0.0))
-        nothing = (None,) * 6
-        return Effect(*pair, value, *nothing, 1, sample.clusters, sample.unit, (ONE_SEED_NOTE,))
+        whose = "of this checkpoint, not of the cell" if b < 0 else "of these two checkpoints, not of the cells"
+        return Effect(*pair, value, *(None,) * 6, 1, sample.clusters, sample.unit, (f"one seed: {whose}",))
     low, high, smallest = interval.low, interval.high, interval.resolvable
-    known = len(sample.together) + sum(len(x.variances) for x in question.lent)
+    known = variances.cells + sum(len(x.variances) for x in question.lent)
     notes = _notes(sample, [i for i in (a, b) if i >= 0], variances)
     few_cells = sample.seeds == 2 and known < TWO_SEED_CELLS
     if few_cells:

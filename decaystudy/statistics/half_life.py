@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from decaystudy.statistics import checks
 from decaystudy.statistics.claims import Bound, ClaimVerdict, Judgement, judge
-from decaystudy.statistics.effects import Effect, Pair, Question, effects
+from decaystudy.statistics.effects import Effect, Pair, Question, estimate_effects
 from decaystudy.statistics.sample import Sample, gather
 
 Floats = NDArray[np.float64]
@@ -86,8 +86,8 @@ class DecayEffect:
 
 def decay_effects(questions: Sequence[DecayQuestion], *, level: float = 0.95) -> list[list[DecayEffect]]:
     """Effects on statistics of λ, one family: over seeds only, as λ is the same on any long text."""
-    ends = effects([Question(_sample(q, q.end, "end"), q.pairs) for q in questions], level=level)
-    changes = effects([Question(_sample(q, _changes(q), "change"), q.pairs) for q in questions], level=level)
+    ends = estimate_effects([Question(_sample(q, q.end, "end"), q.pairs) for q in questions], level=level)
+    changes = estimate_effects([Question(_sample(q, _changes(q), "change"), q.pairs) for q in questions], level=level)
     return [
         [DecayEffect(end, change, _moved(change)) for end, change in zip(*rows, strict=True)]
         for rows in zip(ends, changes, strict=True)

@@ -39,7 +39,7 @@ class Optimum:
     critical_value: float
 
 
-def optimum(
+def fit_optimum(
     positions: ArrayLike,
     losses: ArrayLike,
     covariance: ArrayLike,
@@ -120,7 +120,7 @@ def loss_optimum(
     level: float = 0.95,
     critical: float = 0.0,
 ) -> Optimum | None:
-    """``optimum`` of losses that were read by ``read_losses``, over the cells that have a position.
+    """``fit_optimum`` of losses that were read by ``read_losses``, over the cells that have a position.
 
     Returns:
         None also with one seed.
@@ -134,7 +134,7 @@ def loss_optimum(
     variances = seed_variances(sample.data.means, varying=sample.varying, pooled=sample.pooled)
     moved = sample.data.influence.mean(axis=1)
     covariance = np.diag(variances.moderated / sample.seeds) + moved @ moved.T
-    return optimum(
+    return fit_optimum(
         [positions[names[i]] for i in chosen],
         sample.data.means.mean(axis=1)[chosen],
         covariance[np.ix_(chosen, chosen)],

@@ -33,6 +33,12 @@ class LentVariances:
     """``SeedVariances.raw`` of its cells, in the same unit."""
     seeds: int
 
+    def __post_init__(self) -> None:
+        if self.seeds < 2 or len(self.variances) < 2:
+            raise ValueError(f"{self.name} can't lend variances: it takes two seeds and two cells")
+        if not all(0 <= value < math.inf for value in self.variances):
+            raise ValueError(f"{self.name} lends variances that are negative or not finite: {self.variances}")
+
 
 @dataclass(frozen=True)
 class SeedVariances:
@@ -50,11 +56,13 @@ class SeedVariances:
     noisy: NDArray[np.bool_]
     """(cells,), whose standard deviation exceeds 2.5 times that of the other cells together."""
 
+    cells: int
+    """That vary and were fitted."""
+
     @property
     def pooled(self) -> float:
         """The mean of the raw variances over the cells that vary."""
-        varying = self.raw[self.raw > 0]
-        return float(varying.mean()) if len(varying) else 0.0
+        return float(self.raw.sum() / self.cells) if self.cells else 0.0
 
 
 def seed_variances(
@@ -87,7 +95,8 @@ def seed_variances(
     own_df, lent_df = (seeds - 1) * max(count - 1, 0), [(x.seeds - 1) * (len(x.variances) - 1) for x in lent]
     total_df = float(own_df + sum(lent_df))
     if total_df == 0:
-        return SeedVariances(_spread(which, raw), _spread(which, raw), 0.0, math.inf, 0.0, np.zeros(cells, dtype=bool))
+        nothing = np.zeros(cells)
+        return SeedVariances(nothing, nothing, 0.0, math.inf, 0.0, nothing.astype(bool), count)
     sums = own_df * raw.mean() if count > 1 else 0.0
     common = (sums + sum(df * float(np.mean(x.variances)) for df, x in zip(lent_df, lent, strict=True))) / total_df
     prior_df, prior_variance, moderated, df = math.inf, float(common), np.full(count, float(common)), total_df
@@ -110,9 +119,8 @@ def seed_variances(
     if count > POOLED_CELLS:
         # Against the other cells: of seven, none can have 2.5 times the standard deviation of all seven.
         noisy = raw > NOISY**2 * (raw.sum() - raw) / (count - 1)
-    return SeedVariances(
-        _spread(which, raw), _spread(which, moderated), df, prior_df, prior_variance, _spread(which, noisy).astype(bool)
-    )
+    raw, moderated, marked = _spread(which, raw), _spread(which, moderated), _spread(which, noisy).astype(bool)
+    return SeedVariances(raw, moderated, df, prior_df, prior_variance, marked, count)
 
 
 def fit_scaled_f(variances: Floats, df: Floats) -> tuple[float, float]:
@@ -126,12 +134,15 @@ def fit_scaled_f(variances: Floats, df: Floats) -> tuple[float, float]:
     finite = np.array(PRIOR_DF[:-1])[:, None]
     pooled = float((df * variances).sum() / df.sum())
     log_prior = np.full((len(finite), 1), math.log(pooled))
-    for _ in range(25):
+    for _ in range(50):
         ratio = df * variances / np.exp(log_prior)
         share = ratio / (finite + ratio)
         slope = ((finite + df) * share - df).sum(axis=1, keepdims=True)
         curve = ((finite + df) * share * (1 - share)).sum(axis=1, keepdims=True)
-        log_prior = log_prior + np.clip(slope / np.maximum(curve, 1e-12), -1.0, 1.0)
+        step = np.clip(slope / np.maximum(curve, 1e-12), -1.0, 1.0)
+        log_prior = log_prior + step
+        if np.abs(step).max() < 1e-9:
+            break
     ratio = df * variances / np.exp(log_prior)
     constant = gammaln((df + finite) / 2) - gammaln(finite / 2) - df / 2 * np.log(finite)
     likelihood = (constant + df / 2 * np.log(ratio) - (df + finite) / 2 * np.log1p(ratio / finite)).sum(axis=1)

@@ -121,6 +121,9 @@ def test_finished_studies_lend_variances():
     assert found.degrees_of_freedom == 1 + 4 * 7
     alone = seed_variances(table).moderated[0]
     assert found.moderated[0] == pytest.approx((alone + 28 * np.mean(lent.variances)) / 29)
+    for wrong in ({"seeds": 1}, {"variances": (1.0,)}, {"variances": (1.0, -1.0)}, {"variances": (1.0, math.inf)}):
+        with pytest.raises(ValueError, match="small study"):
+            LentVariances(**{"name": "small study", "variances": (1.0, 2.0), "seeds": 3, **wrong})
     seven = draw.standard_normal((7, 2))
     assert seed_variances(seven, lent=[lent]).degrees_of_freedom > seed_variances(seven).degrees_of_freedom
 
