@@ -54,7 +54,7 @@ class SeedVariances:
     """How much the common variance counts, in degrees of freedom; infinity where all cells share it."""
     prior_variance: float
     noisy: NDArray[np.bool_]
-    """(cells,), whose standard deviation exceeds 2.5 times that of the other cells together."""
+    """(cells,), whose standard deviation exceeds 2.5 times that of the other cells together, from three seeds on."""
 
     cells: int
     """That vary and were fitted."""
@@ -116,8 +116,9 @@ def seed_variances(
     if len(moderated):
         moderated = np.maximum(moderated, SMALLEST * float(np.median(moderated)))
     noisy = np.zeros(count, dtype=bool)
-    if count > POOLED_CELLS:
-        # Against the other cells: of seven, none can have 2.5 times the standard deviation of all seven.
+    if count > POOLED_CELLS and seeds > 2:
+        # Against the other cells: of seven, none can have 2.5 times the standard deviation of all seven. With two seeds
+        # every fourth study of equal cells would have a marked one.
         noisy = raw > NOISY**2 * (raw.sum() - raw) / (count - 1)
     raw, moderated, marked = _spread(which, raw), _spread(which, moderated), _spread(which, noisy).astype(bool)
     return SeedVariances(raw, moderated, df, prior_df, prior_variance, marked, count)

@@ -111,6 +111,7 @@ def test_a_cell_far_noisier_than_the_others_is_marked():
     table = np.random.default_rng(10).standard_normal((7, 5))
     table[3] *= 8
     assert seed_variances(table).noisy.tolist() == [False, False, False, True, False, False, False]
+    assert not seed_variances(table[:, :2]).noisy.any()
 
 
 def test_finished_studies_lend_variances():
