@@ -86,42 +86,67 @@ def seed_variances(
     """
     cells, seeds = table.shape
     which = np.ones(cells, dtype=bool) if varying is None else varying
-    count = int(which.sum())
-    raw = np.zeros(count)
-    if count > 1:
-        residuals = table[which] - table[which].mean(axis=0)
-        residuals -= residuals.mean(axis=1, keepdims=True)
-        raw = (residuals**2).sum(axis=1) * count / ((count - 1) * (seeds - 1))
-    own_df, lent_df = (seeds - 1) * max(count - 1, 0), [(x.seeds - 1) * (len(x.variances) - 1) for x in lent]
-    total_df = float(own_df + sum(lent_df))
-    if total_df == 0:
-        nothing = np.zeros(cells)
-        return SeedVariances(nothing, nothing, 0.0, math.inf, 0.0, nothing.astype(bool), count)
-    sums = own_df * raw.mean() if count > 1 else 0.0
-    common = (sums + sum(df * float(np.mean(x.variances)) for df, x in zip(lent_df, lent, strict=True))) / total_df
-    prior_df, prior_variance, moderated, df = math.inf, float(common), np.full(count, float(common)), total_df
+    raw = raw_variances(table[which])
+    count = len(raw)
+    common, total_df = _common_variance(raw, seeds, lent)
+    moderated, df, prior_df, prior = np.full(count, common), total_df, math.inf, common
     if count > POOLED_CELLS and not pooled and common > 0:
-        own = (seeds - 1) * (count - 2) / count
-        others = [(x.seeds - 1) * (len(x.variances) - 2) / len(x.variances) for x in lent for _ in x.variances]
-        every = np.concatenate([raw, *(np.asarray(x.variances, dtype=np.float64) for x in lent)])
-        every = np.maximum(every, SMALLEST * (float(np.median(every)) or float(every.mean())))
-        each = np.array([own] * count + others)
-        known = each > 0
-        prior_df, prior_variance = fit_scaled_f(every[known], each[known])
+        prior_df, prior = _fit_prior(raw, seeds, lent)
+        own = own_df(count, seeds)
         if math.isfinite(prior_df):
-            moderated = (prior_df * prior_variance + own * every[:count]) / (prior_df + own)
-            df = min(prior_df + own, total_df)
+            moderated = (prior_df * prior + own * np.maximum(raw, _least(raw, lent))) / (prior_df + own)
+            moderated = np.maximum(moderated, SMALLEST * np.median(moderated))
         else:
-            moderated = np.full(count, prior_variance)
-    if len(moderated):
-        moderated = np.maximum(moderated, SMALLEST * float(np.median(moderated)))
+            moderated = np.full(count, prior)
+        df = min(prior_df + own, total_df)
     noisy = np.zeros(count, dtype=bool)
     if count > POOLED_CELLS and seeds > 2:
         # Against the other cells: of seven, none can have 2.5 times the standard deviation of all seven. With two seeds
         # every fourth study of equal cells would have a marked one.
         noisy = raw > NOISY**2 * (raw.sum() - raw) / (count - 1)
-    raw, moderated, marked = _spread(which, raw), _spread(which, moderated), _spread(which, noisy).astype(bool)
-    return SeedVariances(raw, moderated, df, prior_df, prior_variance, marked, count)
+    marked = _spread(which, noisy).astype(bool)
+    return SeedVariances(_spread(which, raw), _spread(which, moderated), df, prior_df, prior, marked, count)
+
+
+def raw_variances(table: Floats) -> Floats:
+    """Each cell's own variance (cells,) from its residuals of the fit seed + cell; 0 for a single cell."""
+    cells, seeds = table.shape
+    if cells < 2:
+        return np.zeros(cells)
+    residuals = table - table.mean(axis=0)
+    residuals -= residuals.mean(axis=1, keepdims=True)
+    return np.asarray((residuals**2).sum(axis=1) * cells / ((cells - 1) * (seeds - 1)))
+
+
+def own_df(cells: int, seeds: int) -> float:
+    """Degrees of freedom of one cell's raw variance."""
+    return (seeds - 1) * (cells - 2) / cells
+
+
+def _common_variance(raw: Floats, seeds: int, lent: Sequence[LentVariances]) -> tuple[float, float]:
+    """The variance that all cells share if they do, and its degrees of freedom; 0 where nothing can be estimated."""
+    found = [(values, (n - 1.0) * (len(values) - 1)) for values, n in [(raw, seeds), *_pools(lent)] if len(values) > 1]
+    total = sum(df for _, df in found)
+    return (sum(float(values.mean()) * df for values, df in found) / total if total else 0.0), total
+
+
+def _fit_prior(raw: Floats, seeds: int, lent: Sequence[LentVariances]) -> tuple[float, float]:
+    """``fit_scaled_f`` of this study's raw variances and those that others lend."""
+    pools = [(raw, seeds), *_pools(lent)]
+    variances = np.concatenate([values for values, _ in pools])
+    df = np.concatenate([np.full(len(values), own_df(len(values), n)) for values, n in pools])
+    known = df > 0
+    return fit_scaled_f(np.maximum(variances, _least(raw, lent))[known], df[known])
+
+
+def _least(raw: Floats, lent: Sequence[LentVariances]) -> float:
+    """The least that a raw variance counts as, for a fit that takes logarithms."""
+    every = np.concatenate([raw, *(values for values, _ in _pools(lent))])
+    return SMALLEST * (float(np.median(every)) or float(every.mean()))
+
+
+def _pools(lent: Sequence[LentVariances]) -> list[tuple[Floats, int]]:
+    return [(np.asarray(study.variances, dtype=np.float64), study.seeds) for study in lent]
 
 
 def fit_scaled_f(variances: Floats, df: Floats) -> tuple[float, float]:
