@@ -46,7 +46,7 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
-    for words in ("worse than mamba2", "Held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
+    for words in ("one seed", "Held-out unigram entropy: 5.0000", "– not judged (one seed)", "tensorboard --logdir"):
         assert words in printed.out
     assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
 
@@ -81,7 +81,7 @@ def test_report_is_one_whole_page(finished: Path) -> None:
     tags.feed(page)
     assert not tags.open and not tags.loads
     assert "A small &amp; &lt;odd&gt; study_1" in page and "<odd>" not in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 2, "with one seed there are no intervals to draw"
     results = json.loads((folder / "results.json").read_text())
     for run in results["runs"]:
         assert run["id"] in page
