@@ -107,7 +107,7 @@ class RunFolder:
             elsewhere = status.get("host") != socket.gethostname()
             fresh = time.time() - status.get("heartbeat", 0.0) < STALE_SECONDS
             return "running" if elsewhere and fresh else "killed"
-        return status["state"]
+        return str(status["state"])
 
     def read_status(self) -> dict[str, Any]:
         """status.json, or an empty dictionary."""

@@ -1,7 +1,7 @@
 """The Lightning side of the data: builds caches once a machine, then deals out the stream and the held-out blocks."""
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
@@ -15,6 +15,8 @@ from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
+
+T = TypeVar("T")
 
 log = logging.getLogger("decaystudy")
 
@@ -192,7 +194,7 @@ class DataModule(LightningDataModule):
                     "go on with what it had, or train anew in another folder"
                 )
 
-    def _ready(self, part: Any) -> Any:
+    def _ready(self, part: T | None) -> T:
         if part is None:
             raise RuntimeError("call prepare_data() and setup() first")
         return part
