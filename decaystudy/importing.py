@@ -5,16 +5,30 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from decaystudy.errors import UserError
+from decaystudy.errors import UserError, unknown
+
+
+def find_object(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """What ``known`` holds under that name, or what stands at the import path if the name is one.
+
+    Args:
+        kind: what is looked for, for the error message: "decay", "data source", …
+
+    Raises:
+        UserError: there is no such thing; the message names the nearest one.
+    """
+    if name in known:
+        return known[name]
+    if "." not in name:
+        raise unknown(kind, name, known)
+    return import_object(kind, name)
 
 
 def import_object(kind: str, path: str) -> Any:
     """What stands at the import path ``package.module.Name``, in an installed package or in the working directory.
-
-    Args:
-        kind: what is looked for, for the error message: "decay", "logger", …
 
     Raises:
         UserError: it cannot be imported, or isn't there.
