@@ -12,7 +12,6 @@ import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
@@ -32,7 +31,7 @@ from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
-from decaystudy.training.strategy import device_count, make_strategy
+from decaystudy.training.strategy import device_count, make_strategy, process_rank
 
 LOG = logging.getLogger("decaystudy")
 
@@ -76,7 +75,7 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
     layout = _layout(config)
     session = _session(config, folder, layout)
     claim(folder, config)
-    if _rank() == 0:
+    if process_rank() == 0:
         LOG.info("training %d steps of %s tokens in %s", config.max_steps, f"{config.tokens_per_step:,}", out)
     with _owned(folder) as heartbeat:
         session.progress.heartbeat = heartbeat
@@ -198,7 +197,7 @@ def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterat
 @contextlib.contextmanager
 def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
     """Hold the folder while training; the first process of a run does so for all of them."""
-    if _rank() != 0:
+    if process_rank() != 0:
         yield None
         return
     with folder.locked():
@@ -215,8 +214,3 @@ def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
                 folder.write_status(state, **facts)
             raise
         heartbeat.stop()
-
-
-def _rank() -> int:
-    """This process's place among those of the run, known before Lightning has set anything up."""
-    return int(getattr(rank_zero_only, "rank", 0) or 0)

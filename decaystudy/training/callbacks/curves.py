@@ -80,6 +80,6 @@ def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8
     training = module.model.training
     module.model.eval()
     try:
-        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in first.split(4)])
+        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in torch.split(first, 4)])
     finally:
         module.model.train(training)
