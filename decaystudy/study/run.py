@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from decaystudy.errors import UserError
+from decaystudy.study.analysis.expected import expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.schema import studies_folder
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
+from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
 from decaystudy.study.execution.scheduler import Failures, Scheduler
 from decaystudy.study.execution.searching import with_proposals
@@ -142,7 +144,9 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     if as_json:
         print(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
-        print(plan_text(plans, studies, store) + ("" if preview is None else f"\n\n{preview.text}"))
+        resolutions = [(study.name, expected_resolution(study, read_outcomes(study, store))) for study in studies]
+        lines = [f"{name}: {text}" if len(studies) > 1 else text for name, text in resolutions if text]
+        print("\n".join([plan_text(plans, studies, store), *lines, *([] if preview is None else ["", preview.text])]))
     return 0
 
 

@@ -55,8 +55,7 @@ def compare(
 def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
     """What a report says of all its comparisons of losses."""
     found = [losses.difference(a, b) for a, b in loss_pairs(study)]
-    margins = [(m, goal) for claim in study.claims if claim.kind in LOSS_CLAIMS for m, goal in _margins(claim)]
-    margin, goal = min(margins, default=(None, Goal.DIFFERENCE))
+    margin, goal = smallest_margin(study)
     return family_facts(
         losses.measurements,
         [effect for effect in found if not isinstance(effect, Unavailable)],
@@ -65,6 +64,12 @@ def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
         goal=goal,
         notes=losses.notes(cells),
     )
+
+
+def smallest_margin(study: Study) -> tuple[float | None, Goal]:
+    """The smallest bound, other than 0, of the study's claims on losses, and what it is for."""
+    margins = [(m, goal) for claim in study.claims if claim.kind in LOSS_CLAIMS for m, goal in _margins(claim)]
+    return min(margins, default=(None, Goal.DIFFERENCE))
 
 
 def margin_of(claims: Iterable[Claim], a: str, b: str) -> float | None:

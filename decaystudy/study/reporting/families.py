@@ -5,7 +5,7 @@ from __future__ import annotations
 from decaystudy.formatting import count
 from decaystudy.study.analysis.results import Family, StudyResults
 
-METHOD = "seeds and held-out {clusters} as samples, variances of cells moderated over the study, one max-|t| for all"
+METHOD = "max-|t|; seeds and {clusters} are samples, and cells moderate each other's variances"
 
 
 def loss_notes(results: StudyResults) -> tuple[str, ...]:
