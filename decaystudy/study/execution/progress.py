@@ -12,6 +12,7 @@ from typing import Protocol, TextIO
 
 from decaystudy.formatting import duration
 from decaystudy.runs.evaluation import mean_accuracy, read_evaluation
+from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.several import union
