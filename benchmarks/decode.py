@@ -9,11 +9,15 @@ random keys and values instead: reading 64k tokens would take it minutes and cha
 appends to that cache by copying it, as Hugging Face's dynamic cache does.
 """
 
+import sys
+
+# This folder's statistics.py would hide the standard library's.
+sys.path = [folder for folder in sys.path if not folder.endswith("benchmarks")]
+
 import argparse
 import json
 import statistics
 import subprocess
-import sys
 import time
 from dataclasses import fields
 from pathlib import Path

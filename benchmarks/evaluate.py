@@ -6,6 +6,11 @@ python benchmarks/evaluate.py --tasks offline_continuation --scale small
 
 from __future__ import annotations
 
+import sys
+
+# This folder's statistics.py would hide the standard library's.
+sys.path = [folder for folder in sys.path if not folder.endswith("benchmarks")]
+
 import argparse
 import time
 

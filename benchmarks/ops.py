@@ -5,13 +5,17 @@ turn in one process. Second table: one chunked forward and backward pass at grow
 its own, with the memory that it took.
 """
 
+import sys
+
+# This folder's statistics.py would hide the standard library's.
+sys.path = [folder for folder in sys.path if not folder.endswith("benchmarks")]
+
 import argparse
 import json
 import os
 import resource
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -18,11 +18,15 @@ A row fails (exit code 1) if it misses a goal by more than 2.6 standard errors o
 set for have a dot. ``--quick`` takes seconds, ``--json`` prints the rows as JSON.
 """
 
+import sys
+
+# This folder's statistics.py would hide the standard library's.
+sys.path = [folder for folder in sys.path if not folder.endswith("benchmarks")]
+
 import argparse
 import json
 import math
 import os
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace

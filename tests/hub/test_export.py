@@ -92,7 +92,7 @@ def test_folders_that_hold_something_else(run, copied, tmp_path, capsys):  # noq
     assert main(["export", str(run), str(copied)]) == 2
     assert "is a run's folder" in capsys.readouterr().err
     assert main(["export", str(run)]) == 2
-    assert "export takes a run's folder and" in capsys.readouterr().err
+    assert "name a run folder and the folder to write" in capsys.readouterr().err
     assert main(["export", str(tmp_path), str(tmp_path / "new")]) == 2
     assert "no run's folder" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "figures.ipynb"
 
 
 def test_every_cell_runs(tmp_path, monkeypatch):
-    study = expand(read_study("sharing"))
+    study = expand(read_study("sharing"), seeds=(0, 1, 2))
     store = Store(tmp_path / "runs")
     plant(study, store, {"gla-shared": 0.3, "mamba2-shared": 0.01})
     write_results(study, store, {})

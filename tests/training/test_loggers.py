@@ -62,11 +62,11 @@ def test_a_resumed_run_continues_its_curves(tmp_path, monkeypatch):
     settings = ("--logger", "csv,tensorboard", "--recipe.checkpoint_every", 3)
     with pytest.raises(RuntimeError, match="power"):
         fit(tmp_path, *settings)
-    assert [row["step"] for row in rows(tmp_path)] == ["2", "4"], "written as they come, not at the end"
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "2", "4"], "written as they come, not at the end"
     monkeypatch.undo()
     assert fit(tmp_path, *settings) == 0  # from step 3, so step 4 comes again
     assert [path.name for path in tmp_path.glob("*.csv")] == ["metrics.csv"]
-    assert [row["step"] for row in rows(tmp_path)] == ["2", "4", "6", "6"]
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "2", "4", "6", "6"]
     assert [step for step, _ in curve(tmp_path, "train/loss")] == [2, 4, 6]
 
 
