@@ -1,0 +1,60 @@
+"""The backend of our own Triton kernels: decay attention, exact for every log-decay, with resets.
+
+The kernels run in chunks of 64 tokens. `triton_carry` carries the state from chunk to chunk, `triton_forward` and
+`triton_backward` make each chunk's outputs and gradients, all chunks at once; `triton_levels` says how decays stay
+exact, `triton_launch` starts the kernels and `triton_operator` makes them a PyTorch operator. Triton is imported when a
+call needs it.
+"""
+
+import functools
+import importlib
+import importlib.util
+import os
+from importlib import metadata
+
+import torch
+from torch import Tensor
+
+from decaystudy.ops.backends import Call
+
+CHANNELS = (16, 256)
+"""Fewest (a tensor core's tile) and most channels per head."""
+OLDEST_TRITON = (3, 2)
+
+
+def refusal(call: Call) -> str | None:
+    """Why these kernels can't serve the call, or None."""
+    device, dtype, channels = call.q.device, call.q.dtype, (call.q.shape[-1], call.v.shape[-1])
+    if call.beta is not None:
+        return "its kernels have no DPLR attention"
+    if device.type != "cuda" and not (device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"):
+        return f"its kernels need an NVIDIA GPU and the tensors are on {device}"
+    if dtype == torch.float64:
+        return "its kernels have no float64"
+    if min(channels) < CHANNELS[0] or max(channels) > CHANNELS[1]:
+        return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {channels[0]} and {channels[1]}"
+    return _missing()
+
+
+def run(call: Call) -> tuple[Tensor, Tensor]:
+    """Serve a call that `refusal` lets pass."""
+    from decaystudy.ops.triton_operator import decay_attention
+
+    dtype = call.q.dtype
+    resets = getattr(call, "resets", None)
+    return decay_attention(call.q, call.k.to(dtype), call.v.to(dtype), call.log_decay, resets, call.initial_state)
+
+
+@functools.cache
+def _missing() -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed (pip install 'decaystudy[gpu]')"
+    version = metadata.version("triton")
+    if tuple(int(part) for part in version.split("+")[0].split(".")[:2]) < OLDEST_TRITON:
+        return f"its kernels need triton {OLDEST_TRITON[0]}.{OLDEST_TRITON[1]} or later, not {version}"
+    try:
+        importlib.import_module("triton.language")
+    except Exception as error:  # a broken installation may fail in any way
+        reason = str(error).strip().partition("\n")[0]
+        return f"triton {version} can't be imported ({type(error).__name__}: {reason})"
+    return None
