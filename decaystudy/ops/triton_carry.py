@@ -3,12 +3,22 @@
 import triton
 import triton.language as tl
 
-from decaystudy.ops.triton_levels import CHUNK, load_decay, load_resets, load_rows, narrow, operand, sums
+from decaystudy.ops.triton_levels import (
+    CHUNK,
+    SPANS,
+    load_decay,
+    load_resets,
+    load_rows,
+    narrow,
+    operand,
+    spans,
+    sums,
+)
 
 
 @triton.jit
 def carry_kernel(
-    x, y, g, resets, first, states, last,
+    x, y, g, resets, first, states, last, block_sums,
     T, H, chunks,
     x_b, x_t, x_h, y_b, y_t, y_h, g_b, g_t, g_h,
     DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
@@ -19,7 +29,8 @@ def carry_kernel(
 
     Forwards x is k, decayed to the chunk's end, and y is v. Backwards, where S is the gradient of the state after the
     chunk, x is q, decayed from the chunk's start, and y is the gradient of o.
-    One program holds BV × BK channels of one head. first and last are (B, H, DK, DV) in float32.
+    One program holds BV × BK channels of one head. first and last are (B, H, DK, DV) in float32. It also stores the
+    chunks' sums of log-decays over whole blocks, (B·H, chunks, SPANS, DK) in float32.
     """
     k_tiles: tl.constexpr = (DK + BK - 1) // BK
     v_tiles: tl.constexpr = (DV + BV - 1) // BV
@@ -28,22 +39,28 @@ def carry_kernel(
     v_tile = (program // k_tiles) % v_tiles
     head = (program // (k_tiles * v_tiles)).to(tl.int64)
     b, h = head // H, head % H
-    ks = k_tile * BK + tl.arange(0, BK)
-    vs = v_tile * BV + tl.arange(0, BV)
-    rows = tl.arange(0, CHUNK)
+    ks = k_tile * BK + tl.arange(0, BK)[None, :]
+    vs = v_tile * BV + tl.arange(0, BV)[None, :]
+    vr = v_tile * BV + tl.arange(0, BV)[:, None]
+    rows = tl.arange(0, CHUNK)[:, None]
+    columns = tl.arange(0, CHUNK)[None, :]
     x += b * x_b + h * x_h
     y += b * y_b + h * y_h
     g += b * g_b + h * g_h
     resets += b * T
     states += head * chunks * (DK * DV)
-    tile = (vs[:, None] < DV) & (ks[None, :] < DK)
-    ends = head * (DK * DV) + ks[None, :] * DV + vs[:, None]
+    tile = (vr < DV) & (ks < DK)
+    ends = head * (DK * DV) + ks * DV + vr
     if BACKWARD:
-        members = rows[None, :] <= rows[:, None]
+        members = columns <= rows
     else:
-        members = rows[None, :] > rows[:, None]
+        members = columns > rows
+    sum_rows = tl.arange(0, SPANS)[:, None]
+    in_spans = spans(sum_rows, columns)
+    kept_sums = (sum_rows + v_tile * SPANS < SPANS) & (ks < DK)
+    block_sums += head * chunks * (SPANS * DK) + sum_rows * DK + ks
     if HAS_FIRST:
-        state = tl.load(first + ends, mask=tile, other=0.0).to(tl.float32)
+        state = tl.load(first + ends, mask=tile, other=0.0)
     else:
         state = tl.zeros((BV, BK), tl.float32)
     for n in range(chunks):
@@ -54,8 +71,10 @@ def carry_kernel(
         decay = load_decay(g + start * g_t, rows, ks, g_t, inside, cut, DK, SCALAR)
         wide = load_rows(x + start * x_t, rows, ks, x_t, inside, DK).to(tl.float32)
         values = operand(load_rows(y + start * y_t, rows, vs, y_t, inside, DV), PRECISION, INTERPRETED)
-        stored = states + chunk * (DK * DV) + vs[:, None] * DK + ks[None, :]
-        tl.store(stored, narrow(state, PRECISION, INTERPRETED).to(states.dtype.element_ty), mask=tile)
+        narrowed = narrow(state, PRECISION, INTERPRETED)
+        tl.store(states + chunk * (DK * DV) + vr * DK + ks, narrowed.to(states.dtype.element_ty), mask=tile)
+        over_blocks = sums(in_spans, decay, PRECISION, INTERPRETED)
+        tl.store(block_sums + chunk * (SPANS * DK), over_blocks, mask=kept_sums)
         wide = narrow(wide * tl.exp2(sums(members, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
         total = tl.exp2(tl.sum(decay, 0))[None, :]
         state = tl.where(total > 0.0, state * total, 0.0)

@@ -8,9 +8,10 @@ from torch import Tensor
 from decaystudy.ops.triton_backward import gradient_kernel
 from decaystudy.ops.triton_carry import carry_kernel
 from decaystudy.ops.triton_forward import output_kernel
-from decaystudy.ops.triton_levels import CHUNK as _CHUNK
+from decaystudy.ops import triton_levels
 
-CHUNK: int = _CHUNK.value
+CHUNK: int = triton_levels.CHUNK.value
+SPANS: int = triton_levels.SPANS.value
 
 INTERPRETED = type(carry_kernel).__name__ == "InterpretedFunction"
 """Whether TRITON_INTERPRET=1 was set when the kernels were defined: then they run on CPU tensors."""
@@ -107,11 +108,12 @@ def new_final_state(q: Tensor, v: Tensor) -> Tensor:
 
 def carry(
     x: Tensor, y: Tensor, g: Tensor, resets: Tensor | None, first: Tensor | None, backward: bool, config: Config = CARRY
-) -> tuple[Tensor, Tensor]:
-    """Each chunk's state before it (B·H, chunks, Dv, Dk), in the order of the carrying, and the last one."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each chunk's state before it (B·H, chunks, Dv, Dk), in the order of the carrying, the last one, and block sums."""
     batch, tokens, heads, width = x.shape
     options = _tiles(config, x, y)
     states, last = new_states(x, y), new_final_state(x, y)
+    block_sums = g.new_empty(*states.shape[:2], SPANS, width)
     tiles = -(-width // options["BK"]) * -(-y.shape[-1] // options["BV"])
     arguments = [readable(t) for t in (x, y, g)]
     carry_kernel[(batch * heads * tiles,)](
@@ -120,6 +122,7 @@ def carry(
         g if first is None else first.contiguous(),
         states,
         last,
+        block_sums,
         tokens,
         heads,
         states.shape[1],
@@ -130,11 +133,12 @@ def carry(
         HAS_FIRST=first is not None,
         **options,
     )
-    return states, last
+    return states, last, block_sums
 
 
 def output(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, states: Tensor, keep_scores: bool,
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, states: Tensor, block_sums: Tensor,
+    keep_scores: bool,
     config: Config = OUTPUT,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """o (B, T, H, Dv) and the chunks' decayed scores (B·H, chunks, CHUNK, CHUNK), empty unless kept."""
@@ -148,6 +152,7 @@ def output(
         *arguments,
         g if resets is None else resets,
         states,
+        block_sums,
         target,
         scores,
         tokens,
@@ -164,7 +169,7 @@ def output(
 
 def gradient(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, d_o: Tensor,
-    scores: Tensor, states: Tensor, d_states: Tensor, needs_decay: bool, config: Config = GRADIENT,
+    scores: Tensor, states: Tensor, d_states: Tensor, block_sums: Tensor, needs_decay: bool, config: Config = GRADIENT,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Of q, k, v and g (empty unless needed), each in its dtype and contiguous."""
     batch, tokens, heads, _ = q.shape
@@ -179,6 +184,7 @@ def gradient(
         scores,
         states,
         d_states,
+        block_sums,
         *targets,
         tokens,
         heads,

@@ -5,9 +5,12 @@ middle separates it, and there its decay is a product of two factors that are at
 
     exp(sum of log-decays from the middle to i) · exp(sum of log-decays from j + 1 to the middle),
 
-so that at each level every token has one factor, as a query in a right half or as a key in a left one. All sums of a
-level are one product with a matrix of zeros and ones: no sum is a difference of two, nothing overflows, and no sum
-holds a later token. A log-decay below CUT counts as CUT, whose exponential is zero in float32 like that of −inf.
+so that at each level every token has one factor, as a query in a right half or as a key in a left one. Sums are
+products with matrices of zeros and ones: no sum is a difference of two, nothing overflows, and no sum holds a later
+token. A log-decay below CUT counts as CUT, whose exponential is zero in float32 like that of −inf.
+
+Tensors inside a chunk are (BLOCKS, ROWS, ·): halves below ROWS tokens ("near") are levels inside blocks, one tensor
+core's tile each; those of ROWS and 2·ROWS tokens ("far") are levels of whole blocks.
 """
 
 import triton
@@ -15,9 +18,14 @@ import triton.language as tl
 
 CHUNK = tl.constexpr(64)
 ROWS = tl.constexpr(16)
-"""Rows of a tensor core's tile: pairs closer than this are taken from blocks of ROWS × ROWS on the diagonal."""
 BLOCKS = tl.constexpr(4)
 """CHUNK // ROWS."""
+SPANS = tl.constexpr(16)
+"""Rows of sums over whole blocks, of which 3·BLOCKS + 1 are used."""
+BEFORE = tl.constexpr(0)
+AFTER = tl.constexpr(1)
+BETWEEN = tl.constexpr(2)
+ALL = tl.constexpr(3)
 CUT = tl.constexpr(-1.0e4)
 LOG2_E = tl.constexpr(1.4426950408889634)
 
@@ -64,23 +72,60 @@ def operand(x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
 
 
 @triton.jit
-def sums(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
-    """Sums of rows of x (float32): members (boolean) @ x. In parts of 8 bits, which products with 0 and 1 keep exact.
+def first_bits(x):
+    """float32 cut to bfloat16's eight bits."""
+    return ((x.to(tl.int32, bitcast=True) >> 16) & 0xFFFF).to(tl.int16).to(tl.bfloat16, bitcast=True)
 
-    Three parts are all of float32, two leave an error of 2^-17.
+
+@triton.jit
+def sums(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
+    """Sums of rows of x (float32), members (boolean) @ x, whose products with 0 and 1 are exact.
+
+    x goes in parts of 8 bits: three are all of float32, two leave an error of 2^-16.
     """
     if INTERPRETED:
         total = tl.dot(members.to(tl.float32), x, input_precision="ieee")
     else:
         ones = members.to(tl.bfloat16)
-        first = x.to(tl.bfloat16)
+        first = first_bits(x)
         rest = x - first.to(tl.float32)
-        second = rest.to(tl.bfloat16)
+        second = first_bits(rest)
         total = tl.dot(ones, first)
         total = tl.dot(ones, second, total)
         if PRECISION == "fp32":
-            total = tl.dot(ones, (rest - second.to(tl.float32)).to(tl.bfloat16), total)
+            total = tl.dot(ones, first_bits(rest - second.to(tl.float32)), total)
     return total
+
+
+@triton.jit
+def gradient_sums(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
+    """`sums` of terms that need no more precision than other factors: they don't cancel."""
+    if PRECISION == "fp32":
+        total = sums(members, x, PRECISION, INTERPRETED)
+    else:
+        x = narrow(x, PRECISION, INTERPRETED)
+        total = tl.dot(members.to(x.dtype), x, input_precision="tf32")
+    return total
+
+
+@triton.jit
+def spans(blocks, u):
+    """Whether log-decay u of a chunk is part of a sum over whole blocks, by the sum's row (SPANS, 1).
+
+    For each block a: rows a, all blocks before it; BLOCKS + a, all after it; 2·BLOCKS + a, those between it and the
+    chunk's middle; and 3·BLOCKS, all blocks.
+    """
+    a, b = blocks % BLOCKS, u // ROWS
+    before = (blocks < BLOCKS) & (b < a)
+    after = (blocks // BLOCKS == 1) & (b > a)
+    between = (blocks // BLOCKS == 2) & (((a == 0) & (b == 1)) | ((a == 3) & (b == 2)))
+    return before | after | between | (blocks >= 3 * BLOCKS)
+
+
+@triton.jit
+def load_span(sums, kind: tl.constexpr, blocks, columns, WIDTH: tl.constexpr):
+    """Rows kind·BLOCKS + blocks of the sums over whole blocks that `spans` describes, stored (SPANS, WIDTH)."""
+    return tl.load(sums + (kind * BLOCKS + blocks) * WIDTH + columns, mask=columns < WIDTH, other=0.0)
 
 
 @triton.jit
@@ -92,8 +137,7 @@ def is_query(i, SIZE: tl.constexpr):
 @triton.jit
 def in_factor(i, u, SIZE: tl.constexpr):
     """Whether the factor of token i at a level holds the log-decay of token u."""
-    same_half = i // SIZE == u // SIZE
-    return same_half & ((u <= i) == is_query(i, SIZE))
+    return (i // SIZE == u // SIZE) & ((u <= i) == is_query(i, SIZE))
 
 
 @triton.jit
@@ -104,27 +148,23 @@ def is_pair(i, j, SIZE: tl.constexpr):
 
 @triton.jit
 def load_rows(x, rows, columns, stride, inside, WIDTH: tl.constexpr):
-    """x[rows, columns] from row pointers; zero outside of the sequence and beyond WIDTH."""
-    mask = inside[:, None] & (columns[None, :] < WIDTH)
-    return tl.load(x + rows[:, None] * stride + columns[None, :], mask=mask, other=0.0)
+    """x[rows, columns]; zero outside of the sequence and beyond WIDTH. rows and columns broadcast."""
+    return tl.load(x + rows * stride + columns, mask=inside & (columns < WIDTH), other=0.0)
 
 
 @triton.jit
 def store_rows(x, values, rows, columns, stride, inside, WIDTH: tl.constexpr):
-    mask = inside[:, None] & (columns[None, :] < WIDTH)
-    tl.store(x + rows[:, None] * stride + columns[None, :], values.to(x.dtype.element_ty), mask=mask)
+    tl.store(x + rows * stride + columns, values.to(x.dtype.element_ty), mask=inside & (columns < WIDTH))
 
 
 @triton.jit
 def load_decay(g, rows, columns, stride, inside, cut, WIDTH: tl.constexpr, SCALAR: tl.constexpr):
-    """Log-decays (base 2) of a chunk's rows, at least CUT; `cut` (boolean) marks rows that forget everything."""
+    """Log-decays (base 2) of rows, at least CUT; `cut` (boolean) marks rows that forget everything."""
     if SCALAR:
-        one = tl.load(g + rows * stride, mask=inside, other=0.0)
-        x = tl.broadcast_to(one[:, None], (rows.shape[0], columns.shape[0]))
+        x = tl.load(g + rows * stride + columns * 0, mask=inside, other=0.0)
     else:
         x = load_rows(g, rows, columns, stride, inside, WIDTH)
-    x = tl.where(cut[:, None] | (x < CUT), CUT, x)
-    return x * LOG2_E
+    return tl.where(cut | (x < CUT), CUT, x) * LOG2_E
 
 
 @triton.jit

@@ -31,8 +31,8 @@ def _forward(q, k, v, log_decay, resets, initial_state, keep):
     """o, the final state, and what the backward pass needs (empty unless kept): the chunks' states and scores."""
     with torch.cuda.device_of(q):
         resets = _bytes(resets)
-        states, final = triton_launch.carry(k, v, log_decay, resets, initial_state, backward=False)
-        o, scores = triton_launch.output(q, k, v, log_decay, resets, states, keep_scores=keep)
+        states, final, block_sums = triton_launch.carry(k, v, log_decay, resets, initial_state, backward=False)
+        o, scores = triton_launch.output(q, k, v, log_decay, resets, states, block_sums, keep_scores=keep)
     return o, final, states if keep else states.new_empty(0), scores
 
 
@@ -53,9 +53,9 @@ def _backward(d_o, d_final, q, k, v, log_decay, resets, states, scores, needs_de
     """Gradients of q, k, v, log_decay (empty unless needed) and the initial state."""
     with torch.cuda.device_of(q):
         resets = _bytes(resets)
-        d_states, d_initial = triton_launch.carry(q, d_o, log_decay, resets, d_final, backward=True)
+        d_states, d_initial, block_sums = triton_launch.carry(q, d_o, log_decay, resets, d_final, backward=True)
         return *triton_launch.gradient(
-            q, k, v, log_decay, resets, d_o, scores, states, d_states, needs_decay
+            q, k, v, log_decay, resets, d_o, scores, states, d_states, block_sums, needs_decay
         ), d_initial
 
 
