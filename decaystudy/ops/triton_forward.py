@@ -57,12 +57,10 @@ def output_kernel(
     cut = load_resets(resets + b * T + start, rows, inside, HAS_RESETS)
     until = tl.broadcast_to(nj <= ni, (BLOCKS, ROWS, ROWS))
     after = tl.broadcast_to(nj > ni, (BLOCKS, ROWS, ROWS))
+    near_levels = tl.minimum(chunks, 1) * 4  # known at run time only: an unrolled loop needs too many registers
 
     far = tl.zeros((CHUNK, CHUNK), tl.float32)
-    near_8 = tl.zeros((BLOCKS, ROWS, ROWS), tl.float32)
-    near_4 = tl.zeros((BLOCKS, ROWS, ROWS), tl.float32)
-    near_2 = tl.zeros((BLOCKS, ROWS, ROWS), tl.float32)
-    near_1 = tl.zeros((BLOCKS, ROWS, ROWS), tl.float32)
+    near = tl.zeros((BLOCKS, ROWS, ROWS), tl.float32)
     self_products = tl.zeros((BLOCKS, ROWS, BK), tl.float32)
     for tile in range(0, DK, BK):
         ks = tile + tl.arange(0, BK)[None, None, :]
@@ -70,25 +68,24 @@ def output_kernel(
         keys = load_rows(k, rows, ks, k_t, inside, DK).to(tl.float32)
         decay = load_decay(g, rows, ks, g_t, inside, cut, DK, SCALAR)
         self_products += queries * keys
-        near_8 = _near_scores(near_8, queries, keys, decay, ni, nj, 8, PRECISION, DOT, INTERPRETED)
-        near_4 = _near_scores(near_4, queries, keys, decay, ni, nj, 4, PRECISION, DOT, INTERPRETED)
-        near_2 = _near_scores(near_2, queries, keys, decay, ni, nj, 2, PRECISION, DOT, INTERPRETED)
-        near_1 = _near_scores(near_1, queries, keys, decay, ni, nj, 1, PRECISION, DOT, INTERPRETED)
+        for level in range(near_levels):
+            members = tl.broadcast_to(in_factor(ni, nj, level), (BLOCKS, ROWS, ROWS))
+            is_q = is_query(ni, level)
+            e = tl.exp2(sums(members, decay, PRECISION, INTERPRETED))
+            x = factor(tl.where(is_q, queries * e, keys * e), PRECISION, INTERPRETED)
+            product = tl.dot(x, tl.permute(x, (0, 2, 1)), input_precision=DOT)
+            near += tl.where(is_pair(ni, nj, level), product, 0.0)
         read = sums(until, decay, PRECISION, INTERPRETED)
         write = sums(after, decay, PRECISION, INTERPRETED)
         between = load_span(block_sums, BETWEEN, blocks, ks, DK)
-        queried = is_query(blocks, 1)
+        queried = is_query(blocks, 0)
         e = tl.exp2(tl.where(queried, read, write))
         x = tl.where(queried, queries * e, keys * e)
-        far += tl.where(is_pair(i, j, 16), _products(x, PRECISION, DOT, INTERPRETED), 0.0)
-        queried = is_query(blocks, 2)
+        far += tl.where(is_pair(i, j, 4), _products(x, PRECISION, DOT, INTERPRETED), 0.0)
+        queried = is_query(blocks, 1)
         e = tl.exp2(tl.where(queried, read, write) + between)
         x = tl.where(queried, queries * e, keys * e)
-        far += tl.where(is_pair(i, j, 32), _products(x, PRECISION, DOT, INTERPRETED), 0.0)
-    near = tl.where(is_pair(ni, nj, 8), near_8, 0.0)
-    near = tl.where(is_pair(ni, nj, 4), near_4, near)
-    near = tl.where(is_pair(ni, nj, 2), near_2, near)
-    near = tl.where(is_pair(ni, nj, 1), near_1, near)
+        far += tl.where(is_pair(i, j, 5), _products(x, PRECISION, DOT, INTERPRETED), 0.0)
     near = tl.where(ni == nj, tl.sum(self_products, 2, keep_dims=True), near)
     near = tl.broadcast_to(tl.expand_dims(near, 2), (BLOCKS, ROWS, BLOCKS, ROWS))
     a = tl.where(i // ROWS == j // ROWS, tl.reshape(near, (CHUNK, CHUNK)), far)
@@ -122,14 +119,3 @@ def _products(x, PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.con
     x = tl.reshape(factor(x, PRECISION, INTERPRETED), (CHUNK, x.shape[2]))
     return tl.dot(x, tl.trans(x), input_precision=DOT)
 
-
-@triton.jit
-def _near_scores(
-    total, queries, keys, decay, i, j, SIZE: tl.constexpr,
-    PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr,
-):  # fmt: skip
-    """total plus the products of all tokens' factors at this level, (BLOCKS, ROWS, ROWS); only its pairs count."""
-    members = tl.broadcast_to(in_factor(i, j, SIZE), (BLOCKS, ROWS, ROWS))
-    e = tl.exp2(sums(members, decay, PRECISION, INTERPRETED))
-    x = factor(tl.where(is_query(i, SIZE), queries * e, keys * e), PRECISION, INTERPRETED)
-    return tl.dot(x, tl.permute(x, (0, 2, 1)), total, input_precision=DOT)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from decaystudy.ops.triton_backward import gradient_kernel
+from decaystudy.ops.triton_backward import gradient_kernel, value_gradient_kernel
 from decaystudy.ops.triton_carry import carry_kernel
 from decaystudy.ops.triton_forward import output_kernel
 from decaystudy.ops import triton_levels
@@ -175,26 +175,24 @@ def gradient(
     batch, tokens, heads, _ = q.shape
     chunks = states.shape[1]
     grads = [x.new_empty(x.shape) for x in (q, k, v)] + [g.new_empty(g.shape if needs_decay else (0,))]
-    targets = [x.float() for x in grads] if INTERPRETED else grads
-    arguments = [readable(t) for t in (q, k, v, g, d_o)]
-    gradient_kernel[(batch * heads * chunks,)](
-        *arguments[:4],
-        g if resets is None else resets,
-        arguments[4],
-        scores,
-        states,
-        d_states,
-        block_sums,
-        *targets,
-        tokens,
-        heads,
-        chunks,
-        *_strides(*arguments),
-        SCALAR=g.dim() == 3,
-        HAS_RESETS=resets is not None,
-        NEEDS_DECAY=needs_decay,
-        **_tiles(config, q, v),
-    )
+    d_q, d_k, d_v, d_g = targets = [x.float() for x in grads] if INTERPRETED else grads
+    options = {"SCALAR": g.dim() == 3, "HAS_RESETS": resets is not None} | _tiles(config, q, v)
+    tiles = -(-q.shape[-1] // options["BK"])
+    parts = g.new_empty(tiles, *g.shape) if needs_decay and g.dim() == 3 else d_g
+    pairs = g.new_empty(batch * heads, chunks, CHUNK, CHUNK)
+    q, k, v, g, d_o = (readable(t) for t in (q, k, v, g, d_o))
+    resets_or_none = g if resets is None else resets
+    grid = (batch * heads * chunks,)
+    value_gradient_kernel[grid](
+        k, v, g, resets_or_none, d_o, scores, d_states, block_sums, d_v, pairs,
+        tokens, heads, chunks, *_strides(k, v, g, d_o), **options,
+    )  # fmt: skip
+    gradient_kernel[(grid[0] * tiles,)](
+        q, k, v, g, resets_or_none, d_o, pairs, states, d_states, block_sums, d_q, d_k, parts,
+        tokens, heads, chunks, *_strides(q, k, v, g, d_o), NEEDS_DECAY=needs_decay, **options,
+    )  # fmt: skip
+    if parts is not d_g:
+        torch.sum(parts, 0, out=d_g)
     if INTERPRETED:
         for grad, target in zip(grads, targets, strict=True):
             grad.copy_(target)

@@ -129,21 +129,21 @@ def load_span(sums, kind: tl.constexpr, blocks, columns, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def is_query(i, SIZE: tl.constexpr):
-    """Whether token i of a chunk is in a right half at the level of halves of SIZE tokens."""
-    return (i // SIZE) % 2 == 1
+def is_query(i, level):
+    """Whether token i of a chunk is in a right half, where halves have 2^level tokens."""
+    return (i >> level) & 1 == 1
 
 
 @triton.jit
-def in_factor(i, u, SIZE: tl.constexpr):
+def in_factor(i, u, level):
     """Whether the factor of token i at a level holds the log-decay of token u."""
-    return (i // SIZE == u // SIZE) & ((u <= i) == is_query(i, SIZE))
+    return (i >> level == u >> level) & ((u <= i) == is_query(i, level))
 
 
 @triton.jit
-def is_pair(i, j, SIZE: tl.constexpr):
-    """Whether i and j are separated by the middle of a block of 2·SIZE tokens."""
-    return (i // (2 * SIZE) == j // (2 * SIZE)) & (i // SIZE != j // SIZE)
+def is_pair(i, j, level):
+    """Whether i and j are separated by the middle of a block of two halves of 2^level tokens."""
+    return (i ^ j) >> level == 1
 
 
 @triton.jit
