@@ -34,7 +34,7 @@ from decaystudy.ops.triton_levels import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["T", "H", "chunks"])
 def value_gradient_kernel(
     k, v, g, resets, d_o, scores, d_states, block_sums, d_v, pairs,
     T, H, chunks,
@@ -95,7 +95,7 @@ def value_gradient_kernel(
     tl.store(pairs + i * CHUNK + j, factor(tl.where(i >= j, forwards, backwards), PRECISION, INTERPRETED))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["T", "H", "chunks"])
 def gradient_kernel(
     q, k, v, g, resets, d_o, pairs, states, d_states, block_sums, d_q, d_k, d_g,
     T, H, chunks,

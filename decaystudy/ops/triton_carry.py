@@ -16,7 +16,7 @@ from decaystudy.ops.triton_levels import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["T", "H", "chunks"])
 def carry_kernel(
     x, y, g, resets, first, states, last, block_sums,
     T, H, chunks,

@@ -25,7 +25,7 @@ from decaystudy.ops.triton_levels import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["T", "H", "chunks"])
 def output_kernel(
     q, k, v, g, resets, states, block_sums, o, scores,
     T, H, chunks,

@@ -31,6 +31,7 @@ class Config:
 
 CARRY = Config(keys=32, values=128, stages=2)
 OUTPUT = Config(keys=32, values=128)
+VALUE_GRADIENT = Config(keys=32, values=128)
 GRADIENT = Config(keys=32, values=128)
 WIDE = Config(keys=16, values=64)
 """float32, whose factors take twice the space, of two or three parts each."""
@@ -75,6 +76,7 @@ def _tiles(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
         "INTERPRETED": INTERPRETED,
         "num_warps": config.warps,
         "num_stages": config.stages,
+        "enable_fp_fusion": True,
     }
 
 
@@ -167,33 +169,73 @@ def output(
     return o.copy_(target) if INTERPRETED else o, scores
 
 
+def value_gradient(
+    k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, d_o: Tensor, scores: Tensor, d_states: Tensor,
+    block_sums: Tensor, config: Config = VALUE_GRADIENT,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The gradient of v, and those of the scores as symmetric matrices (B·H, chunks, CHUNK, CHUNK) in float32."""
+    batch, tokens, heads, _ = k.shape
+    chunks = d_states.shape[1]
+    d_v = v.new_empty(v.shape)
+    target = d_v.float() if INTERPRETED else d_v
+    pairs = g.new_empty(batch * heads, chunks, CHUNK, CHUNK)
+    arguments = [readable(t) for t in (k, v, g, d_o)]
+    value_gradient_kernel[(batch * heads * chunks,)](
+        *arguments[:3],
+        g if resets is None else resets,
+        arguments[3],
+        scores,
+        d_states,
+        block_sums,
+        target,
+        pairs,
+        tokens,
+        heads,
+        chunks,
+        *_strides(*arguments),
+        SCALAR=g.dim() == 3,
+        HAS_RESETS=resets is not None,
+        **_tiles(config, k, v),
+    )
+    return d_v.copy_(target) if INTERPRETED else d_v, pairs
+
+
 def gradient(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, d_o: Tensor,
-    scores: Tensor, states: Tensor, d_states: Tensor, block_sums: Tensor, needs_decay: bool, config: Config = GRADIENT,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Of q, k, v and g (empty unless needed), each in its dtype and contiguous."""
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, d_o: Tensor, pairs: Tensor, states: Tensor,
+    d_states: Tensor, block_sums: Tensor, needs_decay: bool, config: Config = GRADIENT,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Of q, k and g (empty unless needed)."""
     batch, tokens, heads, _ = q.shape
     chunks = states.shape[1]
-    grads = [x.new_empty(x.shape) for x in (q, k, v)] + [g.new_empty(g.shape if needs_decay else (0,))]
-    d_q, d_k, d_v, d_g = targets = [x.float() for x in grads] if INTERPRETED else grads
-    options = {"SCALAR": g.dim() == 3, "HAS_RESETS": resets is not None} | _tiles(config, q, v)
-    tiles = -(-q.shape[-1] // options["BK"])
-    parts = g.new_empty(tiles, *g.shape) if needs_decay and g.dim() == 3 else d_g
-    pairs = g.new_empty(batch * heads, chunks, CHUNK, CHUNK)
-    q, k, v, g, d_o = (readable(t) for t in (q, k, v, g, d_o))
-    resets_or_none = g if resets is None else resets
-    grid = (batch * heads * chunks,)
-    value_gradient_kernel[grid](
-        k, v, g, resets_or_none, d_o, scores, d_states, block_sums, d_v, pairs,
-        tokens, heads, chunks, *_strides(k, v, g, d_o), **options,
-    )  # fmt: skip
-    gradient_kernel[(grid[0] * tiles,)](
-        q, k, v, g, resets_or_none, d_o, pairs, states, d_states, block_sums, d_q, d_k, parts,
-        tokens, heads, chunks, *_strides(q, k, v, g, d_o), NEEDS_DECAY=needs_decay, **options,
-    )  # fmt: skip
-    if parts is not d_g:
-        torch.sum(parts, 0, out=d_g)
+    d_q, d_k = grads = [x.new_empty(x.shape) for x in (q, k)]
     if INTERPRETED:
-        for grad, target in zip(grads, targets, strict=True):
-            grad.copy_(target)
-    return tuple(grads)
+        d_q, d_k = (x.float() for x in grads)
+    options = _tiles(config, q, v)
+    tiles = -(-q.shape[-1] // options["BK"])
+    # Where a head has one log-decay, each tile of channels writes its part: adding them in turn stays reproducible.
+    scalar = g.dim() == 3
+    d_g = g.new_empty(((tiles,) if scalar else ()) + g.shape if needs_decay else (0,))
+    arguments = [readable(t) for t in (q, k, v, g, d_o)]
+    gradient_kernel[(batch * heads * chunks * tiles,)](
+        *arguments[:4],
+        g if resets is None else resets,
+        arguments[4],
+        pairs,
+        states,
+        d_states,
+        block_sums,
+        d_q,
+        d_k,
+        d_g,
+        tokens,
+        heads,
+        chunks,
+        *_strides(*arguments),
+        SCALAR=scalar,
+        HAS_RESETS=resets is not None,
+        NEEDS_DECAY=needs_decay,
+        **options,
+    )
+    if INTERPRETED:
+        d_q, d_k = (x.copy_(y) for x, y in zip(grads, (d_q, d_k), strict=True))
+    return d_q, d_k, d_g.sum(0) if scalar and needs_decay else d_g

@@ -54,9 +54,11 @@ def _backward(d_o, d_final, q, k, v, log_decay, resets, states, scores, needs_de
     with torch.cuda.device_of(q):
         resets = _bytes(resets)
         d_states, d_initial, block_sums = triton_launch.carry(q, d_o, log_decay, resets, d_final, backward=True)
-        return *triton_launch.gradient(
-            q, k, v, log_decay, resets, d_o, scores, states, d_states, block_sums, needs_decay
-        ), d_initial
+        d_v, pairs = triton_launch.value_gradient(k, v, log_decay, resets, d_o, scores, d_states, block_sums)
+        d_q, d_k, d_decay = triton_launch.gradient(
+            q, k, v, log_decay, resets, d_o, pairs, states, d_states, block_sums, needs_decay
+        )
+    return d_q, d_k, d_v, d_decay, d_initial
 
 
 @_backward.register_fake
