@@ -118,4 +118,3 @@ def _products(x, PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.con
     """Of all pairs of a chunk's tokens."""
     x = tl.reshape(factor(x, PRECISION, INTERPRETED), (CHUNK, x.shape[2]))
     return tl.dot(x, tl.trans(x), input_precision=DOT)
-

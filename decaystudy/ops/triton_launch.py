@@ -27,6 +27,8 @@ class Config:
     """Channels of values."""
     warps: int = 4
     stages: int = 1
+    registers: int | None = None
+    """At most so many per thread, so that more programs run at a time; the compiler's choice if None."""
 
 
 CARRY = Config(keys=32, values=128, stages=2)
@@ -65,7 +67,7 @@ def _tiles(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
     keys, values = q.shape[-1], v.shape[-1]
     kind = precision(q.dtype)
     if kind.name != "bf16":
-        config = Config(min(config.keys, WIDE.keys), min(config.values, WIDE.values), config.warps, 1)
+        config = Config(min(config.keys, WIDE.keys), min(config.values, WIDE.values))
     return {
         "DK": keys,
         "DV": values,
@@ -76,6 +78,7 @@ def _tiles(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
         "INTERPRETED": INTERPRETED,
         "num_warps": config.warps,
         "num_stages": config.stages,
+        "maxnreg": config.registers,
         "enable_fp_fusion": True,
     }
 
