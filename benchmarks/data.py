@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from decaystudy.data import DataConfig, DataModule
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import fill
-from decaystudy.data.shards import ShardFolder, checksum
-from decaystudy.data.sources import Part
+from decaystudy.data.cache.build import fill
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.shards import ShardFolder, checksum
+from decaystudy.data.sources.base import Part
 
 MEGA = 1e6
 
@@ -101,9 +101,9 @@ START = """
 import resource, sys, time
 from types import SimpleNamespace
 from pathlib import Path
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.shards import ShardFolder
-from decaystudy.data.stream import TokenStream
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.shards import ShardFolder
+from decaystudy.data.stream.order import TokenStream
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 before, started = resident(), time.perf_counter()

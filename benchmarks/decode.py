@@ -1,4 +1,4 @@
-"""Time and memory of decoding a token after a context of growing length, beside softmax attention of the same size.
+"""Time and memory of decoding one token after a context of growing length, beside softmax attention of the same size.
 
 python benchmarks/decode.py [--scale small] [--decay mamba2] [--lengths 1024,4096,16384,65536] [--tokens 32]
                             [--threads 2] [--device cpu]
@@ -46,13 +46,13 @@ def filled(model: DecayTransformer, tokens: int) -> DecodingState:
         LayerState(keys=torch.randn(shape, device=device), values=torch.randn(shape, device=device))
         for _ in range(config.layers)
     ]
-    heard = torch.ones(1, tokens, dtype=torch.bool, device=device)
-    return DecodingState(torch.full((1,), tokens, device=device), layers, heard=heard)
+    key_mask = torch.ones(1, tokens, dtype=torch.bool, device=device)
+    return DecodingState(torch.full((1,), tokens, device=device), layers, key_mask=key_mask)
 
 
 def state_bytes(state: DecodingState) -> int:
     """Bytes of everything that the next token is decoded from."""
-    tensors = [state.position, state.tpe, state.heard]
+    tensors = [state.position, state.tpe, state.key_mask]
     tensors += [getattr(layer, field.name) for layer in state.layers for field in fields(layer)]
     return sum(x.numel() * x.element_size() for x in tensors if x is not None)
 

@@ -12,10 +12,12 @@ import time
 import torch
 
 from decaystudy.data.config import DataConfig
-from decaystudy.data.tokenizer import fetch_tokenizer, named_folder
-from decaystudy.evaluation.language_model import language_model
-from decaystudy.evaluation.run import evaluate_task, quiet
-from decaystudy.evaluation.tasks import load_tasks
+from decaystudy.data.tokenizers.names import named_folder
+from decaystudy.data.tokenizers.opening import fetch_tokenizer
+from decaystudy.evaluation.evaluate import evaluate_task
+from decaystudy.evaluation.lm_eval.model import language_model
+from decaystudy.evaluation.lm_eval.quiet import quiet
+from decaystudy.evaluation.lm_eval.tasks import load_tasks
 from decaystudy.hub import DecayStudyForCausalLM
 from decaystudy.model import DecayTransformer, ModelConfig
 

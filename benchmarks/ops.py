@@ -85,7 +85,7 @@ def once(run: Callable[..., Tensor], tensors: list[Tensor]) -> tuple[float, floa
 
 
 def race(shape: dict, device: str, rounds: int, scalar: bool, dplr: bool, strongest: float) -> dict[str, list[float]]:
-    """Median (forward, backward) seconds a backend; the backends take turns, after one round to warm up."""
+    """Median (forward, backward) seconds per backend; the backends take turns, after one round to warm up."""
     tensors = inputs(shape, device, scalar, dplr, strongest)
     names = ["loop", "recurrent", "chunked", *(["fla"] if device == "cuda" else [])]
     timings: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
@@ -100,26 +100,26 @@ def race(shape: dict, device: str, rounds: int, scalar: bool, dplr: bool, strong
 
 
 def compare(device: str, rounds: int) -> None:
-    print(f"{'':42}{'backend':>10}{'forward':>11}{'backward':>11}{'both':>11}{'loop / it':>11}")
+    print(f"{'':44}{'backend':>10}{'forward':>11}{'backward':>11}{'both':>11}{'loop / it':>11}")
     for label, shape, scalar, dplr, strongest in (
-        ("one decay a channel, log λ in (-0.3, 0)", PAPER, False, False, 0.3),
-        ("one decay a channel, log λ in (-20, 0)", PAPER, False, False, 20.0),
-        ("one decay a head, log λ in (-0.3, 0)", PAPER, True, False, 0.3),
-        ("DPLR, one decay a channel, (-0.3, 0)", PAPER, False, True, 0.3),
-        ("one decay a channel, log λ in (-0.3, 0)", TINY, False, False, 0.3),
-        ("one decay a head, log λ in (-0.3, 0)", TINY, True, False, 0.3),
-        ("DPLR, one decay a channel, (-0.3, 0)", TINY, False, True, 0.3),
+        ("one decay per channel, log λ in (-0.3, 0)", PAPER, False, False, 0.3),
+        ("one decay per channel, log λ in (-20, 0)", PAPER, False, False, 20.0),
+        ("one decay per head, log λ in (-0.3, 0)", PAPER, True, False, 0.3),
+        ("DPLR, one decay per channel, (-0.3, 0)", PAPER, False, True, 0.3),
+        ("one decay per channel, log λ in (-0.3, 0)", TINY, False, False, 0.3),
+        ("one decay per head, log λ in (-0.3, 0)", TINY, True, False, 0.3),
+        ("DPLR, one decay per channel, (-0.3, 0)", TINY, False, True, 0.3),
     ):
         print("B={batch} T={tokens} H={heads} D={channels}".format(**shape))
         for name, (forward, backward) in (results := race(shape, device, rounds, scalar, dplr, strongest)).items():
             ratio = sum(results["loop"]) / (forward + backward)
             times = "".join(f"{1e3 * seconds:8.1f} ms" for seconds in (forward, backward, forward + backward))
-            print(f"  {label:40}{name:>10}{times}{ratio:10.1f}x")
+            print(f"  {label:42}{name:>10}{times}{ratio:10.1f}x")
             label = ""
 
 
 def grow(threads: int, rounds: int) -> None:
-    print("\nchunked, B=1 H=6 D=128, one decay a channel: forward and backward together")
+    print("\nchunked, B=1 H=6 D=128, one decay per channel: forward and backward together")
     print(f"{'tokens':>10}{'time':>12}{'a 1k tokens':>16}{'memory':>12}{'a 1k tokens':>16}")
     for tokens in LENGTHS:
         command = [sys.executable, __file__, "--threads", str(threads), "--rounds", str(rounds), "--only", str(tokens)]

@@ -1,4 +1,4 @@
-"""The command line: finds the verb, imports its module and nothing else, and turns errors into one sentence.
+"""The command line: finds the verb, imports only its module, and turns errors into one sentence.
 
 Exit codes: 0 done, 1 something failed, 2 a mistake in the call, 3 a run diverged, 4 out of memory, 130 interrupted.
 """
@@ -10,25 +10,34 @@ import os
 import sys
 
 from decaystudy import __version__
-from decaystudy.errors import UserError, unknown
+from decaystudy.errors import exit_code, unknown
 
-VERBS = {
-    "fit": "train one run, or go on with it",
-    "run-study": "answer a question: plan, train and compare the runs of a study",
-    "status": "how far a study's runs are",
-    "report": "rebuild a study's tables, figures and report",
-    "probe": "measure this machine's speed, for plans in hours",
-    "clean": "remove runs that no study needs any more",
-    "prepare-data": "tokenize a source ahead of training",
-    "data-stats": "documents, tokens and samples of a source",
-    "prepare-tasks": "fetch the data of evaluation tasks ahead",
-    "evaluate": "perplexity and tasks for trained models",
-    "export": "a run in Hugging Face form",
-    "generate": "text from a trained model",
-    "decays": "where the decays of trained models are",
-    "ablate": "a trained model under another decay",
-    "list": "studies, decays, scales and data sources",
+GROUPS = {
+    "train": {
+        "fit": "train one run, or resume it",
+        "run-study": "answer a question: plan, train and compare the runs of a study",
+        "probe": "measure this machine's training speed, for plans in hours",
+        "clean": "delete runs that no study needs any more",
+    },
+    "look": {
+        "list": "studies, decays, scales, data sources and loggers",
+        "status": "progress of a study's runs",
+        "report": "rebuild a study's tables, figures and report",
+        "evaluate": "perplexity and task accuracies of trained models",
+        "decays": "the decays of trained models, by layer and head",
+        "ablate": "perplexity of a trained model under another decay",
+        "generate": "text from a trained model",
+    },
+    "data": {
+        "prepare-data": "tokenize a source before training",
+        "data-stats": "documents, tokens and samples of a source",
+        "prepare-tasks": "download the data of evaluation tasks",
+    },
+    "share": {
+        "export": "write a run in Hugging Face form",
+    },
 }
+VERBS = {verb: line for verbs in GROUPS.values() for verb, line in verbs.items()}
 
 EPILOG = """examples:
   decaystudy run-study sharing                      the sharing study at scale tiny, offline, on this CPU
@@ -41,23 +50,17 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        return dispatch(arguments)
-    except UserError as error:
-        print(f"decaystudy: {error}", file=sys.stderr)
-        return 2
+        return exit_code(lambda: dispatch(arguments))
     except SystemExit as end:  # how argparse leaves after --help
         return int(end.code or 0)
-    except KeyboardInterrupt:
-        print("decaystudy: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     except BrokenPipeError:
-        # Whoever read our output has gone (``decaystudy list | head``); say nothing more, not even at exit.
+        # The reader of our output is gone (``decaystudy list | head``): print nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Hand over to the module of the verb."""
+    """Run the verb that the arguments begin with."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -68,14 +71,17 @@ def dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
-    return module.run(rest)
+    return int(module.run(rest))
 
 
 def overview() -> str:
-    """What ``decaystudy --help`` prints."""
-    verbs = "\n".join(f"  {verb:<14}{line}" for verb, line in VERBS.items())
+    """The text of ``decaystudy --help``."""
+    groups = "\n\n".join(
+        f"{group}:\n" + "\n".join(f"  {verb:<15}{line}" for verb, line in verbs.items())
+        for group, verbs in GROUPS.items()
+    )
     return (
         "usage: decaystudy VERB [settings]\n\n"
         "The laboratory for decay in linear attention: questions in, planned and resumable training runs out,\n"
-        f"with tables, figures and error bars.\n\nverbs:\n{verbs}\n\n{EPILOG}"
+        f"with tables, figures and error bars.\n\n{groups}\n\n{EPILOG}"
     )

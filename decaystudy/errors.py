@@ -1,7 +1,8 @@
 """The one error that users see, and the hint at what they may have meant."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -25,3 +26,15 @@ def unknown(kind: str, word: object, choices: Iterable[object]) -> UserError:
     close = nearest(word, names)
     hint = f"did you mean {close!r}? " if close else ""
     return UserError(f"unknown {kind} {str(word)!r}: {hint}choose from {', '.join(names)}")
+
+
+def exit_code(action: Callable[[], int]) -> int:
+    """What ``action`` returns; 2 with a sentence for a ``UserError``, 130 when it was interrupted."""
+    try:
+        return action()
+    except UserError as error:
+        print(f"decaystudy: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("decaystudy: interrupted; the same command resumes from here", file=sys.stderr)
+        return 130

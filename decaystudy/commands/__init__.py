@@ -1,1 +1,1 @@
-"""One verb of the command line a module: its settings, its help, and what it calls."""
+"""The verbs of the command line, one per module: settings, help, and the function each calls."""

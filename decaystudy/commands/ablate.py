@@ -1,4 +1,4 @@
-"""``decaystudy ablate``: a trained model under another decay."""
+"""``decaystudy ablate``: perplexity of a trained model under another decay."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import json
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 
-DESCRIPTION = """Perplexity of a trained model under a decay that it was not trained with, without training it again.
+DESCRIPTION = """Perplexity of a trained model under a decay that it was not trained with. Nothing is trained.
 
-Each change is made by itself and compared with the model as it is, sequence by sequence. Only the decay is changed: a
-key that is shared with it (k = 1 − λ) stays as the model has it.
+Each change is made on its own and compared with the unchanged model, sequence by sequence. Only the decay changes: a
+key that is shared with it (k = 1 − λ) keeps its value.
 
-  decaystudy ablate runs/a --clamp-decay 0.8              every λ is 0.8
-  decaystudy ablate runs/a --clamp-decay 0,0.9            no λ is above 0.9
+  decaystudy ablate runs/a --clamp-decay 0.8              set every λ to 0.8
+  decaystudy ablate runs/a --clamp-decay 0,0.9            limit λ to 0.9
   decaystudy ablate runs/a --freeze-decay-to-median --average-heads"""
 
 
 def run(arguments: list[str]) -> int:
-    """Parse, measure and print; returns the exit code."""
+    """Parse, measure and print; return the exit code."""
     parser = make_parser("ablate", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs")
     parser.add_argument(
-        "--clamp-decay", type=str | None, default=None, metavar="λ|LOW,HIGH", help="set every λ, or bound it"
+        "--clamp-decay", type=str | None, default=None, metavar="λ|LOW,HIGH", help="set every λ, or limit it to a range"
     )
     parser.add_argument(
         "--freeze-decay-to-median",
         action="store_true",
-        help="each λ is its median over held-out text, by layer, head and dimension",
+        help="replace each λ by its median over held-out text, per layer, head and dimension",
     )
-    parser.add_argument("--average-heads", action="store_true", help="each token's λ is the mean over heads")
-    parser.add_argument("--drop-rope", action="store_true", help="q and k are not rotated")
+    parser.add_argument("--average-heads", action="store_true", help="replace each token's λ by the mean over heads")
+    parser.add_argument("--drop-rope", action="store_true", help="leave out the rotation of q and k")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     clamp = read_clamp(given.clamp_decay) if given.clamp_decay is not None else None
-    from decaystudy.evaluation.ablation import ablate
-    from decaystudy.evaluation.loading import load_run
-    from decaystudy.evaluation.table import ablation_table
+    from decaystudy.evaluation.decays.ablation import ablate
+    from decaystudy.evaluation.tables import ablation_table
+    from decaystudy.runs.loading import load_run
 
     found = {
         str(folder): ablate(
@@ -54,12 +54,12 @@ def run(arguments: list[str]) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
     for folder, values in found.items():
-        print(f"{folder}\n{ablation_table(values)}\n")
+        print(f"{folder}\n{ablation_table(values).text()}\n")
     return 0
 
 
 def read_clamp(text: str) -> tuple[float, float]:
-    """Bounds from ``0.8`` or ``0.5,0.9``."""
+    """The lower and upper bound that ``0.8`` or ``0.5,0.9`` stands for."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:

@@ -1,4 +1,4 @@
-"""The data's settings as flags, files and a scale, without a model around them."""
+"""The settings of the data alone, from flags, configuration files and a scale."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from jsonargparse import ArgumentParser
 from decaystudy.commands.run_settings import given_settings
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
+from decaystudy.runs.config import build_section, merge, scale_defaults
 from decaystudy.scales import SCALES
-from decaystudy.training.run_config import build_section, merge, scale_defaults
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
 def add_data_settings(parser: ArgumentParser) -> None:
-    """Flags for the data, and the scale whose data is the default."""
+    """Add flags for the data, and for the scale that sets its defaults."""
     parser.add_argument("--config", type=str, action="append", metavar="FILE", help="a YAML file of settings")
-    parser.add_argument("--scale", type=str, default="tiny", help=f"whose data is the default: {', '.join(SCALES)}")
-    parser.add_argument("--seed", type=int, default=0, help="seeds the order of the documents")
+    parser.add_argument("--scale", type=str, default="tiny", help=f"sets the defaults of the data: {', '.join(SCALES)}")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of the documents")
     parser.add_class_arguments(DataConfig, "data")
 
 
 def given_data(parser: ArgumentParser, arguments: list[str]) -> tuple[DataConfig, int, dict[str, Any]]:
-    """The data's configuration, the seed, and the verb's other arguments."""
+    """The configuration of the data, the seed, and the verb's other arguments."""
     settings, others = given_settings(parser, arguments)
     merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
     data: DataConfig = build_section("data", merged["data"])
@@ -34,7 +34,7 @@ def given_data(parser: ArgumentParser, arguments: list[str]) -> tuple[DataConfig
 
 
 def count_tokens(text: str | None) -> int | None:
-    """A number of tokens as people write it: 10B, 1.5M, 200k, 4096."""
+    """The number that ``10B``, ``1.5M``, ``200k`` or ``4096`` stands for."""
     if text is None:
         return None
     match = re.fullmatch(r"\s*([\d_,]*\.?\d+)\s*([kmb]?)\s*", text.lower())

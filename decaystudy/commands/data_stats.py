@@ -9,15 +9,15 @@ import sys
 from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
 from decaystudy.commands.parsing import make_parser
 
-DESCRIPTION = """What a source looks like as tokens: documents, tokens, bytes a token, lengths, a few decoded samples,
-and the hash of the first --tokens tokens that a run with this seed trains on."""
+DESCRIPTION = """A source as tokens: documents, tokens, bytes per token, document lengths, a few decoded samples, and
+a hash of the first --tokens tokens that a run with this seed trains on."""
 
 
 def run(arguments: list[str]) -> int:
-    """Parse and print; returns the exit code."""
+    """Parse and print; return the exit code."""
     parser = make_parser("data-stats", DESCRIPTION)
-    parser.add_argument("--tokens", type=str, default="1M", help="how many tokens of the stream are hashed")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--tokens", type=str, default="1M", help="number of tokens to hash, such as 1M")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_data_settings(parser)
     config, seed, others = given_data(parser, arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -1,4 +1,4 @@
-"""``decaystudy decays``: where the decays of trained models are."""
+"""``decaystudy decays``: the decays of trained models, by layer and head."""
 
 from __future__ import annotations
 
@@ -8,41 +8,46 @@ from typing import Any
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 
-DESCRIPTION = """Quantiles of λ by layer and head over real text, half-lives in tokens (ln ½ / ln median λ), and how
-much of λ is saturated near 0 (below 0.01) and 1 (above 0.999).
+DESCRIPTION = """Quantiles of λ by layer and head over real text, half-lives in tokens (ln ½ / ln median λ), and the
+shares of λ that are saturated near 0 (below 0.01) and near 1 (above 0.999).
 
   decaystudy decays runs/a
-  decaystudy decays runs/a runs/b --figure medians.svg     median against layer, one line a run
+  decaystudy decays runs/a runs/b --figure medians.svg     draw median λ by layer, one line per run
   decaystudy decays runs/a --text my.txt --heads --json"""
 
 
 def run(arguments: list[str]) -> int:
-    """Parse, measure and print; returns the exit code."""
+    """Parse, measure and print; return the exit code."""
     parser = make_parser("decays", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs")
-    parser.add_argument("--text", type=str | None, default=None, metavar="FILE", help="instead of the held-out text")
-    parser.add_argument("--heads", action="store_true", help="a row a head too")
-    parser.add_argument("--figure", type=str | None, default=None, metavar="FILE", help="draw medians (svg, pdf, png)")
+    parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs")
+    parser.add_argument(
+        "--text", type=str | None, default=None, metavar="FILE", help="measure on this text instead of the held-out one"
+    )
+    parser.add_argument("--heads", action="store_true", help="also a row per head")
+    parser.add_argument(
+        "--figure", type=str | None, default=None, metavar="FILE", help="draw the medians (svg, pdf or png)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with all heads, instead of a table")
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
-    from decaystudy.evaluation.decays import decay_distribution
-    from decaystudy.evaluation.loading import load_run
-    from decaystudy.evaluation.table import aligned, decay_rows
+    from decaystudy.evaluation.decays.distribution import decay_distribution
+    from decaystudy.evaluation.tables import decays_table
+    from decaystudy.runs.loading import load_run
 
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in given.runs:
         found[str(folder)] = decay_distribution(load_run(folder), given.text)
     if given.figure is not None:
-        from decaystudy.evaluation.figures import median_by_layer, save
+        from decaystudy.evaluation.figures import median_by_layer
+        from decaystudy.plotting import save
 
         save(median_by_layer(found), given.figure)
     if given.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
     for folder, layers in found.items():
-        print(f"{folder}\n{aligned(decay_rows(layers, heads=given.heads))}\n")
+        print(f"{folder}\n{decays_table(layers, heads=given.heads).text()}\n")
     if given.figure is not None:
         print(f"figure: {given.figure}")
     return 0

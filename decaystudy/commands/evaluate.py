@@ -1,23 +1,24 @@
-"""``decaystudy evaluate``: perplexity and tasks for trained models."""
+"""``decaystudy evaluate``: perplexity and task accuracies of trained models."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from typing import Any
 
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
-from decaystudy.evaluation.catalog import GROUP_SUMMARIES
+from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
+from decaystudy.runs.evaluation import Evaluation
+from decaystudy.serial import to_plain
 
-DESCRIPTION = """Validation perplexity, then lm-eval's tasks, for runs or for models in Hugging Face form.
+DESCRIPTION = """Validation perplexity and lm-eval's tasks, for runs or for models in Hugging Face form.
 
-Results go into RUN/evaluation.json, the outcome of each question into RUN/evaluation/. What was evaluated before on the
-same weights is found again; an interrupted evaluation goes on with the next task.
+Results are written to RUN/evaluation.json, and the outcome of each question to RUN/evaluation/. Tasks that were
+evaluated before on the same weights are not evaluated again; an interrupted evaluation resumes with the next task.
 
   decaystudy evaluate runs/a runs/b                       the paper's ten tasks (see prepare-tasks)
-  decaystudy evaluate runs/a --tasks offline              no network needed
+  decaystudy evaluate runs/a --tasks offline              tasks that need no network
   decaystudy evaluate runs/a --tasks piqa,arc_easy --limit 100
 
 groups of tasks:
@@ -25,28 +26,33 @@ groups of tasks:
 
 
 def run(arguments: list[str]) -> int:
-    """Parse, evaluate and print a table; returns the exit code."""
+    """Parse, evaluate and print a table; return the exit code."""
     parser = make_parser("evaluate", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folders of finished runs, or of exported models")
-    parser.add_argument("--tasks", type=str, default="paper", help="groups and tasks of lm-eval, such as offline,piqa")
-    parser.add_argument("--limit", type=int | None, default=None, help="at most so many questions of each task")
     parser.add_argument(
-        "--batch-size", type=str, default="auto", help="questions at once; auto sizes batches by their tokens"
+        "runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs, or of exported models"
+    )
+    parser.add_argument("--tasks", type=str, default="paper", help="groups, and tasks of lm-eval, such as offline,piqa")
+    parser.add_argument("--limit", type=int | None, default=None, help="maximum number of questions per task")
+    parser.add_argument(
+        "--batch-size", type=str, default="auto", help="questions per batch; auto sizes batches by their tokens"
     )
     parser.add_argument(
-        "--lengths", type=bool, default=True, help="also loss by position, and perplexity at 1 to 8 times the length"
+        "--lengths",
+        type=bool,
+        default=True,
+        help="also loss by position, and perplexity at 1 to 8 times the training length",
     )
     parser.add_argument(
-        "--figure", type=str | None, default=None, metavar="FILE", help="draw loss by position (svg, pdf, png)"
+        "--figure", type=str | None, default=None, metavar="FILE", help="draw loss by position (svg, pdf or png)"
     )
-    parser.add_argument("--json", action="store_true", help="print what evaluation.json holds instead of a table")
+    parser.add_argument("--json", action="store_true", help="print the content of evaluation.json instead of a table")
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from decaystudy.evaluation.run import evaluate
+    from decaystudy.evaluation.evaluate import evaluate
 
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Evaluation] = {}
     for folder in given.runs:
         say(str(folder))
         found[str(folder)] = evaluate(
@@ -57,20 +63,22 @@ def run(arguments: list[str]) -> int:
             lengths=given.lengths,
             tell=say,
         )
-    measured = {folder: values for folder, values in found.items() if "positions" in values}
+    measured = {folder: model.positions for folder, model in found.items() if model.positions}
     if given.figure is not None and measured:
-        from decaystudy.evaluation.figures import loss_by_position, save
+        from decaystudy.evaluation.figures import loss_by_position
+        from decaystudy.plotting import save
 
-        save(loss_by_position(measured), given.figure)
+        lengths = {model.lengths[0].length for model in found.values() if model.lengths}
+        save(loss_by_position(measured, lengths), given.figure)
     if given.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(to_plain(found, omit_none=True), indent=2, ensure_ascii=False))
         return 0
-    from decaystudy.evaluation.table import evaluation_table
+    from decaystudy.evaluation.tables import evaluation_text
 
-    print(evaluation_table(found, given.tasks))
+    print(evaluation_text(found, given.tasks))
     return 0
 
 
 def say(line: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""``decaystudy export``: a run in Hugging Face form."""
+"""``decaystudy export``: write a run in Hugging Face form."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ DESCRIPTION = """Write a run in Hugging Face form: config.json, safetensors, tok
 
   decaystudy export runs/a exported/a
 
-AutoModelForCausalLM.from_pretrained opens it after "import decaystudy.hub", or with trust_remote_code=True where this
-package is installed; so does lm-eval's own command line:
+AutoModelForCausalLM.from_pretrained opens it after "import decaystudy.hub", or with trust_remote_code=True, where this
+package is installed. So does lm-eval's own command line:
 
   lm_eval --model hf --model_args pretrained=exported/a,trust_remote_code=True --tasks piqa"""
 
 
 def run(arguments: list[str]) -> int:
-    """Parse, export and say where; returns the exit code."""
+    """Parse, export and print where to; return the exit code."""
     parser = make_parser("export", DESCRIPTION)
-    parser.add_argument("folders", nargs="*", metavar="RUN DIR", help="a finished run, and the folder to write")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        default=[],
+        metavar="RUN DIR",
+        help="the folder of a finished run, and the folder to write",
+    )
     given = parse(parser, arguments)
     if len(given.folders) != 2:
-        raise UserError("export takes a run's folder and the folder to write, such as runs/a exported/a")
+        raise UserError("name a run folder and the folder to write, such as runs/a exported/a")
     source, target = given.folders
     from decaystudy.hub.export import export
 
     folder = export(source, target)
-    print(f"{source} is in {folder}; open it with AutoModelForCausalLM.from_pretrained after import decaystudy.hub")
+    print(f"wrote {folder}; after import decaystudy.hub, AutoModelForCausalLM.from_pretrained opens it")
     return 0

@@ -1,24 +1,22 @@
-"""``decaystudy fit``: train one run, or go on with it."""
+"""``decaystudy fit``: train one run, or resume it."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
-from decaystudy.training.records import dump_config, finished_result
-from decaystudy.training.run_config import RunConfig
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.records import dump_config
+from decaystudy.training.process import train
 
-DESCRIPTION = """Train one run, or go on with it.
+DESCRIPTION = """Train one run, or resume it.
 
-Settings come from the scale, then from each --config file, then from flags; the later wins. The folder --out receives
-config.yaml, status.json, result.json, checkpoints, the weights and TensorBoard's curves. The same command goes on where
-it stopped, on any number of devices; a folder that holds a run with other settings is refused.
+Settings come from the scale, then from each --config file, then from flags; later ones win. --out receives config.yaml,
+status.json, result.json, checkpoints, weights and curves. The same command resumes an interrupted run, on any number of
+devices; a folder that holds a run with other settings is refused. The defaults shown are those of --scale.
 
   decaystudy fit --model.decay simple --model.decay_options.p 0.95
   decaystudy fit --scale 160m --model.granularity scalar --trainer.devices 8 --strategy fsdp
@@ -26,17 +24,17 @@ it stopped, on any number of devices; a folder that holds a run with other setti
 
 
 def run(arguments: list[str]) -> int:
-    """Parse, train and print the result; returns the exit code."""
+    """Parse, train and print the result; return the exit code."""
     parser = make_parser("fit", DESCRIPTION)
     parser.add_argument(
         "--config", type=str, action="append", metavar="FILE", help="a YAML file of settings; may be repeated"
     )
     parser.add_argument(
-        "--out", type=str | None, default=None, metavar="DIR", help="the run's folder (default: runs/NAME)"
+        "--out", type=str | None, default=None, metavar="DIR", help="the run folder (default: runs/NAME)"
     )
     parser.add_argument("--print_config", action="store_true", help="print the resulting configuration and stop")
     add_run_settings(parser)
-    print_config = "--print_config" in arguments  # jsonargparse gives this name a meaning of its own
+    print_config = "--print_config" in arguments  # jsonargparse has a flag of this name itself
     words = [word for word in arguments if word != "--print_config"]
     settings, others = given_settings(parser, repeat_config(words))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -45,32 +43,11 @@ def run(arguments: list[str]) -> int:
         print(dump_config(config), end="")
         return 0
     out = Path(others["out"] or Path("runs") / default_name(config))
-    folder = RunFolder(out)
-    result = finished_result(folder, config)
-    if result is not None:
-        print(f"{out} has finished already; nothing to train")
-        summarise(out, result)
-        return 0
-    folder.create()  # before the heavy imports, so that a folder that cannot be written to is said at once
-    from decaystudy.training.fit import OutOfMemory, fit
-
-    first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
-    try:
-        result = fit(config, out)
-    except OutOfMemory as error:
-        line = str(error).strip().splitlines()[0]
-        print(
-            f"decaystudy: out of memory ({line}): lower --recipe.micro_batch_size, or shard with --strategy fsdp",
-            file=sys.stderr,
-        )
-        return 4
-    if first:
-        summarise(out, result)
-    return 3 if result["status"] == "diverged" else 0
+    return train(config, out)
 
 
 def repeat_config(words: list[str]) -> list[str]:
-    """``--config a b`` as ``--config a --config b``."""
+    """``--config a b`` rewritten as ``--config a --config b``."""
     spread: list[str] = []
     in_config = False
     for word in words:
@@ -83,25 +60,6 @@ def repeat_config(words: list[str]) -> list[str]:
 
 
 def default_name(config: RunConfig) -> str:
-    """A folder name that tells what the run is, and no other run has."""
+    """A folder name that describes the run and is unique to it."""
     kind = "softmax" if config.model.mixer == "softmax" else config.model.decay.rpartition(".")[2]
     return f"{config.scale}-{kind}-seed{config.seed}-{config.identity_hash()}"
-
-
-def summarise(out: Path, result: dict[str, Any]) -> None:
-    """The result in a few lines."""
-    if result["status"] == "diverged":
-        last = result["last_finite"]
-        before = f"; at step {last['step']} it was {last['loss']:.4f}" if "loss" in last else ""
-        print(f"diverged: {result['message']}{before}; see {out}", file=sys.stderr)
-        return
-    speed = result["tokens_per_second"]
-    print(
-        f"finished {result['step']} steps, {result['tokens']:,} tokens"
-        + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"\nvalidation loss {result['val_loss']:.4f} nats, perplexity {result['val_perplexity']:.2f}"
-        f" (unigram entropy {result['unigram_entropy']:.4f})"
-    )
-    if result["decay"]:
-        print("median λ by layer: " + ", ".join(f"{row['median']:.3f}" for row in result["decay"]))
-    print(f"results: {out / 'result.json'}\ncurves:  tensorboard --logdir {out}")

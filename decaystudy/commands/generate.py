@@ -7,25 +7,32 @@ import sys
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 
-DESCRIPTION = """Go on with a text, token by token, as the model of a run (or of an exported folder) would.
+DESCRIPTION = """Continue a text, token by token, with the model of a run or of an exported folder.
 
   decaystudy generate runs/a --prompt "The state of a linear attention"
   decaystudy generate runs/a --prompt "" --temperature 0.8 --top-k 50 --seed 1"""
 
 
 def run(arguments: list[str]) -> int:
-    """Parse and stream text; returns the exit code."""
+    """Parse and print text as it is generated; return the exit code."""
     parser = make_parser("generate", DESCRIPTION)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="the folder of a finished run or of an exported model")
-    parser.add_argument("--prompt", type=str, default="", help="the text to go on with")
-    parser.add_argument("--tokens", type=int, default=100, help="at most so many tokens are added")
+    parser.add_argument(
+        "runs", nargs="*", default=[], metavar="RUN", help="the folder of a finished run or of an exported model"
+    )
+    parser.add_argument("--prompt", type=str, default="", help="the text to continue")
+    parser.add_argument("--tokens", type=int, default=100, help="maximum number of tokens to add")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 always takes the most likely token")
-    parser.add_argument("--top-k", type=int, default=0, help="draw from so many most likely tokens; 0 from all")
-    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the fewest tokens of this probability")
-    parser.add_argument("--seed", type=int, default=0, help="seeds the draws")
+    parser.add_argument("--top-k", type=int, default=0, help="sample from this many most likely tokens; 0 for all")
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="sample from the most likely tokens that together have this probability",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
     given = parse(parser, arguments)
     if len(given.runs) != 1:
-        raise UserError("name one run's folder, such as runs/a")
+        raise UserError("name one run folder, such as runs/a")
     for name, value, least in (("tokens", given.tokens, 1), ("temperature", given.temperature, 0)):
         if value < least:
             raise UserError(f"--{name} is {value}: give at least {least}")

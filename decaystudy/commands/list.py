@@ -1,4 +1,4 @@
-"""``decaystudy list``: what there is to choose from."""
+"""``decaystudy list``: the choices there are."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from decaystudy.commands.parsing import make_parser, parse
 
 
 def run(arguments: list[str]) -> int:
-    """Print studies, decays, scales and data sources, a line each."""
-    parse(make_parser("list", "Studies, decays, scales and data sources, with a line of description each."), arguments)
-    from decaystudy.data.sources import SOURCES
+    """Print studies, decays, scales, data sources and loggers, one per line."""
+    parse(
+        make_parser("list", "Studies, decays, scales, data sources and loggers, with one line of description each."),
+        arguments,
+    )
+    from decaystudy.data.registry import SOURCES
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES
-    from decaystudy.study.spec import describe_studies
+    from decaystudy.study.definition.schema import describe_studies
+    from decaystudy.training.loggers import LOGGERS
 
     groups = {
         "studies (decaystudy run-study NAME)": describe_studies(),
         "decays (--model.decay NAME)": [(name, decay.summary) for name, decay in DECAYS.items()],
         "scales (--scale NAME)": [(name, scale.summary) for name, scale in SCALES.items()],
         "data sources (--data.source NAME)": [(name, source.summary) for name, source in SOURCES.items()],
+        "loggers (--logger NAME)": [(name, logger.summary) for name, logger in LOGGERS.items()],
     }
     width = max(len(name) for rows in groups.values() for name, _ in rows) + 2
     for title, rows in groups.items():

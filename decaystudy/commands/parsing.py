@@ -1,8 +1,9 @@
-"""What the verbs' parsers have in common: jsonargparse over plain dataclasses, and errors of one sentence."""
+"""Parsers of the verbs: jsonargparse over plain dataclasses, help, and errors of one sentence."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
 
 from decaystudy.errors import UserError, nearest, unknown
 
@@ -25,11 +26,24 @@ WORDS = {
 }
 
 
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help as the descriptions are written, with room for the names of settings."""
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they are written, room for long names, and of each setting its type and default."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34)
+        super().__init__(prog, max_help_position=34, width=118)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = str(action.help or "")
+        if not action.option_strings or action.nargs == 0:
+            return text
+        facts: list[str] = []
+        if (kind := self._get_type_str(action)) and not inspect.isfunction(action.type):
+            facts.append(plain_type(kind))
+        if isinstance(action.default, dict):
+            facts += ["default: " + ", ".join(f"{name} {value}" for name, value in action.default.items())]
+        elif action.default not in (None, argparse.SUPPRESS) and "(default:" not in text:
+            facts.append("default: %(default)s")
+        return f"{text} ({', '.join(facts)})" if facts else text
 
 
 def make_parser(verb: str, description: str) -> ArgumentParser:
@@ -39,16 +53,16 @@ def make_parser(verb: str, description: str) -> ArgumentParser:
         description=description,
         exit_on_error=False,
         allow_abbrev=False,
-        formatter_class=_formatter(),
+        formatter_class=HelpFormatter,
         default_env=False,
     )
 
 
 def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True) -> Namespace:
-    """Parse, with a ``UserError`` for every mistake.
+    """Parse the arguments; every mistake is a ``UserError``.
 
     Args:
-        defaults: false returns only what was given.
+        defaults: False returns only what was given.
     """
     try:
         return parser.parse_args(arguments, defaults=defaults)
@@ -59,7 +73,7 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
 
 
 def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` (nested) with the types that the parser knows, or a ``UserError``."""
+    """``values`` (nested) converted to the parser's types; a wrong type is a ``UserError``."""
     try:
         return parser.parse_object(dict(values), defaults=False).as_dict()
     except (argparse.ArgumentError, ValueError, TypeError) as error:
@@ -67,7 +81,7 @@ def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, 
 
 
 def explain(parser: ArgumentParser, message: str) -> UserError:
-    """jsonargparse's message as one sentence with the nearest valid choice."""
+    """jsonargparse's message as one sentence, with the nearest valid choice."""
     if match := re.search(r"[Uu]nrecognized arguments?: (.*)", message):
         word = match[1].split()[0]
         options = [option for action in parser._actions for option in action.option_strings]
@@ -89,7 +103,7 @@ def explain(parser: ArgumentParser, message: str) -> UserError:
 
 
 def expected(message: str) -> str:
-    """In words, the types that jsonargparse says it expected."""
+    """The types that jsonargparse says it expected, in words."""
     found: list[str] = []
     for name, literals in re.findall(r"Expected a (?:<class '(\w+)'>|(?:typing\.)?Literal\[([^\]]*)\])", message):
         words = [literal.strip(" '\"") for literal in literals.split(",")] if literals else [WORDS.get(name, name)]
@@ -100,7 +114,7 @@ def expected(message: str) -> str:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """A YAML file of settings."""
+    """The settings in a YAML file."""
     try:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:
@@ -117,7 +131,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def check_keys(values: Mapping[str, Any], config: type, where: str) -> None:
-    """Refuse keys that the dataclass ``config`` (with its nested sections) doesn't have."""
+    """Refuse keys that are not fields of the dataclass ``config``."""
     known = [field.name for field in fields(config)]
     for key in values:
         if key not in known:
@@ -125,7 +139,7 @@ def check_keys(values: Mapping[str, Any], config: type, where: str) -> None:
 
 
 def sections(config: type) -> Iterator[tuple[str, type]]:
-    """The nested dataclasses of a dataclass, by field name."""
+    """Name and class of each field that is itself a dataclass."""
     from typing import get_type_hints
 
     for name, kind in get_type_hints(config).items():
@@ -133,11 +147,9 @@ def sections(config: type) -> Iterator[tuple[str, type]]:
             yield name, kind  # type: ignore[misc]
 
 
-def _formatter() -> type:
-    from jsonargparse import DefaultHelpFormatter
-
-    class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        def __init__(self, prog: str) -> None:
-            super().__init__(prog, max_help_position=34, width=118)
-
-    return Formatter
+def plain_type(text: str) -> str:
+    """A type as the help shows it: ``int | full`` for jsonargparse's ``Union[int, Literal['full'], null]``."""
+    text = re.sub(r"Literal\[(.*?)\]", lambda match: match[1].replace("'", ""), text)
+    if match := re.fullmatch(r"Union\[(.*)\]", text):
+        text = match[1].replace(", ", " | ")
+    return text.removesuffix(" | null")

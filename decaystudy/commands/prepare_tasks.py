@@ -1,4 +1,4 @@
-"""``decaystudy prepare-tasks``: fetch the data of tasks ahead of evaluation."""
+"""``decaystudy prepare-tasks``: download the data of evaluation tasks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 import sys
 
 from decaystudy.commands.parsing import make_parser, parse
-from decaystudy.evaluation.catalog import GROUP_SUMMARIES
+from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 
-DESCRIPTION = """Fetch the data of tasks into the hub's cache ($HF_HOME), so that evaluate needs no network afterwards.
+DESCRIPTION = """Download the data of tasks into the hub's cache ($HF_HOME), so that evaluate then needs no network.
 
-What is there already is not fetched again; interrupted, the same command goes on.
+Data that is already there is not downloaded again; the same command resumes an interrupted download.
 
-  decaystudy prepare-tasks                                the paper's ten
+  decaystudy prepare-tasks                                the paper's ten tasks
   decaystudy prepare-tasks --tasks piqa,arc_easy
 
 groups of tasks:
@@ -20,12 +20,12 @@ groups of tasks:
 
 
 def run(arguments: list[str]) -> int:
-    """Parse and fetch; returns the exit code."""
+    """Parse and download; return the exit code."""
     parser = make_parser("prepare-tasks", DESCRIPTION)
-    parser.add_argument("--tasks", type=str, default="paper", help="groups and tasks of lm-eval, such as offline,piqa")
+    parser.add_argument("--tasks", type=str, default="paper", help="groups, and tasks of lm-eval, such as offline,piqa")
     given = parse(parser, arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    from decaystudy.evaluation.tasks import prepare_tasks
+    from decaystudy.evaluation.lm_eval.tasks import prepare_tasks
 
     for name, questions in prepare_tasks(given.tasks):
         print(f"✔ {name}: {questions:,} questions", flush=True)

@@ -1,4 +1,4 @@
-"""The settings of a run as flags, configuration files and a scale, laid over each other in that order of strength."""
+"""The settings of a run, from a scale, configuration files and flags; later ones win."""
 
 from __future__ import annotations
 
@@ -10,26 +10,39 @@ from decaystudy.commands.parsing import check_keys, check_types, parse, read_con
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
 from decaystudy.model.config import ModelConfig
+from decaystudy.runs.config import SECTIONS, RunConfig, build_section, logger_names, merge, scale_defaults
+from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.scales import SCALES
-from decaystudy.training.config import RecipeConfig
-from decaystudy.training.run_config import RunConfig, build_section, merge, scale_defaults
+from decaystudy.training.loggers import LOGGERS, check_loggers
 
-SETTINGS = ("scale", "seed", "strategy", "threads", "model", "data", "recipe", "trainer")
+SETTINGS = ("scale", "seed", "strategy", "threads", "logger", "model", "data", "recipe", "trainer")
 
 
 def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> None:
-    """Flags for everything in a ``RunConfig`` but ``skip``."""
+    """Add flags for everything in a ``RunConfig`` except ``skip``."""
     scales = ", ".join(SCALES)
     if "scale" not in skip:
-        parser.add_argument("--scale", type=str, default="tiny", help=f"size of model, data and recipe: {scales}")
+        parser.add_argument(
+            "--scale", type=str, default="tiny", help=f"sets the defaults of model, data, recipe and trainer: {scales}"
+        )
     if "seed" not in skip:
-        parser.add_argument("--seed", type=int, default=0, help="seeds the start values and the order of the documents")
+        parser.add_argument(
+            "--seed", type=int, default=0, help="seed of the start values and of the order of the documents"
+        )
     parser.add_argument(
         "--strategy", type=str, default="auto", help="auto, ddp, fsdp (FSDP2), or another strategy known to Lightning"
     )
     parser.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads of one process (tiny: 1; else left to torch)"
+        "--threads", type=int | None, default=None, help="CPU threads per process; unset leaves it to torch"
     )
+    if "logger" not in skip:
+        parser.add_argument(
+            "--logger",
+            type=logger_names,
+            default="tensorboard",
+            metavar="NAME,…",
+            help=f"where the curves go: one or more of {', '.join(LOGGERS)}, or the import path of your own",
+        )
     if "model" not in skip:
         parser.add_class_arguments(ModelConfig, "model", skip={"vocab_size"})
     parser.add_class_arguments(DataConfig, "data")
@@ -45,7 +58,9 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
 
 
 def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run's settings that were given, by files and by flags, and the verb's other arguments (with defaults)."""
+    """The run's settings that files and flags give, without defaults, and the verb's other arguments, with defaults."""
+    if {"-h", "--help"} & set(arguments):
+        show_defaults_of_scale(parser, asked_scale(arguments))
     given = parse(parser, arguments, defaults=False).as_dict()
     others = {key: value for key, value in parser.get_defaults().as_dict().items() if key not in SETTINGS}
     others.update({key: value for key, value in given.items() if key not in SETTINGS})
@@ -56,24 +71,45 @@ def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[s
         for name, section in sections(RunConfig):
             if values.get(name) is not None:
                 if not isinstance(values[name], dict):
-                    raise UserError(f"{path}: section {name} is {values[name]!r}, which holds no settings by name")
+                    raise UserError(f"{path}: section {name} is {values[name]!r}, not settings by name")
                 check_keys(values[name], section, f"{path}, section {name}")
         typed = {key: value for key, value in values.items() if value is not None}
         if isinstance(typed.get("model"), dict):
             typed["model"] = {key: value for key, value in typed["model"].items() if key != "vocab_size"}
         settings = merge(settings, check_types(parser, typed))
-    return merge(settings, {key: given[key] for key in SETTINGS if key in given}), others
+    settings = merge(settings, {key: given[key] for key in SETTINGS if key in given})
+    check_loggers(settings.get("logger", []))
+    return settings, others
+
+
+def asked_scale(arguments: list[str]) -> str:
+    """The scale that the flags ask for, read before the flags are parsed; tiny if there is none."""
+    scale = "tiny"
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == "--scale":
+            scale = value if equals else following
+    return scale
+
+
+def show_defaults_of_scale(parser: ArgumentParser, scale: str) -> None:
+    """Make the help show the defaults that apply at a scale. They are laid under what is given only afterwards."""
+    known = {action.dest for action in parser._actions}
+    values = scale_defaults(scale)
+    flat = {key: value for key, value in values.items() if key not in SECTIONS}
+    flat |= {f"{section}.{key}": value for section in SECTIONS for key, value in values[section].items()}
+    parser.set_defaults({key: value for key, value in flat.items() if key in known and value is not None})
 
 
 def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:
-    """The run of these settings over the defaults of its scale.
+    """The run with these settings, and with its scale's defaults for the others.
 
     Args:
-        fetch: get a tokenizer that isn't known yet, whose vocabulary decides the size of the model.
+        fetch: download a tokenizer that isn't known yet, because its vocabulary decides the size of the model.
     """
     merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
     if fetch:
-        from decaystudy.data.tokenizer import fetch_tokenizer
+        from decaystudy.data.tokenizers.opening import fetch_tokenizer
 
         data: DataConfig = build_section("data", merged["data"])
         data.validate()

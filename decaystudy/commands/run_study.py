@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, given_settings
 from decaystudy.errors import UserError
-from decaystudy.study.launch_slurm import SlurmOptions
-from decaystudy.study.run import run_study
+from decaystudy.study.execution.launcher import ExecutionOptions
+from decaystudy.study.execution.slurm_options import SlurmOptions, join_extra
+from decaystudy.study.run import StudyRequest, cancel_jobs, run_study, show_plan
 
 DESCRIPTION = """Answer a question: plan, train and compare the runs of one or more studies.
 
 A study is named (see decaystudy list) or given as a YAML file. Its cells are trained in processes of their own under
 --out, where a cell that several studies need is trained once; finished runs are not trained again and interrupted ones
-go on. At the end comes a table with paired differences and intervals; results.json, results.csv and results.md are in
+resume. At the end comes a table with paired differences and intervals; results.json, results.csv and results.md are in
 OUT/NAME.
 
   decaystudy run-study sharing
   decaystudy run-study sharing granularity --scale 160m --seeds 0,1,2 --dry-run --gpu a100-80gb
   decaystudy run-study my/question.yaml --sweep lr=1e-4,3e-4,1e-3
-  decaystudy run-study sharing --scale 410m --launcher slurm --devices 8 --slurm.partition a100
+  decaystudy run-study sharing --scale 410m --launcher slurm --devices 8 --slurm.partition a100 --dry-run
+  decaystudy run-study sharing --launcher mypackage.module.MyLauncher
 
-exit code: 0 when every cell finished, 1 when one did not, 2 for a mistake in the call."""
+exit code: 0 when every cell finished and was evaluated, 1 when one was not, 2 for a mistake in the call."""
 
 
 def run(arguments: list[str]) -> int:
     """Parse and run; returns the exit code."""
     parser = make_parser("run-study", DESCRIPTION)
-    parser.add_argument("studies", nargs="*", metavar="NAME_OR_FILE", help="studies by name or path")
+    parser.add_argument("studies", nargs="*", default=[], metavar="NAME_OR_FILE", help="studies by name or path")
     parser.add_argument("--scale", type=str | None, default=None, help="size of all cells (default: the study's first)")
     parser.add_argument("--seeds", type=str | None, default=None, help="such as 0,1 or 0-4; 3 is the one seed 3")
     parser.add_argument("--all-cells", action="store_true", help="also cells that the study leaves out at this scale")
@@ -43,7 +46,10 @@ def run(arguments: list[str]) -> int:
         "--sweep", type=str | None, default=None, metavar="lr=A,B,…", help="learning rates to try each cell at"
     )
     parser.add_argument("--evaluate", action="store_true", help="evaluate every cell on the study's tasks")
-    parser.add_argument("--launcher", type=str, default="local", help="local, or slurm (a job a cell)")
+    parser.add_argument("--launcher", type=str, default="local", help="local, slurm, or the import path of your own")
+    parser.add_argument(
+        "--launcher_options", type=dict[str, Any], default={}, metavar="NAME VALUE", help="for a launcher of your own"
+    )
     parser.add_class_arguments(SlurmOptions, "slurm")
     parser.add_argument("--attach", action="store_true", help="watch the jobs of an earlier call until they end")
     parser.add_argument("--cancel", action="store_true", help="end the jobs of an earlier call")
@@ -51,7 +57,7 @@ def run(arguments: list[str]) -> int:
         "--config", type=str, action="append", metavar="FILE", help="a YAML file of settings for all cells"
     )
     add_run_settings(parser, skip=("scale", "seed", "model"))
-    settings, others = given_settings(parser, arguments)
+    settings, others = given_settings(parser, join_extra(arguments))
     if not others["studies"]:
         raise UserError("name at least one study, such as sharing (decaystudy list shows them), or give a study file")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -59,22 +65,18 @@ def run(arguments: list[str]) -> int:
     for key in ("seed", "model"):
         if key in settings:
             raise UserError(f"a study sets {key} for each cell itself: take it out of the --config file")
-    return run_study(
-        list(others["studies"]),
+    request = StudyRequest(
+        studies=list(others["studies"]),
         scale=scale,
-        seeds=others["seeds"],
-        all_cells=others["all_cells"],
-        out=others["out"],
-        dry_run=others["dry_run"],
-        as_json=others["json"],
-        jobs=others["jobs"],
-        devices=others["devices"],
-        launcher=others["launcher"],
-        gpu=others["gpu"],
-        sweep=others["sweep"],
-        evaluate=others["evaluate"],
         overrides=settings,
-        slurm=SlurmOptions(**(others.get("slurm") or {})),
-        attach=others["attach"],
-        cancel=others["cancel"],
+        **{name: others[name] for name in ("seeds", "all_cells", "sweep", "evaluate", "out")},
     )
+    execution = ExecutionOptions(
+        slurm=SlurmOptions(**(others.get("slurm") or {})),
+        **{name: others[name] for name in ("launcher", "launcher_options", "devices", "jobs", "gpu")},
+    )
+    if others["dry_run"]:
+        return show_plan(request, execution, as_json=others["json"])
+    if others["cancel"]:
+        return cancel_jobs(request, execution)
+    return run_study(request, execution, attach=others["attach"])

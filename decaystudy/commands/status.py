@@ -12,7 +12,9 @@ On a terminal the table is kept up to date until every run has ended; Ctrl-C lea
 def run(arguments: list[str]) -> int:
     """Parse and show; returns the exit code."""
     parser = make_parser("status", DESCRIPTION)
-    parser.add_argument("studies", nargs="*", metavar="NAME_OR_FILE", help="studies (default: all that --out holds)")
+    parser.add_argument(
+        "studies", nargs="*", default=[], metavar="NAME_OR_FILE", help="studies (default: all that --out holds)"
+    )
     parser.add_argument("--out", type=str, default="runs", metavar="DIR", help="where the runs are")
     parser.add_argument(
         "--watch", type=bool | None, default=None, help="keep the table up to date (default: on a terminal)"

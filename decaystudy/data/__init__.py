@@ -5,12 +5,14 @@ Nothing here imports torch until ``DataModule`` is asked for.
 
 from typing import Any
 
-__all__ = ["DataConfig", "DataModule"]
+from decaystudy.data.sources.base import Document, Part, Source
+
+__all__ = ["DataConfig", "DataModule", "Document", "Part", "Source"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "DataModule":
-        from decaystudy.data.datamodule import DataModule
+        from decaystudy.data.stream.datamodule import DataModule
 
         return DataModule
     if name == "DataConfig":

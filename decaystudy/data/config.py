@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from decaystudy.data.folders import read_json
-from decaystudy.data.sources import SOURCES
-from decaystudy.errors import UserError, unknown
+from decaystudy.data.registry import SOURCES, find_source
+from decaystudy.data.tokenizers.names import named_folder, trained_vocabulary
+from decaystudy.errors import UserError
+from decaystudy.io import read_json
 
 STREAM_VERSION = 1
 """Raised whenever the same settings would give other tokens than before."""
@@ -21,14 +22,15 @@ class DataConfig:
     """Which tokens a run sees."""
 
     source: str = "python-docs"
-    """Where the text comes from: python-docs and recall (offline), fineweb-edu, hub (any text dataset) or files."""
+    """Where the text comes from: python-docs and recall (offline), fineweb-edu, hub (any text dataset), files, or the
+    import path of a class of your own."""
 
     tokenizer: str = "auto"
     """auto is the source's own; else a tokenizer of the hub or a folder by name, or one trained on the source: bpe:N
     (byte-level), or words:N (its most frequent words and nothing else)."""
 
     sequence_length: int = 2048
-    """Tokens a sequence; each block of the stream has one more, for the last target."""
+    """Tokens per sequence; each block of the stream has one more, for the last target."""
 
     reset_state_at_documents: bool = False
     """Clear the state at each document's first token, so that nothing is carried from one document to the next."""
@@ -37,7 +39,7 @@ class DataConfig:
     """Share of the documents held out, by a hash of their id (default: python-docs 0.03, recall 0.1, else 0.01)."""
 
     validation_tokens: int = 262_144
-    """At most so many of the held-out tokens are used for validation; the rest stay out of training all the same."""
+    """Maximum number of held-out tokens used for validation; the others stay out of training too."""
 
     num_workers: int = 0
     """Processes that load batches; the tokens don't depend on it."""
@@ -62,9 +64,7 @@ class DataConfig:
 
     def validate(self) -> None:
         """Raise a UserError for the first setting that makes no sense."""
-        source = SOURCES.get(self.source)
-        if source is None:
-            raise unknown("data source", self.source, SOURCES)
+        source = find_source(self.source)
         for setting in DOCUMENT_SETTINGS:
             if setting not in source.settings and getattr(self, setting) != getattr(DataConfig, setting):
                 using = ", ".join(name for name, other in SOURCES.items() if setting in other.settings)
@@ -89,36 +89,13 @@ class DataConfig:
     @property
     def tokenizer_name(self) -> str:
         """The tokenizer with ``auto`` resolved."""
-        return SOURCES[self.source].tokenizer if self.tokenizer == "auto" else self.tokenizer
+        return find_source(self.source).tokenizer if self.tokenizer == "auto" else self.tokenizer
 
     @property
     def held_out_share(self) -> float:
         """The validation fraction with its default resolved."""
         share = self.validation_fraction
-        return SOURCES[self.source].validation_fraction if share is None else share
-
-
-SMALLEST_VOCABULARY = {"bpe": 257, "words": 3}
-"""Tokenizers that are trained on the source: byte-level BPE, and a closed vocabulary of its most frequent words."""
-
-
-def trained_kind(tokenizer: str) -> str | None:
-    """``bpe`` or ``words``; None for a tokenizer that is not trained on the source."""
-    kind, colon, _ = tokenizer.partition(":")
-    if not tokenizer.strip():
-        raise UserError("--data.tokenizer is empty: use auto, bpe:N, words:N, or a tokenizer's name such as gpt2")
-    return kind if colon and kind in SMALLEST_VOCABULARY else None
-
-
-def trained_vocabulary(tokenizer: str) -> int | None:
-    """N of ``bpe:N`` and ``words:N``; None for a tokenizer that is not trained on the source."""
-    kind = trained_kind(tokenizer)
-    if kind is None:
-        return None
-    size, least = tokenizer.partition(":")[2], SMALLEST_VOCABULARY[kind]
-    if not size.isdecimal() or not least <= int(size) <= 2**20:
-        raise UserError(f"--data.tokenizer {tokenizer!r} needs a size from {least} to {2**20}, such as {kind}:2048")
-    return int(size)
+        return find_source(self.source).validation_fraction if share is None else share
 
 
 def vocabulary_size(config: DataConfig) -> int:
@@ -129,8 +106,6 @@ def vocabulary_size(config: DataConfig) -> int:
         return trained
     if name in ("gpt2", "openai-community/gpt2"):
         return 50257
-    from decaystudy.data.tokenizer import named_folder
-
     known = read_json(named_folder(name) / "about.json")
     if known is None:
         raise UserError(
@@ -143,7 +118,7 @@ def vocabulary_size(config: DataConfig) -> int:
 def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:
     """The settings that decide which tokens are trained on, in which blocks, and which are held out."""
     values = asdict(config)
-    kept = {name: values[name] for name in SOURCES[config.source].settings if values[name] is not None}
+    kept = {name: values[name] for name in find_source(config.source).settings if values[name] is not None}
     if "files" in kept:
         kept["files"] = os.path.abspath(os.path.expanduser(kept["files"]))
     tokenizer = config.tokenizer_name

@@ -1,29 +1,13 @@
-"""Where caches live, and how files get there: whole or not at all, one builder at a time."""
+"""The cache on disk: one builder at a time, and a sentence where its disk is full or cannot be written."""
 
 import errno
-import hashlib
-import json
-import os
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from decaystudy import io
 from decaystudy.errors import UserError
-
-
-def cache_folder(*names: str) -> Path:
-    """``$DECAYSTUDY_CACHE`` (else the user's cache folder) with ``names`` below it; not created."""
-    chosen = os.environ.get("DECAYSTUDY_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute().joinpath(*names)
-    if os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base.joinpath("decaystudy", *names)
 
 
 @contextmanager
@@ -46,30 +30,16 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+def cached_file(path: Path) -> Iterator[IO[bytes]]:
+    """``io.replacing`` for a file of the cache."""
+    with writing_to(path.parent), io.replacing(path) as file:
+        yield file
+
+
+def cache_json(path: Path, content: Any) -> None:
+    """``io.write_json`` for a file of the cache."""
     with writing_to(path.parent):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as JSON, atomically."""
-    with replacing(path) as file:
-        file.write(json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass"))
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in ``path``, or None if the file is missing or not whole."""
-    try:
-        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+        io.write_json(path, content)
 
 
 @contextmanager
@@ -89,15 +59,3 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield holder.is_locked
     finally:
         holder.release()
-
-
-def digest(content: Any) -> str:
-    """32 hexadecimal digits of the blake2b hash of bytes, or of the canonical JSON of anything else."""
-    if not isinstance(content, bytes | bytearray | memoryview):
-        content = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def slug(text: str) -> str:
-    """``text`` as a readable piece of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "x"

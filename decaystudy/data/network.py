@@ -1,4 +1,4 @@
-"""Patience with a bad network: try again with growing pauses, then say how to go on."""
+"""Patience with a bad network: try again with growing pauses, then say what to do."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 TRANSPORT = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "fsspec"}
 
 
-def persevere(what: str, action: Callable[[], T]) -> T:
+def with_retries(what: str, action: Callable[[], T]) -> T:
     """Call ``action`` until it succeeds; after the last failure raise a UserError. Errors not of the network pass.
 
     ``what`` completes "could not …".

@@ -6,13 +6,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from decaystudy.data.cache.build import Tokenization, fill, needed
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.shards import Damaged
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import Filler, fill, needed
-from decaystudy.data.shards import Damaged
-from decaystudy.data.sources import SOURCES
-from decaystudy.data.stream import TokenStream
-from decaystudy.data.validation import ValidationSet
+from decaystudy.data.registry import find_source
+from decaystudy.data.stream.order import TokenStream
+from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
 
 log = logging.getLogger("decaystudy")
@@ -51,13 +51,13 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
     """Tokenize the source into the cache, until it holds ``tokens`` tokens or (None) whole.
 
     ``workers`` processes share the work (None: one for every eight cores); the same command on other machines of a
-    cluster shares it further, and after an interruption it goes on with what is missing. Shards that were made before
+    cluster shares it further, and after an interruption it continues with what is missing. Shards that were made before
     are compared with their checksums first. With ``tokens``, the shards are those that a run with ``seed`` reads first;
     a run with another seed tokenizes what it lacks when it needs it. Raises UserError.
     """
     if tokens is not None and tokens < 1:
         raise UserError(f"--tokens must be at least 1, not {tokens}")
-    if tokens is None and SOURCES[config.source].endless:
+    if tokens is None and find_source(config.source).endless:
         raise UserError(f"the source {config.source} makes any number of tokens: say how many, as in --tokens 10M")
     cores = os.cpu_count() or 1
     workers = max(1, cores // 8) if workers is None else workers
@@ -73,12 +73,7 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
         fill(corpus, order, tokens)
     else:
         _fill_apart(config, corpus, order, tokens, workers, max(1, cores // workers))
-    validation = ValidationSet(
-        corpus,
-        sequence_length=config.sequence_length,
-        held_out_share=config.held_out_share,
-        tokens=config.validation_tokens,
-    )
+    validation = ValidationSet.of(corpus, config)
     made = [counts for shard in range(len(corpus)) if (counts := corpus.shards.counts(shard))]
     return Prepared(
         folder=str(corpus.shards.folder),
@@ -121,11 +116,13 @@ def _fill_apart(
     made: dict[int, int] = {}
     left = needed(corpus, order, tokens, made)
     before, started, reported = sum(made.values()), time.monotonic(), time.monotonic()
-    fillers = [Filler(config, order, tokens, alone=False, threads=threads) for _ in range(min(workers, len(left)))]
+    processes = [
+        Tokenization(config, order, tokens, alone=False, threads=threads) for _ in range(min(workers, len(left)))
+    ]
     try:
-        while any(filler.running() for filler in fillers):
+        while any(process.running() for process in processes):
             time.sleep(0.1)
-            failed = next((filler for filler in fillers if filler.failed()), None)
+            failed = next((process for process in processes if process.failed()), None)
             if failed is not None:
                 raise UserError(failed.message())
             if time.monotonic() - reported > REPORT_SECONDS:
@@ -133,7 +130,7 @@ def _fill_apart(
                 left = needed(corpus, order, tokens, made)
                 total = sum(made.values())
                 log.info(
-                    "%s: %d shards and %s tokens are made, %d shards are to come, at %.2f million tokens a second",
+                    "%s: %d shards and %s tokens are made, %d shards are to come, at %.2f million tokens per second",
                     corpus.source.label,
                     len(made),
                     f"{total:,}",
@@ -141,5 +138,5 @@ def _fill_apart(
                     (total - before) / (reported - started) / 1e6,
                 )
     finally:
-        for filler in fillers:
-            filler.stop()
+        for process in processes:
+            process.stop()

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
 from decaystudy.data.documents import permutation
-from decaystudy.data.stream import TokenStream
-from decaystudy.data.validation import ValidationSet
+from decaystudy.data.stream.order import TokenStream
+from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -29,12 +29,7 @@ def stats(config: DataConfig, seed: int = 0, tokens: int = 1_000_000) -> dict[st
         corpus, seed=seed, sequence_length=config.sequence_length, held_out_share=config.held_out_share
     )
     hashed = stream_hash(stream, tokens)
-    validation = ValidationSet(
-        corpus,
-        sequence_length=config.sequence_length,
-        held_out_share=config.held_out_share,
-        tokens=config.validation_tokens,
-    )
+    validation = ValidationSet.of(corpus, config)
     missing = set(corpus.shards.missing())
     made = [shard for shard in range(len(corpus)) if shard not in missing]
     counts = [corpus.shards.counts(shard) or {} for shard in made]
@@ -93,7 +88,7 @@ def describe(facts: dict[str, Any]) -> str:
         f"tokens        {facts['tokens']:,}, {facts['bytes_per_token']:.2f} bytes of text each",
         f"tokens a document, by quantile: {lengths}",
         f"held out      {facts['validation_documents']:,} documents, {facts['validation_sequences']:,} sequences, "
-        f"unigram entropy {facts['validation_unigram_entropy']:.3f} nats a token",
+        f"unigram entropy {facts['validation_unigram_entropy']:.3f} nats per token",
         f"stream hash   {facts['stream_hash']} (SHA-256 of the first {facts['hashed_tokens']:,} tokens, "
         f"seed {facts['seed']})",
     ]

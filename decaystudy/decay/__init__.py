@@ -1,6 +1,25 @@
-"""The design space of decay: one file a family, one protocol (``base``), a registry of names (``registry``)."""
+"""The design space of decay: one file per family, the protocol of all (``base``), and their names (``registry``)."""
 
-from decaystudy.decay.base import GRANULARITIES, SHARINGS, Decay, Decayed, Extra, Site
+from decaystudy.decay.base import Decay
+from decaystudy.decay.declarations import (
+    GRANULARITIES,
+    SHARINGS,
+    DecayOutput,
+    LayerContext,
+    ParameterSpec,
+    ProjectionSpec,
+)
 from decaystudy.decay.registry import DECAYS, decay_class, make_decay
 
-__all__ = ["DECAYS", "GRANULARITIES", "SHARINGS", "Decay", "Decayed", "Extra", "Site", "decay_class", "make_decay"]
+__all__ = [
+    "DECAYS",
+    "GRANULARITIES",
+    "SHARINGS",
+    "Decay",
+    "DecayOutput",
+    "LayerContext",
+    "ParameterSpec",
+    "ProjectionSpec",
+    "decay_class",
+    "make_decay",
+]

@@ -7,72 +7,24 @@ fields are the decay's options. Torch is imported only by the methods that compu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from decaystudy.decay.declarations import GRANULARITIES, DecayOutput, LayerContext, ParameterSpec, ProjectionSpec
 from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-GRANULARITIES = ("vector", "scalar", "paired")
-SHARINGS = (False, True, "released", "tied")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where in a model a decay sits."""
-
-    layer: int
-    """Index of the layer, 0 … layers − 1."""
-    layers: int
-    heads: int
-    head_dim: int
-    granularity: str = "vector"
-    sharing: bool | str = False
-
-    @property
-    def size(self) -> int:
-        """How many decay values a token has: d (vector), d/2 (paired) or the number of heads (scalar)."""
-        if self.granularity == "scalar":
-            return self.heads
-        width = self.heads * self.head_dim
-        return width // 2 if self.granularity == "paired" else width
-
-
-@dataclass(frozen=True)
-class Extra:
-    """A tensor that a decay owns besides its logit's projection."""
-
-    name: str
-    shape: tuple[int, ...]
-    learned: bool = True
-    """False for a constant that is fixed when the model is initialised."""
-
-    @property
-    def count(self) -> int:
-        """Number of learned values."""
-        total = 1
-        for n in self.shape:
-            total *= n
-        return total if self.learned else 0
-
-
-class Decayed(NamedTuple):
-    """What a decay gives for a stretch of tokens."""
-
-    log_decay: Tensor
-    """log λ, (B, T, size), float32 or float64."""
-    key: Tensor | None
-    """The shared key, (B, T, size); None unless the site shares its key."""
-    carry: Tensor | None
-    """What the decay needs to go on with the next token, (B, n, size); None for a decay without memory."""
-
 
 class Decay:
-    """A parameterization of λ. Subclass it as a frozen dataclass, one file a family, and list it in ``registry.py``
-    (or name it by its import path, ``mypackage.decays.Mine``, where a decay is asked for)."""
+    """A parameterization of λ. Subclass it as a frozen dataclass, one file per family, and list it in ``registry.py``
+    (or name it by its import path, ``mypackage.decays.Mine``, where a decay is asked for).
+
+    ``name``, ``summary`` and ``log_decay`` make a whole decay. All else has a default: ``projections`` for several
+    logits, ``parameters`` and ``initial_parameters`` for learned values of one's own, ``beta`` for DPLR.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -86,88 +38,127 @@ class Decay:
     """Whether λ is the same in all dimensions of a head even at granularity ``vector``."""
 
     # -- plain data ---------------------------------------------------------------------------------------------
-    def check(self, site: Site) -> None:
-        """Raise a ``UserError`` if the options make no sense at this site."""
+    def check(self, context: LayerContext) -> None:
+        """Raise a ``UserError`` if the options make no sense in this layer."""
 
-    def extras(self, site: Site) -> tuple[Extra, ...]:
-        """The tensors of one layer; ``offset`` is the constant that matches a start."""
-        return (Extra("offset", (1,), learned=False),) if getattr(self, "start", None) is not None else ()
+    def projections(self, context: LayerContext) -> tuple[ProjectionSpec, ...]:
+        """The projections of the layer's input that the decay is made from.
 
-    def model_extras(self, site: Site) -> tuple[Extra, ...]:
+        Override it to declare several: ``logit`` is then a mapping from their names to their outputs. The first one is
+        the decay's own logit f: a shared key stands in for it, and ``start`` shifts it.
+        """
+        return (ProjectionSpec("logit", context.size),) if self.data_dependent else ()
+
+    def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
+        """The other tensors of one layer; ``offset`` is the constant that matches a start."""
+        return (ParameterSpec("offset", (1,), learned=False),) if getattr(self, "start", None) is not None else ()
+
+    def model_parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         """The tensors that all layers have in common."""
         return ()
 
-    # -- tensors ------------------------------------------------------------------------------------------------
-    def initial(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
-        """Start values of ``extras`` (without ``offset``), float64 on the CPU.
+    @property
+    def names_logits(self) -> bool:
+        """Whether ``logit`` is a mapping: the decay declares its projections itself."""
+        return type(self).projections is not Decay.projections
 
-        ``generator(name)`` gives the seeded generator that belongs to the extra of that name.
+    def has_beta(self, context: LayerContext) -> bool:
+        """Whether β of a DPLR model comes from this decay's ``beta`` and not from a projection of the token mixer."""
+        return type(self).beta is not Decay.beta
+
+    # -- tensors ------------------------------------------------------------------------------------------------
+    def initial_parameters(
+        self, context: LayerContext, generator: Callable[[str], torch.Generator]
+    ) -> dict[str, Tensor]:
+        """Start values of ``parameters`` (without ``offset``), float64 on the CPU; those left out start at zero.
+
+        ``generator(name)`` gives the seeded generator that belongs to the parameter of that name.
         """
         return {}
 
-    def initial_model(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
-        """Start values of ``model_extras``, float64 on the CPU."""
+    def initial_model_parameters(
+        self, context: LayerContext, generator: Callable[[str], torch.Generator]
+    ) -> dict[str, Tensor]:
+        """Start values of ``model_parameters``, float64 on the CPU; those left out start at zero."""
         return {}
 
-    def spread(self, extras: Mapping[str, Tensor], site: Site) -> dict[str, Tensor]:
-        """What layer ``site.layer`` sees of the model's common tensors, merged into its own extras."""
+    def for_layer(self, model_parameters: Mapping[str, Tensor], context: LayerContext) -> dict[str, Tensor]:
+        """What layer ``context.layer`` sees of the model's common tensors, merged into its own parameters."""
         return {}
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
-        """log λ from the logit f, (…, size) to (…, size); (size,) from None where λ doesn't depend on the token."""
+    def log_decay(self, logit: Any, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        """log λ, (…, size).
+
+        Args:
+            logit: f, (…, size); a mapping from names to (…, size of the projection) where ``projections`` is
+                overridden; None for a data-independent decay, which returns (size,).
+            parameters: the tensors of ``parameters`` and what ``for_layer`` gives, by name.
+        """
         raise NotImplementedError
 
-    def released_key(self, logit: Tensor, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def beta(self, logit: Any, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        """β of a DPLR model in place of the token mixer's sigmoid(Linear d → heads), if overridden.
+
+        (B, T, heads) in [0, 1]; the model multiplies it by its ``beta_max``. Arguments as of ``log_decay``, without the
+        shift that matches a start. It is called only where ``context.dplr`` is true, so a projection that serves β
+        alone is declared only there.
+        """
+        raise NotImplementedError
+
+    def released_key(self, logit: Any, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         """The key of ``sharing: released``, where the released code has another than 1 − λ."""
         raise NotImplementedError
 
     def apply(
         self,
-        logit: Tensor | None,
-        extras: Mapping[str, Tensor],
-        site: Site,
+        logit: Any,
+        parameters: Mapping[str, Tensor],
+        context: LayerContext,
         *,
         carry: Tensor | None = None,
         resets: Tensor | None = None,
         mask: Tensor | None = None,
-    ) -> Decayed:
+    ) -> DecayOutput:
         """log λ, shared key and carry for a stretch of tokens.
 
         Args:
-            logit: f, (B, T, size), float32 or float64; None for a data-independent decay.
+            logit: as of ``log_decay``, (B, T, ·), float32 or float64.
             carry: that of the token before the stretch.
             resets: (B, T) bool, true where a document starts; only decays with memory look at it.
             mask: (B, T) bool, false at padding; only decays with memory look at it.
         """
-        if logit is not None and "offset" in extras:
-            logit = logit + extras["offset"].to(logit.dtype)
-        log_decay = self.log_decay(logit, extras, site)
+        if "offset" in parameters:
+            logit = _shifted(logit, parameters["offset"])
+        log_decay = self.log_decay(logit, parameters, context)
         key = None
-        if site.sharing in (True, "tied"):
+        if context.sharing in (True, "tied"):
             key = -log_decay.expm1()
-        elif site.sharing == "released":
-            assert logit is not None
-            key = self.released_key(logit, extras, site)
-        return Decayed(log_decay, key, None)
+        elif context.sharing == "released":
+            key = self.released_key(logit, parameters, context)
+        return DecayOutput(log_decay, key, None)
 
-    def initial_offset(self, extras: Mapping[str, Tensor], site: Site) -> Tensor:
-        """The offset of the logit that makes the median of λ at f = 0 equal to the option ``start``, (1,) float64.
+    def initial_offset(self, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        """The offset of the (first) logit that makes the median of λ at logits of 0 equal to the option ``start``,
+        (1,) float64.
 
         Found by bisection on the decay's own formula, so it holds for every family: λ is monotone in f.
         """
         import torch
 
         start: float = self.start  # type: ignore[attr-defined]
+        zeros: Any = {spec.name: torch.zeros(spec.size, dtype=torch.float64) for spec in self.projections(context)}
+        if not self.names_logits:
+            zeros = torch.zeros(context.size, dtype=torch.float64)
 
         def excess(offset: float) -> float:
-            logit = torch.full((site.size,), offset, dtype=torch.float64)
-            return float(self.log_decay(logit, extras, site).exp().quantile(0.5)) - start
+            logit = _shifted(zeros, torch.tensor([offset], dtype=torch.float64))
+            return float(self.log_decay(logit, parameters, context).exp().quantile(0.5)) - start
 
         low, high = -500.0, 500.0
         rising = excess(high) > excess(low)
         if excess(low) * excess(high) > 0:
             raise UserError(
-                f"decay {self.name!r} cannot start at λ = {start} in layer {site.layer}: choose another start"
+                f"decay {self.name!r} cannot start at λ = {start} in layer {context.layer}: choose another start"
             )
         for _ in range(200):
             middle = (low + high) / 2
@@ -176,6 +167,16 @@ class Decay:
             else:
                 low = middle
         return torch.tensor([(low + high) / 2], dtype=torch.float64)
+
+
+def _shifted(logit: Any, offset: Tensor) -> Any:
+    """The logit, or the first of several, plus the offset (1,)."""
+    if logit is None:
+        return None
+    if isinstance(logit, Mapping):
+        first = next(iter(logit))
+        return {**logit, first: logit[first] + offset.to(logit[first].dtype)}
+    return logit + offset.to(logit.dtype)
 
 
 def option_names(decay: type[Decay]) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import Decay, Site
+from decaystudy.decay.base import Decay
+from decaystudy.decay.declarations import LayerContext
 from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ class Constant(Decay):
         if isinstance(self.c, bool) or not isinstance(self.c, (int, float)) or not 0 < self.c <= 1:
             raise UserError(f"option 'c' of decay 'constant' is {self.c!r}: give a number above 0 and at most 1")
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch
 
-        return torch.full((site.size,), math.log(self.c), dtype=torch.float64)
+        return torch.full((context.size,), math.log(self.c), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class NoDecay(Decay):
     sharings: ClassVar[tuple[bool | str, ...]] = (False,)
     uniform_in_head: ClassVar[bool] = True
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch
 
-        return torch.zeros(site.size, dtype=torch.float64)
+        return torch.zeros(context.size, dtype=torch.float64)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import Decay, Site, check_open_unit
+from decaystudy.decay.base import Decay, check_open_unit
+from decaystudy.decay.declarations import LayerContext
 from decaystudy.errors import unknown
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ class GLA(Decay):
     """log λ = logsigmoid(f) / 16, the form of the GLA paper, or logsigmoid(f / 16) with ``temperature: inside``.
 
     Source: Yang et al., *Gated Linear Attention Transformers* (arXiv 2312.06635); the inside form is that of the code
-    released with arXiv 2509.05282, whose statements on GLA fit it better.
+    released with arXiv 2509.05282, whose statements on GLA fit that form better.
     Shapes: f, log λ (…, size). Nothing learned but f.
     Start: λ = 0.5^(1/16) = 0.958, or 0.5 with ``temperature: inside``.
     Shared key: 1 − λ.
     """
 
     temperature: str = "outside"
-    """Where the division by 16 stands: ``outside`` (the paper's) or ``inside`` (the released code's) the logsigmoid."""
+    """Whether to divide by 16 ``outside`` (GLA's paper) or ``inside`` (the released code) the logsigmoid."""
     start: float | None = None
     """Median of λ that every layer starts at; None keeps the decay's own start."""
 
@@ -37,8 +38,7 @@ class GLA(Decay):
             raise unknown("value of option 'temperature' of decay 'gla':", self.temperature, ["outside", "inside"])
         check_open_unit(self.name, "start", self.start, optional=True)
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         from torch.nn.functional import logsigmoid
 
-        assert logit is not None
         return logsigmoid(logit / 16) if self.temperature == "inside" else logsigmoid(logit) / 16

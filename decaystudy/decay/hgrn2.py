@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import Decay, Extra, Site, check_open_unit
+from decaystudy.decay.base import Decay, check_open_unit
+from decaystudy.decay.declarations import LayerContext, ParameterSpec
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,8 @@ class HGRN2(Decay):
     Shapes: f, log λ (…, size); the table (layers, size), float32, common to all layers.
     Start: λ = γ_l + (1 − γ_l) / 2.
     Shared key: 1 − λ.
-    With ``start: s`` the first row of the table gets a fixed offset besides the logit's, so that the bounds start at
-    γ_l = s · l / layers: those of a deep model's last layers would otherwise lie above s.
+    With ``start: s`` the first row of the table gets a fixed offset, as the logit does, so that the bounds start at
+    γ_l = s · l / layers: in the last layers of a deep model they would otherwise be above s.
     """
 
     start: float | None = None
@@ -37,35 +38,36 @@ class HGRN2(Decay):
     def __post_init__(self) -> None:
         check_open_unit(self.name, "start", self.start, optional=True)
 
-    def model_extras(self, site: Site) -> tuple[Extra, ...]:
+    def model_parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         # One layer has no bound but γ_0 = 0, and the table would never get a gradient.
-        return (Extra("bounds", (site.layers, site.size)),) if site.layers > 1 else ()
+        return (ParameterSpec("bounds", (context.layers, context.size)),) if context.layers > 1 else ()
 
-    def initial_model(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
+    def initial_model_parameters(
+        self, context: LayerContext, generator: Callable[[str], torch.Generator]
+    ) -> dict[str, Tensor]:
         import torch
 
-        return {"bounds": torch.ones(site.layers, site.size, dtype=torch.float64)} if site.layers > 1 else {}
+        return {"bounds": torch.ones(context.layers, context.size, dtype=torch.float64)} if context.layers > 1 else {}
 
-    def spread(self, extras: Mapping[str, Tensor], site: Site) -> dict[str, Tensor]:
+    def for_layer(self, model_parameters: Mapping[str, Tensor], context: LayerContext) -> dict[str, Tensor]:
         import torch
 
-        if site.layer == 0 or "bounds" not in extras:
+        if context.layer == 0 or "bounds" not in model_parameters:
             return {}
-        table = extras["bounds"]
+        table = model_parameters["bounds"]
         if self.start is not None:
-            first = torch.zeros(site.layers, 1, dtype=table.dtype, device=table.device)
-            first[0] = math.log(site.layers / self.start - site.layers + 1)
+            first = torch.zeros(context.layers, 1, dtype=table.dtype, device=table.device)
+            first[0] = math.log(context.layers / self.start - context.layers + 1)
             table = table + first
         shares = table.softmax(dim=0)
-        return {"lower_bound": shares[1 : site.layer + 1].sum(dim=0)}
+        return {"lower_bound": shares[1 : context.layer + 1].sum(dim=0)}
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch
         from torch.nn.functional import logsigmoid
 
-        assert logit is not None
-        if "lower_bound" not in extras:
+        if "lower_bound" not in parameters:
             return logsigmoid(logit)  # through log γ_0 the table would get NaN gradients
-        bound = extras["lower_bound"].to(logit.dtype)
+        bound = parameters["lower_bound"].to(logit.dtype)
         # log(γ + (1 − γ)σ(f)) = log(σ(f) + γσ(−f)); in logs neither term rounds λ near 0 or 1.
         return torch.logaddexp(logsigmoid(logit), bound.log() + logsigmoid(-logit))

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import SHARINGS, Decay, Decayed, Site
+from decaystudy.decay.base import Decay
+from decaystudy.decay.declarations import SHARINGS, DecayOutput, LayerContext
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Stands for f = −∞ at padding: its exponential is zero in every dtype, and no gradient of it is NaN.
 NOTHING = -1e30
+"""Stands for f = −∞ at padding: its exponential is zero in every dtype, and no gradient through it is NaN."""
 
 
 @dataclass(frozen=True)
@@ -33,40 +34,40 @@ class LightNet(Decay):
 
     def apply(
         self,
-        logit: Tensor | None,
-        extras: Mapping[str, Tensor],
-        site: Site,
+        logit: Tensor,
+        parameters: Mapping[str, Tensor],
+        context: LayerContext,
         *,
         carry: Tensor | None = None,
         resets: Tensor | None = None,
         mask: Tensor | None = None,
-    ) -> Decayed:
+    ) -> DecayOutput:
         import torch
         from torch.nn.functional import logsigmoid
 
-        assert logit is not None
         start = logit.new_zeros(logit.shape[0], 2, logit.shape[2]) if carry is None else carry.to(logit.dtype)
-        heard = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
+        counted = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
         if resets is None:
-            running = torch.cat((start[:, :1], heard), dim=1).logcumsumexp(dim=1)
+            running = torch.cat((start[:, :1], counted), dim=1).logcumsumexp(dim=1)
             before, after = running[:, :-1], running[:, 1:]
         else:
-            before, after = _segmented(heard, start[:, :1], resets)
+            before, after = _segmented(counted, start[:, :1], resets)
         log_decay = logsigmoid(before - logit)
         key = None
-        if site.sharing in (True, "tied"):
+        if context.sharing in (True, "tied"):
             key = torch.sigmoid(logit - before)
-        elif site.sharing == "released":
+        elif context.sharing == "released":
             key = torch.exp(_previous(logit, start[:, 1:], resets, mask) - after)
         last = _last(logit, start[:, 1:], mask)
-        return Decayed(log_decay, key, torch.cat((after[:, -1:], last), dim=1))
+        return DecayOutput(log_decay, key, torch.cat((after[:, -1:], last), dim=1))
 
 
 def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Tensor]:
     """z before and after each token, starting again at zero where ``resets`` is true.
 
-    A scan over log2 T doublings: each step joins a token's running sum with that of the tokens before it, unless a
-    document starts in between, so nothing of another document is ever added and taken away again.
+    A scan in log2 T steps. In each, a token's sum over its last ``reach`` tokens is joined with that of the ``reach``
+    before them, unless a document starts in between. So nothing of another document is ever added and subtracted again,
+    which would lose digits.
     """
     import torch
 
@@ -74,7 +75,7 @@ def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Te
     opening = torch.where(resets[:, :1, None], torch.zeros_like(start), start)
     since = torch.logaddexp(logit, torch.where(resets[..., None], 0.0, NOTHING).to(logit.dtype))
     since = torch.cat((torch.logaddexp(logit[:, :1], opening), since[:, 1:]), dim=1)
-    closed = resets.clone()
+    closed = resets.clone()  # whether the tokens summed so far begin with, or contain, a document's first
     reach = 1
     while reach < logit.shape[1]:
         earlier = torch.where(closed[:, reach:, None], NOTHING, since[:, :-reach])

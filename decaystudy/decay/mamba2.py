@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import SHARINGS, Decay, Extra, Site, check_open_unit
+from decaystudy.decay.base import Decay, check_open_unit
+from decaystudy.decay.declarations import SHARINGS, LayerContext, ParameterSpec
 
 if TYPE_CHECKING:
     import torch
@@ -36,19 +37,21 @@ class Mamba2(Decay):
     def __post_init__(self) -> None:
         check_open_unit(self.name, "start", self.start, optional=True)
 
-    def extras(self, site: Site) -> tuple[Extra, ...]:
+    def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         own = []
         if self.has_a:
-            own.append(Extra("A_log", (site.size,)))
+            own.append(ParameterSpec("A_log", (context.size,)))
         if self.has_delta:
-            own.append(Extra("delta", (site.size,)))
-        return (*own, *super().extras(site))
+            own.append(ParameterSpec("delta", (context.size,)))
+        return (*own, *super().parameters(context))
 
-    def initial(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
+    def initial_parameters(
+        self, context: LayerContext, generator: Callable[[str], torch.Generator]
+    ) -> dict[str, Tensor]:
         import torch
 
         def uniform(name: str, low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(site.size, generator=generator(name), dtype=torch.float64)
+            return low + (high - low) * torch.rand(context.size, generator=generator(name), dtype=torch.float64)
 
         values = {}
         if self.has_a:
@@ -58,19 +61,18 @@ class Mamba2(Decay):
             values["delta"] = dt + (-(-dt).expm1()).log()  # softplus⁻¹
         return values
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
-        step = self._step(logit, extras)
-        return -(extras["A_log"].to(step.dtype).exp() * step) if self.has_a else -step
+    def log_decay(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        step = self._step(logit, parameters)
+        return -(parameters["A_log"].to(step.dtype).exp() * step) if self.has_a else -step
 
-    def released_key(self, logit: Tensor, extras: Mapping[str, Tensor], site: Site) -> Tensor:
-        return self._step(logit, extras)
+    def released_key(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        return self._step(logit, parameters)
 
-    def _step(self, logit: Tensor | None, extras: Mapping[str, Tensor]) -> Tensor:
+    def _step(self, logit: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """softplus(f + Δ), without torch's switch to the identity above 20, which would cost up to 2e-9."""
         from torch.nn.functional import softplus
 
-        assert logit is not None
-        shifted = logit + extras["delta"].to(logit.dtype) if self.has_delta else logit
+        shifted = logit + parameters["delta"].to(logit.dtype) if self.has_delta else logit
         return softplus(shifted, threshold=40.0)
 
 

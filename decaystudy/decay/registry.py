@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from decaystudy.decay.mamba2 import Mamba2, Mamba2NoA, Mamba2NoANoDelta, Mamba2N
 from decaystudy.decay.simple import Simple
 from decaystudy.decay.tnl import TNL, TNLL
 from decaystudy.errors import UserError, nearest, unknown
+from decaystudy.imports import import_object
 
 DECAYS: dict[str, type[Decay]] = {
     decay.name: decay
@@ -46,11 +46,7 @@ def decay_class(name: str) -> type[Decay]:
         return DECAYS[name]
     if "." not in name:
         raise unknown("decay", name, DECAYS)
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"cannot import the decay {name!r}: {error}") from error
+    found = import_object(name, "decay")
     if not (isinstance(found, type) and issubclass(found, Decay) and dataclasses.is_dataclass(found)):
         raise UserError(f"{name!r} is not a decay: it must be a dataclass derived from decaystudy.decay.Decay")
     return found

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import Decay, Extra, Site, check_open_unit
+from decaystudy.decay.base import Decay, check_open_unit
+from decaystudy.decay.declarations import LayerContext, ParameterSpec
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ class Simple(Decay):
     p: float = 0.99
     """The λ that every dimension starts at; the paper tries 0.8, 0.9, 0.95 and 0.99."""
     start: float | None = None
-    """Median of λ that every layer starts at, through a constant offset beside Δ; None leaves it at p."""
+    """Median of λ that every layer starts at, by a constant offset added to Δ; None leaves it at p."""
 
     name: ClassVar[str] = "simple"
     summary: ClassVar[str] = "logsigmoid(f + Δ), Δ starting at logit(p) (option p)"
@@ -36,16 +37,17 @@ class Simple(Decay):
         check_open_unit(self.name, "p", self.p)
         check_open_unit(self.name, "start", self.start, optional=True)
 
-    def extras(self, site: Site) -> tuple[Extra, ...]:
-        return (Extra("delta", (site.size,)), *super().extras(site))
+    def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
+        return (ParameterSpec("delta", (context.size,)), *super().parameters(context))
 
-    def initial(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
+    def initial_parameters(
+        self, context: LayerContext, generator: Callable[[str], torch.Generator]
+    ) -> dict[str, Tensor]:
         import torch
 
-        return {"delta": torch.full((site.size,), math.log(self.p / (1 - self.p)), dtype=torch.float64)}
+        return {"delta": torch.full((context.size,), math.log(self.p / (1 - self.p)), dtype=torch.float64)}
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         from torch.nn.functional import logsigmoid
 
-        assert logit is not None
-        return logsigmoid(logit + extras["delta"].to(logit.dtype))
+        return logsigmoid(logit + parameters["delta"].to(logit.dtype))

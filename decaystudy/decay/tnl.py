@@ -1,4 +1,4 @@
-"""TNL's fixed decay and TNL-L's learned one: one λ a head, whatever the token."""
+"""TNL's fixed decay and TNL-L's learned one: one λ per head, whatever the token."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from decaystudy.decay.base import Decay, Extra, Site
+from decaystudy.decay.base import Decay
+from decaystudy.decay.declarations import LayerContext, ParameterSpec
 from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def tnl_log_decay(site: Site) -> list[float]:
+def tnl_log_decay(context: LayerContext) -> list[float]:
     """log λ = −(1/n_h) · (1 − l/(L − 1) + 1e-5) for each head h, n_h log-spaced from 2 to 256 (one head: 2)."""
-    depth = 1 - site.layer / (site.layers - 1) + 1e-5
-    spread = max(site.heads - 1, 1)
-    return [-depth / (2 * 128 ** (head / spread)) for head in range(site.heads)]
+    depth = 1 - context.layer / (context.layers - 1) + 1e-5
+    last = max(context.heads - 1, 1)
+    return [-depth / (2 * 128 ** (head / last)) for head in range(context.heads)]
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,27 @@ class TNL(Decay):
     """
 
     name: ClassVar[str] = "tnl"
-    summary: ClassVar[str] = "fixed, one λ a head, nearer to one in later layers and heads"
+    summary: ClassVar[str] = "fixed, one λ per head, nearer to one in later layers and heads"
     data_dependent: ClassVar[bool] = False
     granularities: ClassVar[tuple[str, ...]] = ("scalar",)
     sharings: ClassVar[tuple[bool | str, ...]] = (False,)
 
-    def check(self, site: Site) -> None:
-        if site.layers < 2:
+    def check(self, context: LayerContext) -> None:
+        if context.layers < 2:
             raise UserError(
-                f"decay {self.name!r} spreads λ over the depth of the model and this one has a single layer: "
+                f"decay {self.name!r} spreads λ over the layers of the model and this one has a single layer: "
                 "use at least 2 layers, or decay 'constant'"
             )
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
+    def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch
 
-        return torch.tensor(tnl_log_decay(site), dtype=torch.float64)
+        return torch.tensor(tnl_log_decay(context), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class TNLL(TNL):
-    """log λ = −exp(θ), one learned θ a head: λ is never above one.
+    """log λ = −exp(θ), one learned θ per head: λ is never above one.
 
     Source: arXiv 2509.05282, section 4 (TNL-L). Scalar only.
     Shapes: θ (heads,), float32.
@@ -63,17 +64,19 @@ class TNLL(TNL):
     """Learn log λ itself, unbounded and from zero, as the released code does."""
 
     name: ClassVar[str] = "tnl-l"
-    summary: ClassVar[str] = "−exp(θ), one learned λ a head that starts at tnl's"
+    summary: ClassVar[str] = "−exp(θ), one learned λ per head that starts at tnl's"
 
-    def extras(self, site: Site) -> tuple[Extra, ...]:
-        return (Extra("log_decay" if self.released else "theta", (site.heads,)),)
+    def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
+        return (ParameterSpec("log_decay" if self.released else "theta", (context.heads,)),)
 
-    def initial(self, site: Site, generator: Callable[[str], torch.Generator]) -> dict[str, Tensor]:
+    def initial_parameters(
+        self, context: LayerContext, generator: Callable[[str], torch.Generator]
+    ) -> dict[str, Tensor]:
         import torch
 
         if self.released:
-            return {"log_decay": torch.zeros(site.heads, dtype=torch.float64)}
-        return {"theta": (-torch.tensor(tnl_log_decay(site), dtype=torch.float64)).log()}
+            return {"log_decay": torch.zeros(context.heads, dtype=torch.float64)}
+        return {"theta": (-torch.tensor(tnl_log_decay(context), dtype=torch.float64)).log()}
 
-    def log_decay(self, logit: Tensor | None, extras: Mapping[str, Tensor], site: Site) -> Tensor:
-        return extras["log_decay"] if self.released else -extras["theta"].exp()
+    def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        return parameters["log_decay"] if self.released else -parameters["theta"].exp()

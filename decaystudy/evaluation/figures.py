@@ -1,79 +1,72 @@
-"""The figures of evaluations. Needs no torch."""
+"""Figures of λ by layer and of loss by position, for single models and for the cells of a study. Needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
-from decaystudy.errors import UserError
+from decaystudy.plotting import MUTED, add_legend, draw_line, new_figure, whole_numbers
 
-INK, MUTED = "#1f2937", "#9ca3af"
-LINES = ("-", "--", ":", "-.")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def median_by_layer(cells: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
-    """The paper's figure: median λ against the layer, one line a cell, with the quartiles where there is one cell."""
-    figure, axes, colours = _figure(len(cells))
-    for i, (name, rows) in enumerate(cells.items()):
-        layers = [row["layer"] for row in rows]
-        axes.plot(layers, [row["median"] for row in rows], LINES[i % 4], marker="o", markersize=3, color=colours[i],
-                  label=name)  # fmt: skip
-        if len(cells) == 1:
-            axes.fill_between(layers, [r["q25"] for r in rows], [r["q75"] for r in rows], color=colours[i], alpha=0.2)
+class Position(Protocol):
+    """Loss at the positions from ``first`` to ``last``, both counted."""
+
+    @property
+    def first(self) -> int: ...
+    @property
+    def last(self) -> int: ...
+    @property
+    def loss(self) -> float: ...
+
+
+def median_by_layer(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """The paper's figure: median λ against the layer, one line per model, with quartiles where there is one model.
+
+    Args:
+        models: by name, a mapping per layer with ``median``, ``q25`` and ``q75``.
+    """
+    figure, axes = new_figure()
+    shades = draw_medians(axes, {name: [row["median"] for row in rows] for name, rows in models.items()})
+    if len(models) == 1:
+        (rows,) = models.values()
+        low, high = [row["q25"] for row in rows], [row["q75"] for row in rows]
+        axes.fill_between(range(len(rows)), low, high, color=shades[0], alpha=0.2)
+    return figure
+
+
+def draw_medians(axes: Axes, medians: Mapping[str, Sequence[float]]) -> list[Any]:
+    """Draw median λ against the layer, one line per name; returns their colours."""
+    shades = [
+        draw_line(axes, i, len(medians), range(len(layers)), layers, name)
+        for i, (name, layers) in enumerate(medians.items())
+    ]
     axes.axhline(0.8, color=MUTED, linewidth=0.8)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("layer")
     axes.set_ylabel("median λ")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(axes)
-    return figure
+    whole_numbers(axes)
+    add_legend(axes)
+    return shades
 
 
-def loss_by_position(cells: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Loss against the position in the sequence, one line a cell; the training length is marked."""
-    figure, axes, colours = _figure(len(cells))
-    for i, (name, values) in enumerate(cells.items()):
-        rows = values["positions"]
-        middles = [(row["first"] + row["last"]) / 2 + 1 for row in rows]
-        axes.plot(middles, [row["loss"] for row in rows], LINES[i % 4], marker="o", markersize=3, color=colours[i],
-                  label=name)  # fmt: skip
-    for length in {values["lengths"][0]["length"] for values in cells.values()}:
+def loss_by_position(models: Mapping[str, Sequence[Position]], training_lengths: Collection[int]) -> Figure:
+    """Loss against the position in the sequence, one line per model.
+
+    Args:
+        training_lengths: marked by grey lines.
+    """
+    figure, axes = new_figure()
+    for i, (name, positions) in enumerate(models.items()):
+        middles = [(at.first + at.last) / 2 + 1 for at in positions]
+        draw_line(axes, i, len(models), middles, [at.loss for at in positions], name)
+    for length in sorted(training_lengths):
         axes.axvline(length, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("position (the grey line: training length)")
-    axes.set_ylabel("loss, nats a token")
-    _legend(axes)
+    axes.set_ylabel("loss, nats per token")
+    add_legend(axes)
     return figure
-
-
-def save(figure: Any, file: str | Path) -> Path:
-    """Write a figure; the ending says as what (svg, pdf or png).
-
-    Raises:
-        UserError: it cannot be written, or not as that.
-    """
-    target = Path(file)
-    try:
-        figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None, dpi=200)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:
-        raise UserError(f"cannot draw {target}: name a file that ends in .svg, .pdf or .png") from error
-    return target
-
-
-def _figure(cells: int) -> tuple[Any, Any, list[Any]]:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "decaystudy", "font.size": 9})
-    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    chart = matplotlib.colormaps["viridis"]
-    return figure, axes, [chart(i / max(cells - 1, 1) * 0.9) for i in range(cells)]
-
-
-def _legend(axes: Any) -> None:
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from decaystudy.evaluation.loading import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder, load_run
-from decaystudy.evaluation.refusals import closed_words
-from decaystudy.evaluation.run import quiet
+from decaystudy.evaluation.lm_eval.quiet import quiet
+from decaystudy.evaluation.tasks.compatibility import closed_words
+from decaystudy.hub.from_run import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder
+from decaystudy.runs.loading import load_run
 
 
 def stream(
@@ -29,9 +30,9 @@ def stream(
     Args:
         folder: a run's, or one with a model in Hugging Face form.
         prompt: where it is empty, the text begins as a document does.
-        tokens: at most so many are added; the end of the document ends it sooner.
+        tokens: maximum number added; the end of the document ends it sooner.
         temperature: 0 takes the most likely token each time.
-        top_k: draw from so many most likely tokens; 0 from all.
+        top_k: draw from this many most likely tokens; 0 for all.
         top_p: draw from the fewest tokens that have this probability together.
         seed: of the draws.
     """

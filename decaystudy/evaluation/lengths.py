@@ -1,18 +1,19 @@
-"""Loss by position, and perplexity at multiples of the training length: does a model go on working where it has never
+"""Loss by position, and perplexity at multiples of the training length: does a model still work where it has never
 been? (LightNet's λ depends on the absolute position, for one.)"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decaystudy.errors import UserError
-from decaystudy.evaluation.loading import LoadedRun
 from decaystudy.evaluation.paired import mean_over_sequences
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses
+from decaystudy.metrics import perplexity
+from decaystudy.runs.evaluation import LengthLoss, PositionLoss
+from decaystudy.runs.loading import LoadedRun
 
 MULTIPLES = (1, 2, 4, 8)
 FIRST_BIN = 16
@@ -20,15 +21,14 @@ FIRST_BIN = 16
 
 def measure(
     run: LoadedRun, *, tokens: int | None = None, validation: NDArray[np.float64] | None = None
-) -> dict[str, Any]:
-    """``lengths`` and ``positions`` of evaluation.json.
+) -> tuple[tuple[LengthLoss, ...], tuple[PositionLoss, ...]]:
+    """Loss by length and by position.
 
-    ``lengths`` has a row for each multiple of the training length that the held-out text has a sequence of: the
-    perplexity of all its tokens, and of its last training length of tokens. ``positions`` has the loss of positions
+    There is a length for each multiple of the training length that the held-out text has a sequence of. Positions are
     0–15, 16–31, 32–63, …, each from the shortest sequences that reach so far, since there are most of them.
 
     Args:
-        tokens: at most about so many of each length longer than in training; all there are unless given.
+        tokens: about the maximum number of each length longer than in training; all there are unless given.
         validation: the losses at the training length, (N, T), where they are known.
     """
     trained = run.config.data.sequence_length
@@ -43,30 +43,29 @@ def measure(
         if tokens is not None and multiple > 1:
             blocks = blocks[: max(1, tokens // (multiple * trained))]
         losses[multiple] = token_losses(run.model, blocks, reset_after=run.eos_id)
-    return {
-        "lengths": [length_row(multiple, trained, values) for multiple, values in losses.items()],
-        "positions": [
-            position_row(first, last, next(v for m, v in losses.items() if last < m * trained))
-            for first, last in position_bins(max(losses) * trained)
-        ],
-    }
+    lengths = tuple(length_loss(multiple, trained, values) for multiple, values in losses.items())
+    positions = tuple(
+        position_loss(first, last, next(v for m, v in losses.items() if last < m * trained))
+        for first, last in position_bins(max(losses) * trained)
+    )
+    return lengths, positions
 
 
-def length_row(multiple: int, trained: int, losses: NDArray[np.float64]) -> dict[str, Any]:
+def length_loss(multiple: int, trained: int, losses: NDArray[np.float64]) -> LengthLoss:
     """One multiple of the training length, from (N, multiple · trained) losses."""
     whole = mean_over_sequences(losses.mean(axis=1))
     last = mean_over_sequences(losses[:, -trained:].mean(axis=1))
-    return {
-        "multiple": multiple,
-        "length": multiple * trained,
-        "sequences": len(losses),
-        "loss": whole.value,
-        "loss_stderr": finite(whole.error),
-        "perplexity": math.exp(min(whole.value, 700.0)),
-        "last_loss": last.value,
-        "last_loss_stderr": finite(last.error),
-        "last_perplexity": math.exp(min(last.value, 700.0)),
-    }
+    return LengthLoss(
+        multiple=multiple,
+        length=multiple * trained,
+        sequences=len(losses),
+        loss=whole.value,
+        loss_stderr=finite(whole.error),
+        perplexity=perplexity(whole.value),
+        last_loss=last.value,
+        last_loss_stderr=finite(last.error),
+        last_perplexity=perplexity(last.value),
+    )
 
 
 def position_bins(length: int) -> list[tuple[int, int]]:
@@ -79,11 +78,10 @@ def position_bins(length: int) -> list[tuple[int, int]]:
     return bins
 
 
-def position_row(first: int, last: int, losses: NDArray[np.float64]) -> dict[str, Any]:
+def position_loss(first: int, last: int, losses: NDArray[np.float64]) -> PositionLoss:
     """The loss of the positions from ``first`` to ``last``, both counted."""
     mean = mean_over_sequences(losses[:, first : last + 1].mean(axis=1))
-    row = {"first": first, "last": last, "loss": mean.value, "loss_stderr": finite(mean.error)}
-    return {**row, "sequences": len(losses)}
+    return PositionLoss(first, last, mean.value, finite(mean.error), len(losses))
 
 
 def finite(value: float) -> float | None:

@@ -25,7 +25,7 @@ class Mean:
 
 
 def mean_over_sequences(values: NDArray[np.float64]) -> Mean:
-    """The mean of one value a sequence, (N,); a single sequence has no interval."""
+    """The mean of one value per sequence, (N,); a single sequence has no interval."""
     mean = float(values.mean())
     if len(values) < 2:
         return Mean(mean, math.nan, math.nan, math.nan)

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from decaystudy.data.validation import ValidationSet
+from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
-from decaystudy.evaluation.loading import LoadedRun
+from decaystudy.metrics import perplexity
 from decaystudy.model import DecayTransformer
+from decaystudy.model.losses import next_token_losses
+from decaystudy.model.resets import document_starts
+from decaystudy.runs.evaluation import Validation
+from decaystudy.runs.loading import LoadedRun
 
 TOKENS_AT_ONCE = 4096
 MEMORY_AT_ONCE = 2**30
@@ -26,13 +28,7 @@ def held_out_blocks(run: LoadedRun, sequence_length: int | None = None) -> NDArr
     Raises:
         UserError: they don't fill one block.
     """
-    data = run.config.data
-    return ValidationSet(
-        run.corpus,
-        sequence_length=sequence_length or data.sequence_length,
-        held_out_share=data.held_out_share,
-        tokens=data.validation_tokens,
-    ).blocks
+    return ValidationSet.of(run.corpus, run.config.data, sequence_length).blocks
 
 
 @torch.inference_mode()
@@ -53,9 +49,8 @@ def token_losses(
     for start in range(0, len(blocks), rows):
         tokens = torch.from_numpy(blocks[start : start + rows].astype(np.int64)).to(device)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = model(inputs, resets=starts_after(inputs, reset_after))[..., : model.config.vocab_size]
-        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-        losses.append(loss.view_as(targets).double().cpu().numpy())
+        logits = model(inputs, resets=document_starts(inputs, reset_after))
+        losses.append(next_token_losses(logits, targets, model.config.vocab_size).double().cpu().numpy())
     return np.concatenate(losses)
 
 
@@ -65,16 +60,7 @@ def rows_at_once(length: int, vocabulary: int) -> int:
     return max(1, tokens // length)
 
 
-def starts_after(inputs: Tensor, token: int | None) -> Tensor | None:
-    """True at each document's first token, (B, T), documents being ended by ``token``; None for None."""
-    if token is None:
-        return None
-    starts = torch.zeros_like(inputs, dtype=torch.bool)
-    starts[:, 1:] = inputs[:, :-1] == token
-    return starts
-
-
-def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> dict[str, Any]:
+def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> Validation:
     """Loss and perplexity on the run's held-out sequences, with the standard error over sequences.
 
     Args:
@@ -84,15 +70,14 @@ def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> dic
         losses = token_losses(run.model, held_out_blocks(run), reset_after=run.eos_id)
     losses = losses.mean(axis=1)
     loss = float(losses.mean())
-    perplexity = math.exp(min(loss, 700.0))
     error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else None
     if not math.isfinite(loss):
         raise UserError(f"{run.folder.path}: the validation loss of these weights is {loss}: train the run again")
-    return {
-        "loss": loss,
-        "loss_stderr": error,
-        "perplexity": perplexity,
-        "perplexity_stderr": None if error is None else perplexity * error,
-        "sequences": len(losses),
-        "tokens": int(losses.size * run.config.data.sequence_length),
-    }
+    return Validation(
+        loss=loss,
+        loss_stderr=error,
+        perplexity=perplexity(loss),
+        perplexity_stderr=None if error is None else perplexity(loss) * error,
+        sequences=len(losses),
+        tokens=int(losses.size * run.config.data.sequence_length),
+    )

@@ -3,7 +3,7 @@
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from decaystudy.hub.cache import StateCache
-from decaystudy.hub.configuration import DecayStudyConfig
+from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.hub.modeling import DecayStudyForCausalLM
 
 __all__ = ["DecayStudyConfig", "DecayStudyForCausalLM", "StateCache"]

@@ -65,4 +65,4 @@ def select_rows(state: DecodingState, rows: Tensor) -> DecodingState:
         LayerState(**{field.name: pick(getattr(layer, field.name)) for field in dataclasses.fields(LayerState)})
         for layer in state.layers
     ]
-    return DecodingState(state.position.index_select(0, rows), layers, pick(state.tpe), pick(state.heard))
+    return DecodingState(state.position.index_select(0, rows), layers, pick(state.tpe), pick(state.key_mask))

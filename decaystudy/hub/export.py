@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from safetensors.torch import save_file
@@ -12,16 +12,19 @@ from transformers import GenerationConfig
 
 from decaystudy import __version__
 from decaystudy.errors import UserError
-from decaystudy.evaluation.loading import LoadedRun, hub_facts, hub_tokenizer, load_run
-from decaystudy.evaluation.results import metrics, read_evaluation
-from decaystudy.evaluation.table import number, task_metrics
+from decaystudy.hub.from_run import hub_facts, hub_tokenizer
 from decaystudy.hub.modeling import DecayStudyForCausalLM
-from decaystudy.training.run_folder import write_json, write_text
+from decaystudy.io import write_json, write_text
+from decaystudy.runs.evaluation import Evaluation, read_evaluation, task_metrics, with_error
+from decaystudy.runs.loading import LoadedRun, load_run
+from decaystudy.runs.result import LayerDecay, RunResult
+from decaystudy.runs.state import RunState
+from decaystudy.table import Column, Kind, Table
 
 CODE_FILE = "modeling_decaystudy"
 CODE = '''"""Loads this model by way of the package decaystudy, which must be installed."""
 
-from decaystudy.hub import DecayStudyConfig, DecayStudyForCausalLM  # noqa: F401
+from decaystudy.hub import DecayStudyConfig, DecayStudyForCausalLM# noqa: F401
 '''
 WEIGHTS = "model.safetensors"
 # One file is what every reader of safetensors takes; the largest scale of this package fills 6 GB of it.
@@ -41,7 +44,7 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
     claim(folder)
     model = DecayStudyForCausalLM.around(run.model, **hub_facts(run))
     tokenizer = hub_tokenizer(run)
-    # The settings last: a folder without them is an export that was cut short, and is written anew.
+    # The settings last: a folder without them is an export that was cut short, and is written again.
     save_file(
         {f"model.{name}": value.contiguous() for name, value in run.model.state_dict().items()},
         folder / WEIGHTS,
@@ -89,7 +92,7 @@ def claim(folder: Path) -> None:
 
 def model_card(run: LoadedRun) -> str:
     """README.md: what the model is, how to open it, and what the run gave."""
-    result = run.folder.read_result() or {}
+    result = run.folder.read_result() or RunResult(RunState.FINISHED)
     config = run.config
     header = yaml.safe_dump(
         {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["decaystudy", "linear-attention"]},
@@ -99,51 +102,43 @@ def model_card(run: LoadedRun) -> str:
     lines = [
         f"---\n{header}---",
         f"# {kind}, scale {config.scale}, seed {config.seed}",
-        f"A language model with {kind} ({result.get('parameters', 0):,} parameters), trained by decaystudy "
-        f"{__version__} on {result.get('tokens', 0):,} tokens of {config.data.source}, in sequences of "
-        f"{config.data.sequence_length}. Run {result.get('identity', config.identity_hash())}.",
+        f"A language model with {kind} ({result.parameters or 0:,} parameters), trained by decaystudy "
+        f"{__version__} on {result.tokens or 0:,} tokens of {config.data.source}, in sequences of "
+        f"{config.data.sequence_length}. Run {result.identity or config.identity_hash()}.",
         "```python\nimport decaystudy.hub  # pip install decaystudy\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```',
         "## Results",
-        markdown_table([["", "value"], *result_rows(result), *evaluation_rows(read_evaluation(run.folder.path) or {})]),
+        numbers_table(result, read_evaluation(run.folder.path)).markdown(),
     ]
-    if result.get("decay"):
-        rows = [
-            [str(row["layer"]), *(f"{row[key]:.3f}" for key in ("q25", "median", "q75"))] for row in result["decay"]
-        ]
-        lines += [
-            "## λ by layer, on held-out text",
-            markdown_table([["layer", "quartile", "median", "quartile"], *rows]),
-        ]
+    if result.decay:
+        lines.append(decays_table(result.decay).markdown())
     lines += ["## Settings", f"```yaml\n{yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)}```"]
     return "\n\n".join(lines) + "\n"
 
 
-def result_rows(result: dict[str, Any]) -> list[list[str]]:
-    """The run's own numbers."""
-    names = {
-        "val_loss": "validation loss, nats a token",
-        "val_perplexity": "perplexity",
-        "unigram_entropy": "entropy of single tokens",
-        "step": "steps",
-    }
-    found = [(label, result[name]) for name, label in names.items() if result.get(name) is not None]
-    return [[label, f"{value:.4f}" if isinstance(value, float) else str(value)] for label, value in found]
+def numbers_table(result: RunResult, evaluation: Evaluation | None) -> Table:
+    """The run's own numbers, and those of the tasks that it was evaluated on."""
+    numbers: list[tuple[str, float | None]] = [
+        ("validation loss, nats per token", result.val_loss),
+        ("perplexity", result.val_perplexity),
+        ("entropy of single tokens", result.unigram_entropy),
+        ("steps", result.step),
+    ]
+    known = [(label, value) for label, value in numbers if value is not None]
+    rows = [(label, f"{value:.4f}" if isinstance(value, float) else str(value)) for label, value in known]
+    if evaluation is not None:
+        for task, answers in evaluation.tasks.items():
+            limit = f", first {answers.samples} questions" if answers.limit else ""
+            for metric in task_metrics(task, [evaluation]):
+                value = with_error(answers.metrics[metric], answers.error(metric))
+                rows.append((f"{task} {metric}{limit}", value))
+    return Table((Column("measured", Kind.WORDS), Column("value")), tuple(rows))
 
 
-def evaluation_rows(evaluation: dict[str, Any]) -> list[list[str]]:
-    """The tasks that the run was evaluated on."""
-    rows = []
-    for task, row in evaluation.get("tasks", {}).items():
-        limit = f", first {row['samples']} questions" if row.get("limit") else ""
-        for metric in task_metrics(task, {"": evaluation}) or list(metrics(row)):
-            rows.append([f"{task} {metric}{limit}", number(row, metric)])
-    return rows
-
-
-def markdown_table(rows: list[list[str]]) -> str:
-    """The first row is the heading."""
-    heading, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([heading, "|" + " --- |" * len(rows[0]), *body])
+def decays_table(layers: Sequence[LayerDecay]) -> Table:
+    """Median and quartiles of λ by layer."""
+    columns = (Column("layer"), Column("lower quartile"), Column("median"), Column("upper quartile"))
+    rows = [(str(at.layer), f"{at.q25:.3f}", f"{at.median:.3f}", f"{at.q75:.3f}") for at in layers]
+    return Table(columns, tuple(rows), title="λ by layer, on held-out text")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from decaystudy.hub.cache import StateCache
-from decaystudy.hub.configuration import DecayStudyConfig
+from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.model import DecayTransformer
+from decaystudy.model.resets import document_starts
 
 
 class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
@@ -120,10 +120,5 @@ class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
 
     def _resets(self, input_ids: Tensor, cache: StateCache | None) -> Tensor | None:
         """True at each document's first token, (B, T), where the model was trained with its state cleared there."""
-        if not self.config.reset_after_eos:
-            return None
-        resets = torch.zeros_like(input_ids, dtype=torch.bool)
-        resets[:, 1:] = input_ids[:, :-1] == self.config.eos_token_id
-        if cache is not None:
-            resets[:, 0] = cache.last == self.config.eos_token_id
-        return resets
+        eos_id = self.config.eos_token_id if self.config.reset_after_eos else None
+        return document_starts(input_ids, eos_id, None if cache is None else cache.last)

@@ -17,4 +17,5 @@ class ChannelMixer(nn.Module):
         self.w3.residual_output = True  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w3(silu(self.w1(x)) * self.w2(x))
+        mixed: Tensor = self.w3(silu(self.w1(x)) * self.w2(x))
+        return mixed

@@ -1,11 +1,21 @@
-"""What a decay transformer is made of, as plain data, and which combinations make no sense."""
+"""The configuration of a decay transformer, and which combinations are refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from decaystudy.decay import DECAYS, GRANULARITIES, SHARINGS, Decay, Site, decay_class, make_decay
+from decaystudy.decay import (
+    DECAYS,
+    GRANULARITIES,
+    SHARINGS,
+    Decay,
+    LayerContext,
+    ProjectionSpec,
+    decay_class,
+    make_decay,
+)
+from decaystudy.decay.declarations import check_projections
 from decaystudy.errors import UserError, unknown
 from decaystudy.scales import find_scale
 
@@ -28,20 +38,20 @@ class ModelConfig:
     decay_options: dict[str, Any] = field(default_factory=dict)
     """Options of that decay, such as p: 0.95 for simple, c: 0.8 for constant, start: 0.9 to match starts."""
     granularity: str = "vector"
-    """vector: each dimension of a head has its own λ; scalar: one λ a head; paired: dimensions 2i, 2i+1 share one."""
+    """vector: each dimension of a head has its own λ; scalar: one λ per head; paired: dimensions 2i, 2i+1 share one."""
     sharing: bool | Literal["released", "tied"] = False
-    """true: the key is 1 − λ and has no projection of its own; released: as in the paper's released code, where that
-    differs (mamba2, lightnet); tied: (1 − λ) · silu(W_k x), with all projections kept."""
+    """true: the key is 1 − λ and W_k x the decay's logit; released: as in the paper's released code, where that differs
+    (mamba2, lightnet); tied: the key is (1 − λ) · silu(W_k x) and the decay keeps its own projection."""
     position: str = "none"
     """Position encoding: none, rope, tpe or lrpe."""
     dplr: bool = False
     """Diagonal plus low rank: the delta rule (I − β k kᵀ) on top of the decay."""
     beta_max: float = 1.0
-    """DPLR's β is beta_max · sigmoid(·): 1, or 2 to allow negative eigenvalues."""
+    """DPLR's β is beta_max · sigmoid(·), or times the decay's own β: 1, or 2 to allow negative eigenvalues."""
     mixer: str = "decay"
     """Token mixer: decay (linear attention), or softmax (causal attention with RoPE, the reference)."""
     decay_rank: int | Literal["full"] | None = None
-    """Rank of the decay's projection at granularity vector or paired; the size of a head unless set, or full."""
+    """Rank of the decay's projection at granularity vector or paired: a number or full; else the size of a head."""
     layers: int = 12
     """Number of blocks."""
     d_model: int = 768
@@ -88,18 +98,29 @@ class ModelConfig:
         """Rows of the embedding and of the head: ``vocab_size`` rounded up to a multiple of 64."""
         return -(-self.vocab_size // 64) * 64
 
-    @property
-    def shares_projection(self) -> bool:
-        """Whether the decay's logit is W_k x, without a projection of its own."""
-        return self.sharing in (True, "released")
-
     def make_decay(self) -> Decay:
         """The decay with its options."""
         return make_decay(self.decay, self.decay_options)
 
-    def site(self, layer: int) -> Site:
-        """Where the decay of layer ``layer`` sits."""
-        return Site(layer, self.layers, self.heads, self.head_dim, self.granularity, self.sharing)
+    def layer_context(self, layer: int) -> LayerContext:
+        """What the decay of layer ``layer`` is told of it."""
+        return LayerContext(
+            layer, self.layers, self.heads, self.head_dim, self.granularity, self.sharing, dplr=self.dplr
+        )
+
+    def built_projections(self, layer: int) -> tuple[ProjectionSpec, ...]:
+        """The projections of a layer's decay that have weights of their own, with their ranks filled in.
+
+        All that the decay declares, but not the first where W_k stands in for it.
+        """
+        context = self.layer_context(layer)
+        default = "full" if self.granularity == "scalar" else self.decay_rank or self.head_dim
+        specs = self.make_decay().projections(context)[1 if context.shares_projection else 0 :]
+        return tuple(spec.with_rank(default) for spec in specs)
+
+    def projects_beta(self, layer: int) -> bool:
+        """Whether the token mixer has a projection for DPLR's β, which a decay may give instead."""
+        return self.dplr and not self.make_decay().has_beta(self.layer_context(layer))
 
 
 def _check_sizes(config: ModelConfig) -> None:
@@ -168,7 +189,9 @@ def _check_decay(config: ModelConfig) -> None:
     if config.beta_max != 1 and not config.dplr:
         raise UserError("model.beta_max has no meaning without model.dplr: set model.dplr to true or leave it out")
     for layer in range(config.layers):
-        decay.check(config.site(layer))
+        context = config.layer_context(layer)
+        check_projections(name, decay.data_dependent, decay.projections(context), context)
+        decay.check(context)
 
 
 def _check_sharing(config: ModelConfig, decay: Decay) -> None:
@@ -180,9 +203,7 @@ def _check_sharing(config: ModelConfig, decay: Decay) -> None:
             "set model.sharing to false"
         )
     if config.sharing not in decay.sharings:
-        raise UserError(
-            f"for decay {config.decay!r} the released code shares just as model.sharing true does: use true"
-        )
+        raise UserError(f"for decay {config.decay!r} the released code shares as model.sharing true does: use true")
     if config.granularity != "vector":
         raise UserError(
             f"model.sharing {str(config.sharing).lower()} needs a λ for each dimension of the key and granularity "
@@ -190,7 +211,7 @@ def _check_sharing(config: ModelConfig, decay: Decay) -> None:
         )
     if config.dplr:
         raise UserError(
-            "DPLR normalises its key, which 1 − λ would not survive: set model.sharing or model.dplr to false"
+            "DPLR needs keys of unit length, which 1 − λ would lose: set model.sharing or model.dplr to false"
         )
 
 
@@ -208,13 +229,17 @@ def _check_position(config: ModelConfig, decay: Decay) -> None:
 
 
 def _check_rank(config: ModelConfig, decay: Decay) -> None:
-    if not decay.data_dependent or config.shares_projection or config.granularity == "scalar":
+    context = config.layer_context(0)
+    own = decay.projections(context)[1 if context.shares_projection else 0 :]
+    if config.granularity == "scalar" or all(spec.rank is not None for spec in own):
         why = (
             "doesn't depend on the token"
             if not decay.data_dependent
-            else "shares its projection with the key"
-            if config.shares_projection
             else "is scalar and has a plain projection"
+            if config.granularity == "scalar"
+            else "shares its projection with the key"
+            if not own
+            else "sets the rank of its projections itself"
         )
         raise UserError(f"model.decay_rank has no meaning where the decay {why}: leave it out")
     rank = config.decay_rank

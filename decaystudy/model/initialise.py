@@ -1,6 +1,6 @@
 """Start values: each parameter is drawn from a generator of its own, seeded by the seed and the parameter's name.
 
-So neither the order of building, the device nor the sharding of the model changes them, and what two models have in
+So they depend neither on the order of building nor on the model's device or sharding, and what two models have in
 common starts equal.
 """
 
@@ -21,12 +21,12 @@ def generator_for(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
-def put(target: Tensor, value: Tensor) -> None:
-    """Copy a whole value into a parameter or buffer, whatever its device, dtype and sharding."""
+def copy_full_tensor(target: Tensor, value: Tensor) -> None:
+    """Copy a full value into a parameter or buffer, whatever the target's device, dtype and sharding."""
     value = value.to(target.dtype)
     with torch.no_grad():
         if hasattr(target, "device_mesh"):  # a DTensor, whose class is slow to import
-            # Every rank has drawn the same value, so each takes its own part and nothing is sent.
+            # Every rank has drawn the same value, so each takes its own shard of it and nothing is sent.
             from torch.distributed.tensor import distribute_tensor
 
             mesh = target.device_mesh
@@ -36,18 +36,24 @@ def put(target: Tensor, value: Tensor) -> None:
 
 def draw_normal(parameter: Tensor, seed: int, name: str, scale: float = 1.0) -> None:
     """normal(0, 0.02 · scale), drawn in float32 whatever the parameter's dtype."""
-    shape = tuple(parameter.shape)  # a DTensor's shape is that of the whole
+    shape = tuple(parameter.shape)  # that of the full tensor, if it is sharded
     value = torch.randn(shape, generator=generator_for(seed, name), dtype=torch.float32)
-    put(parameter, value * (STANDARD_DEVIATION * scale))
+    copy_full_tensor(parameter, value * (STANDARD_DEVIATION * scale))
 
 
 def residual_scale(layers: int) -> float:
-    """What the outputs into the residual stream (W_o, W_3) are multiplied by at the start: 1 / √(2 · layers)."""
+    """1 / √(2 · layers), by which the start values of the outputs into the residual stream (W_o, W_3) are multiplied.
+
+    Each block adds two such outputs, so the stream's variance at the start doesn't grow with depth.
+    """
     return 1 / math.sqrt(2 * layers)
 
 
-def draw_common(model: nn.Module, seed: int, layers: int) -> None:
-    """Draw every weight that isn't a decay's: matrices normal, residual outputs scaled down, norms one."""
+def draw_weights(model: nn.Module, seed: int, layers: int) -> None:
+    """Draw the weights of all linear maps, embeddings and norms.
+
+    Matrices are normal, those into the residual stream scaled down; norms are one.
+    """
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
         if isinstance(module, nn.Linear):
@@ -56,4 +62,4 @@ def draw_common(model: nn.Module, seed: int, layers: int) -> None:
         elif isinstance(module, nn.Embedding):
             draw_normal(module.weight, seed, f"{prefix}weight")
         elif isinstance(module, nn.RMSNorm):
-            put(module.weight, torch.ones(tuple(module.weight.shape)))
+            copy_full_tensor(module.weight, torch.ones(tuple(module.weight.shape)))

@@ -1,4 +1,4 @@
-"""Position encodings: RoPE, LRPE, TPE, and where each token stands."""
+"""Position encodings: RoPE, LRPE and TPE, and the position of each token."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from decaystudy.model.precision import full_precision
 from decaystudy.ops import decay_attention
+from decaystudy.ops.precision import full_precision
 
 
 def token_positions(
@@ -15,7 +15,7 @@ def token_positions(
 ) -> tuple[Tensor, Tensor]:
     """Position of each token, (B, T), and of each row's next token, (B,), both int64.
 
-    Padding (mask false) isn't counted; a document's first token (resets true) stands at zero.
+    Padding (mask false) isn't counted; a document's first token (resets true) has position zero.
     """
     counted = torch.ones(shape, dtype=torch.long, device=device) if mask is None else mask.long()
     ends = counted.cumsum(1)
@@ -23,6 +23,7 @@ def token_positions(
         ends = ends + start[:, None]
     positions = (ends - 1).clamp(min=0)
     if resets is not None:
+        # Positions only grow along a row, so the largest start so far is that of the document a token is in.
         origin = torch.where(resets, positions, 0).cummax(1).values
         positions, ends = positions - origin, ends - origin
     return positions, ends[:, -1]
@@ -45,8 +46,8 @@ class Rotation:
         if kind == "rope":
             theta = angles(positions, head_dim // 2, head_dim, base)
         else:
-            # LRPE needs an angle for each of the head_dim dimensions and takes the high-frequency half of RoPE's
-            # 2·head_dim angles for a width of 4·head_dim.
+            # LRPE needs an angle for each of the head_dim dimensions. Like the released code it takes the half with the
+            # high frequencies of the 2·head_dim angles that RoPE has for a width of 4·head_dim.
             theta = angles(positions, head_dim, 4 * head_dim, base)
         self.cosine = theta.cos().unsqueeze(2)  # (B, T, 1, count): the same for all heads
         self.sine = theta.sin().unsqueeze(2)
@@ -61,11 +62,12 @@ class Rotation:
 
 
 class ToeplitzEncoding(nn.Module):
-    """TPE: the embedding mixed over time by o_t = Σ_{s≤t} λ^{t−s} (q·k) x_s a head, then RMSNorm and a linear map.
+    """TPE: each head of the embedding mixed over time, o_t = Σ_{s≤t} λ^{t−s} (q·k) x_s, then RMSNorm and a linear map.
 
-    Source: Qin et al. (arXiv 2405.21022); arXiv 2509.05282, section 5.4. It stands once, after the embedding, in whose
-    place its output goes on. q and k (d,) start at ones, λ = sigmoid(θ) a head with θ (heads,) starting at zero. The
-    norm is over all of d: one over each head would cancel the gradient of q and k.
+    It comes once, after the embedding, and its output replaces the embedding. q and k (d,) start at ones; each head has
+    λ = sigmoid(θ), with θ (heads,) starting at zero. The norm is over all of d: a norm over each head would cancel the
+    gradient of q and k.
+    Source: Qin et al. (arXiv 2405.21022); arXiv 2509.05282, section 5.4.
     """
 
     def __init__(self, d_model: int, heads: int, eps: float, backend: str) -> None:
@@ -81,9 +83,10 @@ class ToeplitzEncoding(nn.Module):
     def forward(
         self, x: Tensor, state: Tensor | None, mask: Tensor | None, resets: Tensor | None, return_state: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Map (B, T, d) to (B, T, d); the state is (B, H, 1, d/H)."""
+        """Map (B, T, d) to (B, T, d); the state is (B, H, 1, d/H), float32 or float64."""
         batch, length, _ = x.shape
-        # q and k don't depend on the token, so a head's state is the running sum of x alone, and q·k scales it.
+        # q and k don't depend on the token, so the scalar q·k can be taken out of the sum: the query is q·k, the key is
+        # one, and a head's state is a single row, the decayed sum of x.
         with full_precision(x.device):
             gain = (self.q * self.k).view(self.heads, -1).sum(-1)
             values = x.view(batch, length, self.heads, -1)
@@ -94,10 +97,15 @@ class ToeplitzEncoding(nn.Module):
             if mask is not None:
                 keys = torch.where(mask[..., None, None], keys, 0)
                 log_decay = torch.where(mask[..., None], log_decay, 0)
-            if resets is not None:
-                log_decay = torch.where(resets[..., None], -torch.inf, log_decay)
             mixed, state = decay_attention(
-                queries, keys, values, log_decay, initial_state=state, return_state=return_state, backend=self.backend
+                queries,
+                keys,
+                values,
+                log_decay,
+                resets=resets,
+                initial_state=state,
+                return_state=return_state,
+                backend=self.backend,
             )
             normed = self.norm(mixed.flatten(2).to(self.norm.weight.dtype))
         return self.out(normed), state

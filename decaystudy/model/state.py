@@ -1,4 +1,4 @@
-"""What a model remembers between two calls: of constant size for decay attention, growing for softmax."""
+"""A model's memory between two calls: of constant size for decay attention, growing with the tokens for softmax."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class LayerState:
 
 @dataclass
 class DecodingState:
-    """The memory of a model: give it back with the tokens that follow."""
+    """The memory of a model: pass it on with the tokens that follow."""
 
     position: Tensor
     """Position of each row's next token, (B,), int64; padding isn't counted."""
     layers: list[LayerState]
     tpe: Tensor | None = None
     """TPE's state, (B, H, 1, D)."""
-    heard: Tensor | None = None
+    key_mask: Tensor | None = None
     """Softmax only: which of the tokens so far may be attended to, (B, S), bool."""

@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
 
 from decaystudy.errors import UserError
-from decaystudy.model.channel_mixer import ChannelMixer
+from decaystudy.model.block import Block, BlockInputs
 from decaystudy.model.config import ModelConfig
-from decaystudy.model.decay_logit import Extras, LayerDecay
-from decaystudy.model.initialise import draw_common, generator_for, put
+from decaystudy.model.initialise import copy_full_tensor, draw_weights, generator_for
+from decaystudy.model.layer_decay import DecayParameters, LayerDecay
+from decaystudy.model.masks import check_resets, softmax_masks, token_mask
 from decaystudy.model.position import Rotation, ToeplitzEncoding, token_positions
-from decaystudy.model.softmax_attention import SoftmaxAttention, allowed_pairs
 from decaystudy.model.state import DecodingState, LayerState
-from decaystudy.model.token_mixer import TokenMixer
-
-
-@dataclass
-class Surroundings:
-    """What all blocks of one call have in common."""
-
-    decay: dict[str, Tensor]
-    rotation: Rotation | None
-    mask: Tensor | None
-    resets: Tensor | None
-    allowed: Tensor | None
-    collect: list[Tensor] | None
-    return_state: bool
-
-
-class Block(nn.Module):
-    """x + token mixer(norm(x)), then x + channel mixer(norm(x))."""
-
-    def __init__(self, config: ModelConfig, layer: int) -> None:
-        super().__init__()
-        self.token_norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
-        self.token_mixer = SoftmaxAttention(config) if config.mixer == "softmax" else TokenMixer(config, layer)
-        self.channel_norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
-        self.channel_mixer = ChannelMixer(config.d_model, config.glu_width)
-
-    def forward(self, x: Tensor, around: Surroundings, state: LayerState | None) -> tuple[Tensor, LayerState | None]:
-        normed = self.token_norm(x)
-        if isinstance(self.token_mixer, SoftmaxAttention):
-            assert around.rotation is not None
-            mixed, after = self.token_mixer(
-                normed, around.rotation, allowed=around.allowed, state=state, return_state=around.return_state
-            )
-        else:
-            mixed, after = self.token_mixer(
-                normed,
-                around.decay,
-                around.rotation,
-                mask=around.mask,
-                resets=around.resets,
-                state=state,
-                return_state=around.return_state,
-                collect=around.collect,
-            )
-        x = x + mixed
-        return x + self.channel_mixer(self.channel_norm(x)), after
 
 
 class DecayTransformer(nn.Module):
@@ -84,8 +37,8 @@ class DecayTransformer(nn.Module):
             if config.position == "tpe"
             else None
         )
-        common = config.make_decay().model_extras(config.site(0)) if config.mixer == "decay" else ()
-        self.decay = Extras(common)
+        shared = config.make_decay().model_parameters(config.layer_context(0)) if config.mixer == "decay" else ()
+        self.decay = DecayParameters(shared)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
         self.head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
@@ -99,21 +52,21 @@ class DecayTransformer(nn.Module):
             self._initialise(self.seed if seed is None else seed)
 
     def _initialise(self, seed: int) -> None:
-        draw_common(self, seed, self.config.layers)
+        draw_weights(self, seed, self.config.layers)
         if self.tpe is not None:
-            put(self.tpe.q, torch.ones(self.config.d_model))
-            put(self.tpe.k, torch.ones(self.config.d_model))
-            put(self.tpe.theta, torch.zeros(self.config.heads))
+            copy_full_tensor(self.tpe.q, torch.ones(self.config.d_model))
+            copy_full_tensor(self.tpe.k, torch.ones(self.config.d_model))
+            copy_full_tensor(self.tpe.theta, torch.zeros(self.config.heads))
         if self.config.mixer != "decay":
             return
-        common = self.config.make_decay().initial_model(
-            self.config.site(0), lambda extra: generator_for(seed, f"decay.{extra}")
+        shared = self.decay.start_at(
+            self.config.make_decay().initial_model_parameters(
+                self.config.layer_context(0), lambda parameter: generator_for(seed, f"decay.{parameter}")
+            )
         )
-        for extra, value in common.items():
-            put(self.decay.tensors()[extra], value)
         for name, module in self.named_modules():
             if isinstance(module, LayerDecay):
-                module.initialise(seed, name, common)
+                module.initialise(seed, name, shared)
 
     @overload
     def forward(
@@ -153,18 +106,18 @@ class DecayTransformer(nn.Module):
 
         Args:
             input_ids: (B, T) int64.
-            attention_mask: (B, T), false or 0 at padding, which stands on the left; or (B, S) for all S ≥ T tokens so
-                far, of which the last T count.
-            state: what an earlier call returned, to go on from there.
+            attention_mask: (B, T), false or 0 at padding, which is on the left; or (B, S) for all S ≥ T tokens so far,
+                of which the last T count.
+            state: what an earlier call returned, to resume from there.
             return_state: also return the state after these tokens.
             resets: (B, T) bool, true at a document's first token: no state crosses it.
-            collect: is given the log λ of each layer, as ``log_decays`` returns them.
+            collect: a list to which the log λ of each layer is appended, as ``log_decays`` returns them.
 
         Returns:
             logits (B, T, V), V being ``config.padded_vocab_size``; with ``return_state`` also the state.
         """
         x, after = self._trunk(input_ids, attention_mask, state, return_state, resets, collect)
-        logits = self.head(self.norm(x))
+        logits: Tensor = self.head(self.norm(x))
         if not return_state:
             return logits
         assert after is not None
@@ -179,7 +132,8 @@ class DecayTransformer(nn.Module):
         if self.config.mixer != "decay":
             raise UserError("softmax attention has no decay to look at: choose a run whose model.mixer is decay")
         collected: list[Tensor] = []
-        self(input_ids, resets=resets, collect=collected)  # by way of the hooks that a sharded model needs
+        # A call of the model, not of its blocks: a sharded model gathers its weights in the hooks of that call.
+        self(input_ids, resets=resets, collect=collected)
         return collected
 
     def hidden(
@@ -190,7 +144,7 @@ class DecayTransformer(nn.Module):
         state: DecodingState | None = None,
         resets: Tensor | None = None,
     ) -> tuple[Tensor, DecodingState]:
-        """What the head is applied to, (B, T, d), and the state after these tokens; arguments as of ``forward``.
+        """The head's input, (B, T, d), and the state after these tokens; arguments as of ``forward``.
 
         For callers that want the logits of a few tokens only.
         """
@@ -207,19 +161,10 @@ class DecayTransformer(nn.Module):
         resets: Tensor | None,
         collect: list[Tensor] | None,
     ) -> tuple[Tensor, DecodingState | None]:
-        batch, length = input_ids.shape
-        if length == 0:
-            raise UserError("the model was given no tokens: input_ids needs at least one column")
-        mask = None
-        if attention_mask is not None:
-            if attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
-                raise UserError(
-                    f"attention_mask has shape {tuple(attention_mask.shape)} and input_ids {(batch, length)}: "
-                    "give one entry a token"
-                )
-            mask = attention_mask[:, -length:].bool()
+        mask = token_mask(attention_mask, input_ids)
+        check_resets(resets, input_ids)
         positions, next_position = token_positions(
-            (batch, length), input_ids.device, state.position if state else None, mask, resets
+            (len(input_ids), input_ids.shape[1]), input_ids.device, state.position if state else None, mask, resets
         )
         x = self.embedding(input_ids)
         tpe_state = None
@@ -229,17 +174,13 @@ class DecayTransformer(nn.Module):
         if self.config.mixer == "softmax" or self.config.position in ("rope", "lrpe"):
             kind = "lrpe" if self.config.position == "lrpe" else "rope"
             rotation = Rotation(kind, positions, self.config.head_dim, self.config.rope_base)
-        heard = allowed = None
+        pair_mask = key_mask = None
         if self.config.mixer == "softmax":
-            heard = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask
-            if state is not None and state.heard is not None:
-                heard = torch.cat((state.heard, heard), dim=1)
-            if state is not None or mask is not None or resets is not None:
-                allowed, heard = allowed_pairs(heard, length, resets)
-        around = Surroundings(self.decay.tensors(), rotation, mask, resets, allowed, collect, return_state)
+            pair_mask, key_mask = softmax_masks(input_ids, state, mask, resets)
+        inputs = BlockInputs(self.decay.tensors(), rotation, mask, resets, pair_mask, collect, return_state)
         after: list[LayerState] = []
         for index, layer in enumerate(self.layers):
-            x, layer_state = layer(x, around, state.layers[index] if state else None)
+            x, layer_state = layer(x, inputs, state.layers[index] if state else None)
             if layer_state is not None:
                 after.append(layer_state)
-        return x, DecodingState(next_position, after, tpe_state, heard) if return_state else None
+        return x, DecodingState(next_position, after, tpe_state, key_mask) if return_state else None

@@ -1,4 +1,4 @@
-"""Decay attention: one public function a recurrence, several backends.
+"""Decay attention: one public function per recurrence, several backends.
 
 Importing this package imports no torch; the first use of a name does.
 """

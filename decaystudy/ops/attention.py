@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from decaystudy.errors import UserError
-from decaystudy.ops.backends import Call, choose
+from decaystudy.ops.backends import choose
+from decaystudy.ops.call import AttentionCall
 from decaystudy.ops.precision import full_precision
 
 
@@ -14,6 +15,7 @@ def decay_attention(
     v: Tensor,
     log_decay: Tensor,
     *,
+    resets: Tensor | None = None,
     initial_state: Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
@@ -25,8 +27,9 @@ def decay_attention(
     Args:
         q, k: (B, T, H, Dk), T ≥ 1; float64, float32, bfloat16 or float16.
         v: (B, T, H, Dv).
-        log_decay: natural logarithm of λ ≤ 1: (B, T, H), one a head, or (B, T, H, Dk), one a channel. −inf forgets all
-            that was before. float32, or float64 where q is: bfloat16 would round every λ above 0.998 to one.
+        log_decay: natural logarithm of λ ≤ 1: (B, T, H), one per head, or (B, T, H, Dk), one per channel. −inf forgets
+            all that was before. float32, or float64 where q is: bfloat16 would round every λ above 0.998 to one.
+        resets: (B, T) bool, true at a document's first token: no state crosses it, as if λ were 0 there.
         initial_state: s_0 (B, H, Dk, Dv) in log_decay's dtype; zeros if None.
         return_state: also return s_T.
         backend: ``auto``, ``recurrent`` (the sequential reference), ``chunked`` (plain PyTorch, exact),
@@ -37,14 +40,15 @@ def decay_attention(
     Returns:
         o (B, T, H, Dv) in q's dtype, computed and accumulated in log_decay's dtype (``fla`` multiplies in q's), and
         s_T (B, H, Dk, Dv) in log_decay's dtype, or None.
-        Gradients flow to every tensor; the one of a log_decay of −inf is zero. No token's output, nor its rounding,
-        depends on a later (finite) token.
+        Gradients flow to every tensor; that of log_decay is zero where it is −inf and at resets. No token's output
+        depends on a later token, not even in its rounding (if all are finite). Nothing from before a reset is in an
+        output, a state or a gradient of what comes after it (if it is finite).
 
     Raises:
         UserError: shapes or dtypes that don't fit, an unknown backend, or one that can't serve this call.
     """
-    _check(q, k, v, log_decay, initial_state)
-    return _run(Call(q, k, v, log_decay, None, initial_state), return_state, backend)
+    _check(q, k, v, log_decay, initial_state, resets)
+    return _run(AttentionCall(q, k, v, log_decay, None, initial_state, resets), return_state, backend)
 
 
 def dplr_attention(
@@ -54,6 +58,7 @@ def dplr_attention(
     log_decay: Tensor,
     beta: Tensor,
     *,
+    resets: Tensor | None = None,
     initial_state: Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
@@ -61,26 +66,28 @@ def dplr_attention(
     """Decay attention with a diagonal plus low-rank transition, the delta rule under decay.
 
     s_t = (I − β_t k_t k_tᵀ) diag(exp(log_decay_t)) s_{t−1} + β_t k_t v_tᵀ, o_t = s_tᵀ q_t (section 5.6 of
-    arXiv 2509.05282). It is stable for k of unit length and β in [0, 2]; both are the caller's to see to.
+    arXiv 2509.05282). It is stable for k of unit length and β in [0, 2]; neither is checked.
 
     Args:
         beta: (B, T, H), any floating dtype.
         The rest as in `decay_attention`.
 
-    Returns and raises as `decay_attention` does.
+    Returns and errors as of `decay_attention`.
     """
-    _check(q, k, v, log_decay, initial_state)
+    _check(q, k, v, log_decay, initial_state, resets)
     _check_like("beta", beta, q.shape[:3], q)
-    return _run(Call(q, k, v, log_decay, beta, initial_state), return_state, backend)
+    return _run(AttentionCall(q, k, v, log_decay, beta, initial_state, resets), return_state, backend)
 
 
-def _run(call: Call, return_state: bool, backend: str) -> tuple[Tensor, Tensor | None]:
-    with full_precision(call.q):
-        o, state = choose(call, backend).run(call)
+def _run(call: AttentionCall, return_state: bool, backend: str) -> tuple[Tensor, Tensor | None]:
+    with full_precision(call.q.device):
+        o, state = choose(call.facts, backend).run(call)
     return o, state if return_state else None
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, initial_state: Tensor | None) -> None:
+def _check(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, initial_state: Tensor | None, resets: Tensor | None
+) -> None:
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.dim() != 4:
             raise UserError(f"{name} has shape {tuple(x.shape)}: decay attention needs (batch, time, heads, channels)")
@@ -105,6 +112,20 @@ def _check(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, initial_state: Te
                 f"initial_state is {_name(initial_state.dtype)} where q is {_name(q.dtype)}: pass it as "
                 f"{_name(working)}, as decay attention returns it"
             )
+    if resets is not None:
+        _check_resets(resets, q)
+
+
+def _check_resets(resets: Tensor, q: Tensor) -> None:
+    if resets.shape != q.shape[:2]:
+        raise UserError(
+            f"resets has shape {tuple(resets.shape)}: with q {tuple(q.shape)} it must be {tuple(q.shape[:2])}, one "
+            "entry per token"
+        )
+    if resets.dtype != torch.bool:
+        raise UserError(f"resets is {_name(resets.dtype)}: pass bool, true at a document's first token")
+    if resets.device != q.device:
+        raise UserError(f"resets is on {resets.device} and q on {q.device}: move them to one device")
 
 
 def _check_like(name: str, x: Tensor, shape: tuple[int, ...], q: Tensor) -> None:

@@ -1,88 +1,73 @@
 """The backends and the choice between them.
 
-A backend says in one sentence why it can't serve a call, or serves it. One that is optional is a module of this
-package with two functions, ``refusal(call) -> str | None`` and ``run(call) -> (o, state)``, imported when it is asked
-for: `fla_kernels` for ``fla``, and `triton_kernels` for ``triton``, which this version doesn't have.
+A backend says in one sentence why it can't serve a call, or serves it. An optional one is a module of this package with
+two functions, ``refusal(facts: CallFacts) -> str | None`` and ``run(call: AttentionCall) -> (o, state)``, imported when
+it is asked for: `fla_kernels` for ``fla``, and `triton_kernels` for ``triton``, which this version doesn't have.
 """
 
 import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from decaystudy.errors import UserError, unknown
-
-
-@dataclass(frozen=True)
-class Call:
-    """The checked arguments of a call; with beta it is a DPLR one. Shapes as in `decay_attention`."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    log_decay: Tensor
-    beta: Tensor | None
-    initial_state: Tensor | None
-
-    @property
-    def scalar(self) -> bool:
-        """Whether there is one decay a head."""
-        return self.log_decay.dim() == 3
-
-    @property
-    def channel_decay(self) -> Tensor:
-        """log_decay as (B, T, H, 1) or (B, T, H, Dk)."""
-        return self.log_decay.unsqueeze(-1) if self.scalar else self.log_decay
-
-    def named(self) -> str:
-        return "DPLR attention" if self.beta is not None else "decay attention"
+from decaystudy.ops.call import AttentionCall, CallFacts, decay_at_resets
 
 
 @dataclass(frozen=True)
 class Backend:
     name: str
-    run: Callable[[Call], tuple[Tensor, Tensor]]
-    refusal: Callable[[Call], str | None]
-    """Why the call can't be served; None if it can."""
+    run: Callable[[AttentionCall], tuple[Tensor, Tensor]]
+    refusal: Callable[[CallFacts], str | None]
+    """Why such calls can't be served; None if they can."""
 
 
-def _run_recurrent(call: Call) -> tuple[Tensor, Tensor]:
+def _run_recurrent(call: AttentionCall) -> tuple[Tensor, Tensor]:
     from decaystudy.ops import recurrent
 
     decay = call.channel_decay
     if call.beta is None:
-        return recurrent.decay_attention(call.q, call.k, call.v, decay, call.initial_state)
-    return recurrent.dplr_attention(call.q, call.k, call.v, decay, call.beta, call.initial_state)
+        return recurrent.decay_attention(call.q, call.k, call.v, decay, call.initial_state, call.resets)
+    return recurrent.dplr_attention(call.q, call.k, call.v, decay, call.beta, call.initial_state, call.resets)
 
 
-def _run_chunked(call: Call) -> tuple[Tensor, Tensor]:
+def _run_chunked(call: AttentionCall) -> tuple[Tensor, Tensor]:
     from decaystudy.ops.chunked import ChunkedDecayAttention
     from decaystudy.ops.chunked_dplr import ChunkedDPLRAttention
 
-    decay = call.channel_decay
+    # Inside chunks every factor is the exponential of a sum of log-decays, so −inf is an exact reset.
+    decay = decay_at_resets(call.channel_decay, call.resets, -torch.inf)
     if call.beta is None:
-        return ChunkedDecayAttention.apply(call.q, call.k, call.v, decay, call.initial_state)
-    return ChunkedDPLRAttention.apply(call.q, call.k, call.v, decay, call.beta, call.initial_state)
+        o, state = ChunkedDecayAttention.apply(call.q, call.k, call.v, decay, call.initial_state)  # type: ignore[no-untyped-call]
+    else:
+        o, state = ChunkedDPLRAttention.apply(call.q, call.k, call.v, decay, call.beta, call.initial_state)  # type: ignore[no-untyped-call]
+    return o, state
 
 
 def _optional(name: str, module: str, missing: str) -> Backend:
     """A backend in a module of its own, imported lazily and perhaps absent."""
 
-    def load():
+    def load() -> Any:
         return importlib.import_module(f"{__package__}.{module}")
 
-    def refusal(call: Call) -> str | None:
+    def refusal(facts: CallFacts) -> str | None:
         if importlib.util.find_spec(f"{__package__}.{module}") is None:
             return missing
-        return load().refusal(call)
+        reason: str | None = load().refusal(facts)
+        return reason
 
-    return Backend(name, lambda call: load().run(call), refusal)
+    def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
+        served: tuple[Tensor, Tensor] = load().run(call)
+        return served
+
+    return Backend(name, run, refusal)
 
 
-def _never(call: Call) -> None:
+def _never(facts: CallFacts) -> None:
     return None
 
 
@@ -96,32 +81,32 @@ BACKENDS = {
     )
 }
 FASTEST_ON_CUDA = ("triton", "fla")
-"""In this order ``auto`` asks the backends on a GPU."""
+"""The order in which ``auto`` asks the backends on a GPU."""
 WITH_TF32 = ("fla",)
 """Backends that round the factors of float32 products to TF32's ten bits."""
 
 
-def choose(call: Call, name: str) -> Backend:
+def choose(facts: CallFacts, name: str) -> Backend:
     """The backend of that name, or for ``auto`` the one that suits the call; an error if it can't serve it."""
     if name == "auto":
-        return _automatic(call)
+        return _automatic(facts)
     if name not in BACKENDS:
         raise unknown("backend", name, ("auto", *BACKENDS))
     backend = BACKENDS[name]
-    if reason := backend.refusal(call):
+    if reason := backend.refusal(facts):
         raise UserError(
-            f"backend {name!r} can't serve this {call.named()}: {reason}; backend 'auto' finds one that can"
+            f"backend {name!r} can't serve this {facts.operator}: {reason}; backend 'auto' finds one that can"
         )
     return backend
 
 
-def _automatic(call: Call) -> Backend:
-    if call.q.shape[1] == 1:
+def _automatic(facts: CallFacts) -> Backend:
+    if facts.tokens == 1:
         return BACKENDS["recurrent"]
-    if call.q.device.type == "cuda":
-        exact = call.q.dtype == torch.float32 and not _tf32_is_allowed()
+    if facts.device.type == "cuda":
+        exact = facts.dtype == torch.float32 and not _tf32_is_allowed()
         for name in FASTEST_ON_CUDA:
-            if not (exact and name in WITH_TF32) and BACKENDS[name].refusal(call) is None:
+            if not (exact and name in WITH_TF32) and BACKENDS[name].refusal(facts) is None:
                 return BACKENDS[name]
     return BACKENDS["chunked"]
 

@@ -1,4 +1,4 @@
-"""One decay a channel inside chunks, exactly, by halving the chunk recursively.
+"""One decay per channel inside chunks, exactly, by halving the chunk recursively.
 
 Between tokens j < i lies the decay exp(g_{j+1} + … + g_i) of each channel. The usual factorisation
 (q_i e^{P_i}) · (k_j e^{−P_j}) over prefix sums P overflows once the decay is strong. But a pair lies in exactly one of
@@ -16,10 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from decaystudy.ops.within import Gradients, Within, no_gradients
+from decaystudy.ops.decayed_chunk import DecayedChunk, DecayedChunkGradients, no_gradients
 
 
-def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Within:
+def within_chunks(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> DecayedChunk:
     chunks, length, width = k.shape
     rows = q.shape[1] // length
     decay = first = g.exp()
@@ -31,6 +31,8 @@ def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Wi
     size = 1
     while size < length:
         right, left = _halves(reads, size * rows)[1], _halves(writes, size)[0]
+        # At this level two neighbouring blocks are the halves of one of 2·size tokens: the queries on the right have
+        # been decayed from its middle, and the keys on the left to it.
         if scores:
             block = _lower_left(products, size * rows, size)
             block.copy_(((right * left).sum(-1) if size == 1 else torch.bmm(right, left.mT)).view(block.shape))
@@ -46,13 +48,17 @@ def within(q: Tensor, k: Tensor, g: Tensor, scores: bool, gradients: bool) -> Wi
         size *= 2
     total = total.squeeze(1).exp()
     backward = partial(_backward, q, first, levels, total) if gradients else no_gradients
-    return Within(products, reads, writes, total, backward)
+    return DecayedChunk(products, reads, writes, total, backward)
 
 
 def _backward(
-    q: Tensor, first: Tensor, levels: list[tuple[Tensor, ...]], total: Tensor, d: Gradients
+    q: Tensor, first: Tensor, levels: list[tuple[Tensor, ...]], total: Tensor, d: DecayedChunkGradients
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Down the levels again. d_g holds the gradients of the blocks' sums of log-decays: for a factor e^s, x·dx."""
+    """Down the levels again. d_g holds the gradients of the blocks' sums of log-decays.
+
+    For x with a factor e^s the gradient of s is x·dx. The sum of a block of 2·size tokens is that of its two halves, so
+    each half inherits the block's gradient, and adds what its own decay did to the other half's queries or keys.
+    """
     chunks, length, width = first.shape
     rows = q.shape[1] // length
     d_g = (d.total * total).unsqueeze(1)
@@ -87,7 +93,7 @@ def _lower_left(scores: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _scale_and_add_product(x: Tensor, factor: Tensor, a: Tensor, b: Tensor) -> None:
-    """x = factor · x + a @ b, batched; for one or two terms a matrix product costs more than it does."""
+    """x = factor · x + a @ b, batched. For one or two terms, calling a matrix product costs more than the product."""
     if b.shape[1] <= 2:
         x *= factor
         for term in range(b.shape[1]):

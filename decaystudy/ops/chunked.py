@@ -1,30 +1,34 @@
 """The chunked backend in plain PyTorch: exact for every log-decay in [−inf, 0], linear in T in time and memory.
 
-Chunks of 64 tokens: inside a chunk all pairs at once (`within`), between chunks the state. With S the state before a
-chunk, A its decayed scores (diagonal included), Q its reads, K its writes and Λ its total decay:
+Sequences are cut into chunks of 64 tokens. Inside a chunk all pairs are computed at once (`within`); the state carries
+what goes from chunk to chunk. With S the state before a chunk, A its decayed scores (diagonal included), Q its reads, K
+its writes and Λ its total decay:
 
     O = A V + Q S,        S' = Λ S + Kᵀ V.
 
 Sources: the chunked form of gated linear attention (Yang et al., 2024, arXiv 2312.06635) and of state space duality
 (Dao and Gu, 2024, arXiv 2405.21060); for the decays inside chunks see `within`.
-Gradients are written by hand; the backward pass needs the inputs, the scores and the chunks' states, and computes the
-rest again. Differentiable once.
+Gradients are written by hand. The backward pass keeps the inputs, the scores and the chunks' states, and computes the
+rest again. There is no second derivative.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from decaystudy.ops.chunks import chunk_length, groups, put, take
+from decaystudy.ops.decayed_chunk import DecayedChunkGradients
 from decaystudy.ops.precision import in_full_precision
-from decaystudy.ops.within import Gradients, within
+from decaystudy.ops.within import within_chunks
 
 
 class ChunkedDecayAttention(torch.autograd.Function):
     """(q, k, v, g, initial state or None) → (o, final state); g is (B, T, H, Dk) or (B, T, H, 1)."""
 
     @staticmethod
-    def forward(ctx, q, k, v, g, initial):
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, g: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
         batch, tokens, heads, width = k.shape
         chunk, dtype = chunk_length(tokens), g.dtype
         spans = groups(k, max(width, v.shape[-1]), chunk)
@@ -35,8 +39,10 @@ class ChunkedDecayAttention(torch.autograd.Function):
         saved: list[Tensor] = []
         for span in spans:
             qs, ks, vs, gs = (take(x, span, chunk, dtype) for x in (q, k, v, g))
-            inside = within(qs, ks, gs)
+            inside = within_chunks(qs, ks, gs)
+            # A token reads what it wrote itself, undecayed.
             torch.sum(qs * ks, -1, out=inside.scores.diagonal(dim1=1, dim2=2))
+            # First what each chunk adds, Kᵀ V, for all chunks at once; then Λ S, which has to go chunk after chunk.
             states = state.new_empty(span[1] + 1, *state.shape)
             states[0] = state
             torch.bmm(inside.writes.mT, vs, out=states[1:].flatten(0, 1))
@@ -53,7 +59,7 @@ class ChunkedDecayAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     @in_full_precision
-    def backward(ctx, d_o, d_final):  # type: ignore[override]
+    def backward(ctx: Any, d_o: Tensor, d_final: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         q, k, v, g, *saved = ctx.saved_tensors
         batch, tokens, heads, width = k.shape
         chunk, dtype = chunk_length(tokens), g.dtype
@@ -62,7 +68,7 @@ class ChunkedDecayAttention(torch.autograd.Function):
         for index in reversed(range(len(ctx.spans))):
             span, (scores, states) = ctx.spans[index], saved[2 * index : 2 * index + 2]
             qs, ks, vs, gs, d_os = (take(x, span, chunk, dtype) for x in (q, k, v, g, d_o))
-            inside = within(qs, ks, gs, scores=False, gradients=True)
+            inside = within_chunks(qs, ks, gs, scores=False, gradients=True)
             d_states = torch.empty_like(states)
             d_states[-1] = d_state
             torch.bmm(inside.reads.mT, d_os, out=d_states[:-1].flatten(0, 1))
@@ -75,7 +81,7 @@ class ChunkedDecayAttention(torch.autograd.Function):
             put(d_v, torch.bmm(scores.mT, d_os).baddbmm_(inside.writes, d_after), span, chunk)
             diagonal = d_scores.diagonal(dim1=1, dim2=2).unsqueeze(-1)
             d_qs, d_ks, d_gs = inside.backward(
-                Gradients(
+                DecayedChunkGradients(
                     scores=d_scores,
                     reads=torch.bmm(d_os, before.mT),
                     writes=torch.bmm(vs, d_after.mT),
@@ -95,6 +101,6 @@ def by_chunk(total: Tensor, states: Tensor) -> Tensor:
 
 
 def total_gradient(before: Tensor, d_after: Tensor, total: Tensor) -> Tensor:
-    """Gradient of the chunks' total decays: (N, Dk), or (N, 1) for one decay a head."""
+    """Gradient of the chunks' total decays: (N, Dk), or (N, 1) for one decay per head."""
     d_total = (before * d_after).sum(-1)
     return d_total if total.shape[-1] > 1 else d_total.sum(-1, keepdim=True)

@@ -6,11 +6,13 @@ keys with the earlier ones and P the keys' reads,
 
     (I + β B) U = β (V − P S),
 
-so U = Y − W S, where Y comes from V and W from P through the inverse of one unit triangular matrix a chunk. Then
+so U = Y − W S, where Y comes from V and W from P through the inverse of one unit triangular matrix per chunk. Then
 O = A U + Q S and S' = Λ S + Kᵀ U, as for values.
 
 Sources: the WY form of the delta rule (Yang et al., 2024, arXiv 2406.06484) and its gated form (arXiv 2412.06464).
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,15 +20,18 @@ from torch.autograd.function import once_differentiable
 
 from decaystudy.ops.chunked import by_chunk, total_gradient
 from decaystudy.ops.chunks import chunk_length, groups, put, take
+from decaystudy.ops.decayed_chunk import DecayedChunkGradients
 from decaystudy.ops.precision import in_full_precision
-from decaystudy.ops.within import Gradients, within
+from decaystudy.ops.within import within_chunks
 
 
 class ChunkedDPLRAttention(torch.autograd.Function):
     """(q, k, v, g, beta, initial state or None) → (o, final state); g is (B, T, H, Dk) or (B, T, H, 1)."""
 
     @staticmethod
-    def forward(ctx, q, k, v, g, beta, initial):
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, initial: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         batch, tokens, heads, width = k.shape
         chunk, dtype = chunk_length(tokens), g.dtype
         spans = groups(k, max(width, v.shape[-1]), chunk)
@@ -37,13 +42,13 @@ class ChunkedDPLRAttention(torch.autograd.Function):
         saved: list[Tensor] = []
         for span in spans:
             qs, ks, vs, gs, bs = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1)))
-            inside = within(_rows(qs, ks), ks, gs)
+            inside = within_chunks(_rows(qs, ks), ks, gs)
             scores, keys = _by_row(inside.scores, chunk)
             torch.sum(qs * ks, -1, out=scores.diagonal(dim1=1, dim2=2))
             reads, key_reads = _by_row(inside.reads, chunk)
             inverse = _inverse(bs * keys)
             w = torch.bmm(inverse, bs * key_reads)
-            # Y, from which the changes U come to be as the states become known.
+            # Y for now. It becomes the changes U chunk by chunk, as the state S before each becomes known.
             changes = torch.bmm(inverse, bs * vs)
             changes_of, w_of, writes_of = (_each(x, span) for x in (changes, w, inside.writes))
             states = state.new_empty(span[1] + 1, *state.shape)
@@ -63,7 +68,7 @@ class ChunkedDPLRAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     @in_full_precision
-    def backward(ctx, d_o, d_final):  # type: ignore[override]
+    def backward(ctx: Any, d_o: Tensor, d_final: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         q, k, v, g, beta, *saved = ctx.saved_tensors
         batch, tokens, heads, width = k.shape
         chunk, dtype = chunk_length(tokens), g.dtype
@@ -72,7 +77,7 @@ class ChunkedDPLRAttention(torch.autograd.Function):
         for index in reversed(range(len(ctx.spans))):
             span, (all_scores, inverse, changes, states) = ctx.spans[index], saved[4 * index : 4 * index + 4]
             qs, ks, vs, gs, bs, d_os = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1), d_o))
-            inside = within(_rows(qs, ks), ks, gs, scores=False, gradients=True)
+            inside = within_chunks(_rows(qs, ks), ks, gs, scores=False, gradients=True)
             scores, keys = _by_row(all_scores, chunk)
             reads, key_reads = _by_row(inside.reads, chunk)
             w = torch.bmm(inverse, bs * key_reads)
@@ -98,7 +103,7 @@ class ChunkedDPLRAttention(torch.autograd.Function):
             d_scores = torch.bmm(d_os, changes.mT)
             diagonal = d_scores.diagonal(dim1=1, dim2=2).unsqueeze(-1)
             d_rows, d_ks, d_gs = inside.backward(
-                Gradients(
+                DecayedChunkGradients(
                     scores=_rows(d_scores, d_matrix.mul_(bs)),
                     reads=_rows(torch.bmm(d_os, before.mT), torch.bmm(d_right, before.mT).neg_()),
                     writes=torch.bmm(changes, d_after.mT),
@@ -120,19 +125,21 @@ def _rows(queries: Tensor, keys: Tensor) -> Tensor:
 
 def _by_row(x: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
     """Views of the queries' and the keys' rows."""
-    return x.unflatten(1, (chunk, 2)).unbind(2)
+    queries, keys = torch.unflatten(x, 1, (chunk, 2)).unbind(2)
+    return queries, keys
 
 
 def _each(x: Tensor, span: tuple[int, int]) -> Tensor:
     """(n·B·H, C, ·) as (n, B·H, C, ·)."""
-    return x.unflatten(0, (span[1], -1))
+    return torch.unflatten(x, 0, (span[1], -1))
 
 
 def _inverse(matrix: Tensor) -> Tensor:
     """Inverse of I + the part of matrix below its diagonal.
 
-    For unit keys and β in [0, 2] its entries are at most β, being products of a key, contractions and a key: applying
-    it is as accurate as solving, and faster.
+    Each entry is a product of a key, contractions and another key, times β. For unit keys and β in [0, 2] it is thus at
+    most β, so multiplying by the inverse is as accurate as solving, and faster.
     """
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
-    return torch.linalg.solve_triangular(matrix, identity, upper=False, unitriangular=True)
+    inverse: Tensor = torch.linalg.solve_triangular(matrix, identity, upper=False, unitriangular=True)
+    return inverse

@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.nn import functional
 
 CHUNK = 64
-"""Tokens a chunk: state products shrink with it, pair products grow."""
+"""Tokens per chunk. A larger chunk needs fewer products with states and more between pairs of tokens."""
 GROUP_ELEMENTS = {"cpu": 1 << 18}
-"""Elements of the widest tensor of a group. On a CPU a group's temporaries stay in the cache, and below the size from
-which the C library maps and unmaps every allocation anew."""
+"""Elements of the widest tensor of a group. On a CPU a group's temporaries then stay in the cache, and stay smaller
+than what the C library maps and unmaps memory for at every allocation."""
 GROUP_ELEMENTS_ELSEWHERE = 1 << 26
 
 
@@ -34,7 +34,7 @@ def take(x: Tensor, span: tuple[int, int], chunk: int, dtype: torch.dtype) -> Te
     if tokens < count * chunk:
         x = functional.pad(x, (0, 0, 0, 0, 0, count * chunk - tokens))
     out = torch.empty(count, batch, heads, chunk, width, dtype=dtype, device=x.device)
-    out.copy_(x.unflatten(1, (count, chunk)).permute(1, 0, 3, 2, 4))
+    out.copy_(torch.unflatten(x, 1, (count, chunk)).permute(1, 0, 3, 2, 4))
     return out.view(-1, chunk, width)
 
 
@@ -46,6 +46,6 @@ def put(out: Tensor, chunks: Tensor, span: tuple[int, int], chunk: int) -> None:
     tokens = out.shape[1]
     x = chunks.view(count, batch, heads, chunk, width).permute(1, 0, 3, 2, 4)
     if tokens == count * chunk:
-        out.unflatten(1, (count, chunk)).copy_(x)
+        torch.unflatten(out, 1, (count, chunk)).copy_(x)
     else:
         out.copy_(x.reshape(batch, count * chunk, heads, width)[:, :tokens])

@@ -1,6 +1,6 @@
 """flash-linear-attention's Triton kernels (https://github.com/fla-org/flash-linear-attention) behind our interface.
 
-One decay a channel: `chunk_gla`. One decay a head: `chunk_simple_gla`, or `chunk_gla` with the decay repeated where the
+One decay per channel: `chunk_gla`. One per head: `chunk_simple_gla`, or `chunk_gla` with the decay repeated where the
 former is known to be wrong. DPLR: `chunk_kda`, whose transition (I − β k kᵀ) diag(λ) is ours.
 The package is imported when a call needs it (that takes seconds).
 """
@@ -8,51 +8,54 @@ The package is imported when a call needs it (that takes seconds).
 import functools
 import importlib
 import importlib.util
+from collections.abc import Callable
 from importlib import metadata
 
 import torch
 from torch import Tensor
 
-from decaystudy.ops.backends import Call
+from decaystudy.ops.call import AttentionCall, CallFacts, decay_at_resets, per_channel
 
 CHANNELS = (16, 256)
-"""Fewest (a tensor core's tile) and most (the kernels hold a key whole) channels a head."""
+"""Fewest (a tensor core's tile) and most (the kernels hold a key whole) channels per head."""
+FORGETS = -200.0
+"""Stands for −inf: exp(−200) is zero in float32, and so are its products with anything a float32 state can hold."""
 
 
-def refusal(call: Call) -> str | None:
-    """Why these kernels can't serve the call, or None. On CUDA it waits for log_decay, to look for −inf in it."""
-    device, dtype, channels = call.q.device, call.q.dtype, (call.q.shape[-1], call.v.shape[-1])
-    if device.type != "cuda":
-        return f"its kernels need an NVIDIA GPU and the tensors are on {device}"
-    if dtype == torch.float64:
+def refusal(facts: CallFacts) -> str | None:
+    """Why these kernels can't serve such calls, or None."""
+    widths = (facts.key_width, facts.value_width)
+    if facts.device.type != "cuda":
+        return f"its kernels need an NVIDIA GPU and the tensors are on {facts.device}"
+    if facts.dtype == torch.float64:
         return "its kernels have no float64"
-    if min(channels) < CHANNELS[0] or max(channels) > CHANNELS[1]:
-        return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels a head, not {channels[0]} and {channels[1]}"
-    if call.beta is not None and dtype == torch.float32:
+    if min(widths) < CHANNELS[0] or max(widths) > CHANNELS[1]:
+        return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {widths[0]} and {widths[1]}"
+    if facts.dplr and facts.dtype == torch.float32:
         return "its DPLR kernel is made for bfloat16 and float16"
-    if missing := _missing("fla.ops.kda" if call.beta is not None else "fla.ops.gla"):
-        return missing
-    if bool(torch.isneginf(call.log_decay).any()):
-        return "its kernels turn a log decay of -inf into NaN"
-    return None
+    return _missing("fla.ops.kda" if facts.dplr else "fla.ops.gla")
 
 
-def run(call: Call) -> tuple[Tensor, Tensor]:
+def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
     """Serve a call that `refusal` lets pass."""
+    facts = call.facts
     q, k, v = call.q, call.k.to(call.q.dtype), call.v.to(call.q.dtype)
-    options = {"scale": 1.0, "initial_state": call.initial_state, "output_final_state": True}
-    if call.beta is None and call.scalar and not _scalar_kernel_is_wrong(q.device.index or 0):
-        from fla.ops.simple_gla import chunk_simple_gla
-
-        return chunk_simple_gla(q=q, k=k, v=v, g=call.log_decay, **options)
-    decay = call.channel_decay.expand_as(q).contiguous()
+    # The kernels turn −inf into NaN. Neither `clamp` nor the selection passes a gradient on where it changes something.
+    decay = decay_at_resets(call.log_decay.clamp(min=FORGETS), call.resets, FORGETS)
+    arguments = {"q": q, "k": k, "v": v, "scale": 1.0, "initial_state": call.initial_state, "output_final_state": True}
+    if facts.scalar and not facts.dplr and not _scalar_kernel_is_wrong(q.device.index or 0):
+        return _kernel("simple_gla")(g=decay, **arguments)
+    decay = per_channel(decay).expand_as(q).contiguous()
     if call.beta is None:
-        from fla.ops.gla import chunk_gla
+        return _kernel("gla")(g=decay, **arguments)
+    return _kernel("kda")(g=decay, beta=call.beta.to(q.dtype), **arguments)
 
-        return chunk_gla(q=q, k=k, v=v, g=decay, **options)
-    from fla.ops.kda import chunk_kda
 
-    return chunk_kda(q=q, k=k, v=v, g=decay, beta=call.beta.to(q.dtype), **options)
+def _kernel(family: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """``chunk_<family>`` of ``fla.ops.<family>``."""
+    module = importlib.import_module(f"fla.ops.{family}")
+    kernel: Callable[..., tuple[Tensor, Tensor]] = getattr(module, f"chunk_{family}")
+    return kernel
 
 
 @functools.cache

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.study.plan import size
-from decaystudy.study.record import needed_runs, studies_of
-from decaystudy.study.store import Store, state_of
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.formatting import size
+from decaystudy.runs.folder import RunFolder, state_of
+from decaystudy.runs.state import RunState
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.record import needed_runs, studies_of
 
 
 def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:
@@ -24,9 +25,9 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     """
     store = Store(out)
     needed = {key for name in studies_of(store) for key in needed_runs(store, name)}
-    idle = {key: folder for key, folder in store.folders().items() if state_of(folder) != "running"}
+    idle = {key: folder for key, folder in store.folders().items() if state_of(folder) != RunState.RUNNING}
     unneeded = {key: folder for key, folder in idle.items() if key not in needed}
-    spent = [f for key, f in idle.items() if checkpoints and key not in unneeded and state_of(f) == "finished"]
+    spent = [f for key, f in idle.items() if checkpoints and key not in unneeded and state_of(f) == RunState.FINISHED]
     files = [file for folder in spent for file in folder.checkpoints.glob("*.ckpt")]
     if not unneeded and not files:
         print(f"nothing to remove in {store.path}: every run belongs to a study")

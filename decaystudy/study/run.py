@@ -1,266 +1,216 @@
-"""``decaystudy run-study``: plan, train and compare the runs of one or more studies. Needs no torch."""
+"""``decaystudy run-study``: plan, train, evaluate and compare the runs of one or more studies. Needs no torch."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.study.evaluating import evaluate_runs, refuse_tasks, refuse_unknown_tasks, tasks_of
-from decaystudy.study.expand import Run, Study, expand
-from decaystudy.study.hardware import Speed, choose_speed
-from decaystudy.study.launch_local import LocalLauncher
-from decaystudy.study.launch_slurm import SlurmLauncher, SlurmOptions
-from decaystudy.study.plan import plan_all, plan_study, plan_text
-from decaystudy.study.progress import Narrator
-from decaystudy.study.record import Call, write_call
-from decaystudy.study.report import write_results
-from decaystudy.study.schedule import train_all
-from decaystudy.study.spec import parse_seeds, read_study, studies_folder
-from decaystudy.study.store import FINAL, Store, state_of
-from decaystudy.study.table import as_text
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.schema import studies_folder
+from decaystudy.study.definition.several import expand_all, union
+from decaystudy.study.execution.jobs import Job, JobKind
+from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
+from decaystudy.study.execution.progress import ProgressPrinter, Silent
+from decaystudy.study.execution.scheduler import Failures, Scheduler
+from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.tasks import refuse_tasks, refuse_unknown_tasks, tasks_of_runs
+from decaystudy.study.planning.hardware import Speed, choose_speed
+from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
+from decaystudy.study.planning.plan_schema import Call
+from decaystudy.study.planning.record import write_call
+from decaystudy.study.reporting.documents import as_text
+from decaystudy.study.reporting.report import write_results
 
-LAUNCHERS = ("local", "slurm")
+INTERRUPTED = 130
 
 
-def run_study(
-    studies: Sequence[str],
-    *,
-    scale: str | None = None,
-    seeds: str | None = None,
-    all_cells: bool = False,
-    out: str = "runs",
-    dry_run: bool = False,
-    as_json: bool = False,
-    jobs: int | None = None,
-    devices: int = 1,
-    launcher: str = "local",
-    gpu: str | None = None,
-    sweep: str | None = None,
-    evaluate: bool = False,
-    overrides: Mapping[str, Any] | None = None,
-    slurm: SlurmOptions | None = None,
-    attach: bool = False,
-    cancel: bool = False,
-) -> int:
-    """Plan, train and compare the runs of one or more studies.
+@dataclass(frozen=True)
+class StudyRequest:
+    """What is asked for: which runs of which studies."""
 
-    A run that is finished already, in whatever study, is not trained again; an unfinished one goes on from its last
-    checkpoint. Exit code 1 means that a run did not finish.
+    studies: Sequence[str]
+    """Names of the package's studies, or paths of study files."""
+    scale: str | None = None
+    """tiny, small, 160m, 410m or 1.45b; the study's own unless set."""
+    seeds: str | None = None
+    """Such as 0,1 or 0-4; 3 is the one seed 3."""
+    all_cells: bool = False
+    """Also the cells that the study leaves out at this scale."""
+    sweep: str | None = None
+    """Learning rates to try each cell at, such as lr=1e-4,3e-4,1e-3."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of all cells, nested: {"data": {"source": "files"}, "trainer": {"max_steps": 100}}."""
+    evaluate: bool = False
+    """Evaluate every cell on the study's tasks, even if its file doesn't ask for it."""
+    out: str = "runs"
+    """Folder of runs and results."""
 
-    Args:
-        studies: names of the package's studies, or paths of study files.
-        scale: tiny, small, 160m, 410m or 1.45b; the study's own unless given.
-        seeds: such as 0,1 or 0-4; 3 is the one seed 3.
-        all_cells: also the cells that the study leaves out at this scale.
-        out: where runs and results go.
-        dry_run: print the plan and stop.
-        as_json: the plan as JSON.
-        jobs: runs at once; as many as fit the machine unless given.
-        devices: GPUs, or processes, of each run.
-        launcher: local, or slurm (a job a run).
-        gpu: the GPU that planned hours assume, such as a100-80gb or h100; it overrides a probe.
-        sweep: learning rates to try each cell at, such as lr=1e-4,3e-4,1e-3.
-        evaluate: evaluate every cell on the study's tasks once it is trained.
-        overrides: settings of all cells, nested: {"data": {"source": "files"}, "trainer": {"max_steps": 100}}.
-        slurm: partition, account, time and the like.
-        attach: watch the jobs of an earlier call until they end.
-        cancel: end the jobs of an earlier call.
-    """
-    if launcher not in LAUNCHERS:
-        raise UserError(f"unknown launcher {launcher!r}: choose from {', '.join(LAUNCHERS)}")
-    for name, number in (("jobs", jobs), ("devices", devices)):
-        if number is not None and number < 1:
-            raise UserError(f"--{name} is {number}: give at least 1")
-    rates = parse_sweep(sweep) if sweep is not None else None
-    expanded = expand_all(
-        studies,
-        scale=scale,
-        seeds=seeds,
-        all_cells=all_cells,
-        overrides=overrides,
-        learning_rates=rates,
-    )
-    tasks = {study.name: tasks_of(study) for study in expanded if evaluate or study.spec.evaluate is not None}
-    for study in expanded:
-        if study.name in tasks and not (attach or cancel):
-            refuse_tasks(study, tasks[study.name])
-    store = Store(out)
-    needed = union(expanded)
-    if dry_run:
-        return print_plan(expanded, store, jobs=jobs, devices=devices, gpu=gpu, as_json=as_json)
-    if not (attach or cancel):
-        refuse_unknown_tasks(tasks.values())
-    speed, at_once = plan_speed(expanded, jobs=jobs, devices=devices, gpu=gpu)
-    for study in expanded:
-        call = Call(
+    @property
+    def learning_rates(self) -> tuple[float, ...] | None:
+        """Those of ``sweep``."""
+        return None if self.sweep is None else parse_sweep(self.sweep)
+
+    def expand(self) -> list[Study]:
+        """The studies, read and checked whole."""
+        studies = expand_all(
+            self.studies,
+            scale=self.scale,
+            seeds=self.seeds,
+            all_cells=self.all_cells,
+            overrides=self.overrides,
+            learning_rates=self.learning_rates,
+        )
+        for study in studies:
+            refuse_devices(study)
+            if self.evaluate or study.spec.evaluate is not None:
+                refuse_tasks(study)
+        return studies
+
+    def call(self, study: Study) -> Call:
+        """The request as the folder of a study records it."""
+        return Call(
             study=str(study.spec.file.absolute()) if study.spec.file.parent != studies_folder() else study.name,
             scale=study.scale,
             seeds=study.seeds,
-            all_cells=all_cells,
-            overrides=dict(overrides or {}),
-            learning_rates=rates,
+            all_cells=self.all_cells,
+            overrides=dict(self.overrides),
+            learning_rates=self.learning_rates,
         )
-        write_call(study, store, call, plan_study(study, store, speed, at_once))
-    if launcher == "slurm":
-        options = slurm or SlurmOptions()
-        return run_on_slurm(expanded, store, options, devices, tasks, attach=attach, cancel=cancel)
-    local = LocalLauncher(jobs=jobs, devices=devices)
-    trouble = train_here(expanded, needed, store, local)
-    return conclude(expanded, store, trouble, evaluate_here(expanded, store, tasks, local))
 
 
-def train_here(
-    studies: Sequence[Study], needed: Sequence[Run], store: Store, launcher: LocalLauncher
-) -> dict[str, str]:
-    """Train on this machine what is not finished; returns the runs that could not be, with the reason."""
-    todo = [run for run in needed if (folder := store.find(run)) is None or state_of(folder) not in FINAL]
-    if not todo:
-        return {}
-    narrator = Narrator(len(todo))
-    names = ", ".join(study.name for study in studies)
-    done = len(needed) - len(todo)
-    narrator.say(
-        f"{names} at scale {studies[0].scale}: {len(needed)} runs" + (f", {done} done already" if done else "")
-    )
+def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, *, attach: bool = False) -> int:
+    """Plan, train, evaluate and compare the runs of one or more studies.
+
+    A run that is finished already, in whatever study, is not trained again; an unfinished one resumes from its last
+    checkpoint.
+
+    Args:
+        request: which runs.
+        execution: how they are run; on this machine unless given.
+        attach: watch the jobs of an earlier call until they end.
+
+    Returns:
+        The exit code: 1 if a run did not finish or could not be evaluated, 130 after Ctrl-C.
+    """
+    studies, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
+    launcher = open_launcher(execution or ExecutionOptions())
+    if attach:
+        refuse_attached(launcher, "--attach")
+    tasks = tasks_of_runs(studies, always=request.evaluate)
+    if not attach:
+        refuse_unknown_tasks(tasks.values())
+    launcher.check(union(studies))
+    write_plans(request, studies, store, launcher)
+    progress = ProgressPrinter()
+    scheduler = Scheduler(union(studies), store, launcher, progress, tasks, retry=not attach)
+    progress.begin(studies, store)
+    try:
+        if launcher.detached and not attach:
+            scheduler.submit()
+        else:
+            scheduler.run()
+    except KeyboardInterrupt:
+        if not launcher.detached:
+            raise
+        progress.say("the jobs go on without you: the same command with --attach watches them, with --cancel ends them")
+        return INTERRUPTED
+    finally:
+        progress.close()
+    if scheduler.unfinished:
+        link_runs(studies, store)
+        progress.say("the jobs run on their own: the same command with --attach watches them, with --cancel ends them")
+        return 1 if scheduler.failures else 0
+    return write_all_results(studies, store, scheduler.failures)
+
+
+def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, *, as_json: bool = False) -> int:
+    """Print what the runs would cost, and what would be submitted; nothing is started or written."""
+    studies, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
+    launcher = open_launcher(execution or ExecutionOptions())
+    plans = plan_all(studies, store, *plan_speed(studies, launcher))
+    hours_left = {run.id: run.hours * (1 - run.done) for plan in plans.studies for run in plan.runs}
+    tasks = tasks_of_runs(studies, always=request.evaluate)
+    preview = launcher.preview(needed_jobs(union(studies), store, launcher, tasks), hours_left)
+    if as_json:
+        print(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
+    else:
+        print(plan_text(plans, studies, store) + ("" if preview is None else f"\n\n{preview.text}"))
+    return 0
+
+
+def cancel_jobs(request: StudyRequest, execution: ExecutionOptions | None = None) -> int:
+    """End the jobs of an earlier call."""
+    runs = union(request.expand())
+    launcher = open_launcher(execution or ExecutionOptions())
+    refuse_attached(launcher, "--cancel")
+    launcher.check(runs)
+    cancelled = Scheduler(runs, Store(request.out), launcher, Silent()).cancel()
+    print(f"cancelled {cancelled} jobs; the same command without --cancel submits what is unfinished", file=sys.stderr)
+    return 0
+
+
+def refuse_attached(launcher: Launcher, flag: str) -> None:
+    """Refuse what only makes sense for jobs that outlive the study."""
+    if not launcher.detached:
+        raise UserError(f"{flag} is for jobs on a cluster, and {launcher.name} runs them here: add --launcher slurm")
+
+
+def refuse_devices(study: Study) -> None:
+    """Refuse runs that set their own devices, which are the launcher's to give."""
+    for cell in study.cells:
+        for name, flag in (("devices", "--devices"), ("num_nodes", "--slurm.nodes")):
+            if name in cell.config.trainer:
+                raise UserError(f"trainer.{name} is set for cell {cell.name!r}: leave it out and give {flag}")
+
+
+def needed_jobs(runs: Sequence[Run], store: Store, launcher: Launcher, tasks: Mapping[str, str]) -> list[Job]:
+    """The jobs that would be submitted now."""
+    try:
+        launcher.check([])
+    except UserError:  # a plan for a cluster, made elsewhere: nothing is in its queue
+        return Scheduler(runs, store, launcher, Silent(), tasks, adopt=False).needed()
+    return Scheduler(runs, store, launcher, Silent(), tasks).needed()
+
+
+def plan_speed(studies: Sequence[Study], launcher: Launcher) -> tuple[Speed, int]:
+    """The speed that a plan assumes, and how many runs go at once."""
+    options, runs = launcher.options, union(studies)
+    needs = [launcher.resources(run, JobKind.TRAIN) for run in runs]
+    on_cpu = all(run.config.threads is not None or not each.gpu for run, each in zip(runs, needs, strict=True))
+    elsewhere = options.gpu is not None and not launcher.detached
+    at_once = options.jobs or (1 if elsewhere else launcher.at_once(runs))
+    devices = max(each.devices * each.nodes for each in needs)
+    speed = choose_speed(studies[0].scale, gpu=options.gpu, devices=devices, jobs=at_once, on_cpu=on_cpu)
+    return speed, at_once
+
+
+def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, launcher: Launcher) -> None:
+    """Record the request and the plan in the folder of each study."""
+    speed, at_once = plan_speed(studies, launcher)
+    for study in studies:
+        write_call(study, store, request.call(study), plan_study(study, store, speed, at_once))
+
+
+def link_runs(studies: Sequence[Study], store: Store) -> None:
+    """Show the runs in the folders of the studies."""
     for study in studies:
         store.link(study, study.runs())
-    try:
-        return train_all(todo, store, launcher, narrator)
-    finally:
-        narrator.close()
 
 
-def evaluate_here(
-    studies: Sequence[Study], store: Store, tasks: Mapping[str, str], launcher: LocalLauncher
-) -> dict[str, str]:
-    """Evaluate the runs of the studies that ask for it; returns the runs that could not be, with the reason."""
-    trouble: dict[str, str] = {}
+def write_all_results(studies: Sequence[Study], store: Store, failures: Failures) -> int:
+    """Write and print every study's results; returns the exit code."""
+    complete = not failures
     for study in studies:
-        if study.name in tasks:
-            narrator = Narrator(0)
-            trouble |= evaluate_runs(study.runs(), store, tasks[study.name], launcher, narrator.say)
-    return trouble
-
-
-def conclude(
-    studies: Sequence[Study], store: Store, trouble: Mapping[str, str], unevaluated: Mapping[str, str] = {}
-) -> int:
-    """Write and print every study's results; 1 if a run did not finish, or could not be evaluated."""
-    complete = not unevaluated
-    for study in studies:
-        results = write_results(study, store, trouble)
-        complete = complete and results["complete"]
+        results = write_results(study, store, failures.training)
+        complete = complete and results.complete
         print(f"\n{as_text(results)}\n")
         folder = store.study_folder(study.name)
         print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
         print(f"curves:   tensorboard --logdir {folder}")
     return 0 if complete else 1
-
-
-def print_plan(
-    studies: Sequence[Study], store: Store, *, jobs: int | None, devices: int, gpu: str | None, as_json: bool
-) -> int:
-    """Print what the studies would cost."""
-    speed, at_once = plan_speed(studies, jobs=jobs, devices=devices, gpu=gpu)
-    plan = plan_all(studies, store, speed, at_once)
-    print(json.dumps(plan, indent=2, ensure_ascii=False) if as_json else plan_text(plan, studies, store))
-    return 0
-
-
-def plan_speed(studies: Sequence[Study], *, jobs: int | None, devices: int, gpu: str | None) -> tuple[Speed, int]:
-    """The speed that a plan assumes, and how many runs go at once."""
-    runs = union(studies)
-    on_cpu = all(run.config.threads is not None or run.config.trainer.get("accelerator") == "cpu" for run in runs)
-    at_once = jobs or (1 if gpu is not None else LocalLauncher(jobs=jobs, devices=devices).fitting(runs))
-    return choose_speed(studies[0].scale, gpu=gpu, devices=devices, jobs=at_once, on_cpu=on_cpu), at_once
-
-
-def run_on_slurm(
-    studies: Sequence[Study],
-    store: Store,
-    options: SlurmOptions,
-    devices: int,
-    tasks: Mapping[str, str],
-    *,
-    attach: bool,
-    cancel: bool,
-) -> int:
-    """Submit, watch or cancel the studies' jobs, each of which trains a run and evaluates it."""
-    launcher = SlurmLauncher(
-        options,
-        devices,
-        store,
-        {run.hash: tasks[study.name] for study in studies if study.name in tasks for run in study.runs()},
-    )
-    runs = union(studies)
-    again = " ".join(["decaystudy run-study", *(str(study.spec.name) for study in studies), "--launcher slurm"])
-    if cancel:
-        print(f"cancelled {launcher.cancel(runs)} jobs; {again} submits what is unfinished", file=sys.stderr)
-        return 0
-    for study in studies:
-        store.study_folder(study.name)
-    launcher.submit(runs, again=not attach)
-    for study in studies:
-        store.link(study, study.runs())
-    unfinished = [run for run in runs if (folder := store.find(run)) is None or state_of(folder) not in FINAL]
-    if unfinished and not attach:
-        print(f"the jobs run on their own: {again} --attach watches them, --cancel ends them", file=sys.stderr)
-        return 0
-    narrator = Narrator(len(unfinished))
-    try:
-        launcher.watch(unfinished, lambda event: narrator(event, []))
-    except KeyboardInterrupt:
-        narrator.say(f"  the jobs go on without you: {again} --attach comes back, --cancel ends them")
-        return 130
-    finally:
-        narrator.close()
-    return conclude(studies, store, {})
-
-
-def expand_all(
-    names: Sequence[str],
-    *,
-    scale: str | None = None,
-    seeds: str | None = None,
-    all_cells: bool = False,
-    overrides: Mapping[str, Any] | None = None,
-    learning_rates: Sequence[float] | None = None,
-) -> list[Study]:
-    """Every study, read, checked and expanded before anything runs."""
-    if not names:
-        raise UserError("name a study, or give the path of a study file: decaystudy list shows the package's own")
-    chosen = parse_seeds(seeds) if seeds is not None else None
-    expanded = [
-        expand(
-            read_study(name),
-            scale=scale,
-            seeds=chosen,
-            all_cells=all_cells,
-            overrides=overrides,
-            learning_rates=learning_rates,
-        )
-        for name in names
-    ]
-    files: dict[str, Path] = {}
-    for study in expanded:
-        if study.name in files:
-            both = f"{files[study.name]} and {study.spec.file}"
-            raise UserError(f"two studies are named {study.name!r}, {both}: leave one out or rename its file")
-        files[study.name] = study.spec.file
-    return expanded
-
-
-def union(studies: Sequence[Study]) -> list[Run]:
-    """The runs that the studies need, each once."""
-    runs: dict[str, Run] = {}
-    for study in studies:
-        for run in study.runs():
-            runs.setdefault(run.hash, run)
-    return list(runs.values())
 
 
 def parse_sweep(text: str) -> tuple[float, ...]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from decaystudy.study import launch_slurm
-from decaystudy.study.expand import Study
-from decaystudy.study.progress import duration
-from decaystudy.study.record import expand_recorded
-from decaystudy.study.results import Outcome, read_outcome
-from decaystudy.study.store import FINAL, Store
-from decaystudy.study.table import MISSING, aligned
+from decaystudy.errors import UserError
+from decaystudy.formatting import MISSING, aligned, duration
+from decaystudy.runs.state import FINAL, RunState
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.several import union
+from decaystudy.study.execution.job_file import RecordedJob, read_job
+from decaystudy.study.execution.jobs import JobKind
+from decaystudy.study.execution.launcher import LAUNCHERS, ExecutionOptions, open_launcher
+from decaystudy.study.execution.outcomes import Outcome, read_outcome
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.record import expand_recorded
 
 REFRESH_SECONDS = 2.0
 IDLE_LOOKS = 5
-MARKS = {"finished": "✔", "running": "▸", "planned": "·"}
+MARKS = {RunState.FINISHED: "✔", RunState.RUNNING: "▸", RunState.PLANNED: "·"}
 COLOURS = {"finished": "green", "running": "cyan", "planned": "dim"}
 HEADING = ["run", "state", "step", "loss", "tokens/s", "left"]
 
@@ -38,46 +41,65 @@ def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None
         follow(expanded, store)
     else:
         rows, summary = look(expanded, store)
-        print(aligned(HEADING, rows, left=(0, 1)))
+        print(aligned(rows, heading=HEADING, left=(0, 1)))
         print(f"\n{summary}")
     return 0
 
 
 def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
-    """A row a run, and one line over all."""
-    queued = launch_slurm.queue() if shutil.which("squeue") and uses_slurm(studies, store) else {}
+    """One row per run, and one line over all."""
+    queued = queued_jobs(union(studies), store)
     rows, states = [], []
     for study in studies:
         for run in study.runs():
-            outcome = read_outcome(run, store)
+            outcome = read_outcome(run, store, numbers=False)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
-            rows.append([name, *describe(outcome, queued)])
+            rows.append([name, *describe(outcome, queued.get(run.hash, ""))])
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     return rows, f"{len(states)} runs: {counts}"
 
 
-def uses_slurm(studies: Sequence[Study], store: Store) -> bool:
-    """Whether any run has been a SLURM job."""
-    folders = (store.find(run) for study in studies for run in study.runs())
-    return any(folder is not None and launch_slurm.job_of(folder) is not None for folder in folders)
+def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
+    """By hash, the jobs on a cluster that have not ended, such as ``job 12_3 queued``."""
+    found: dict[str, str] = {}
+    for name in LAUNCHERS:
+        recorded: dict[tuple[str, JobKind], RecordedJob] = {}
+        for run in runs:
+            folder = store.find(run)
+            for kind in JobKind:
+                job = read_job(name, folder, kind) if folder is not None else None
+                if job is not None:
+                    recorded[run.hash, kind] = job
+        if not recorded:
+            continue
+        launcher = open_launcher(ExecutionOptions(launcher=name))
+        try:
+            launcher.check(runs)
+            reports = launcher.poll([job.id for job in recorded.values()])
+        except UserError:  # on another machine, or the cluster does not answer: what is on disk must do
+            continue
+        for (key, kind), job in recorded.items():
+            state = reports[job.id].state
+            if key not in found and not state.ended:
+                found[key] = f"{'evaluation ' if kind is JobKind.EVALUATE else ''}job {job.id} {state}"
+    return found
 
 
-def describe(outcome: Outcome, queued: dict[str, str]) -> list[str]:
+def describe(outcome: Outcome, queued: str) -> list[str]:
     """State, step, loss, speed and time left of one run."""
-    facts: dict[str, Any] = {**outcome.status, **outcome.result}
-    state = outcome.state
-    waiting = launch_slurm.describe(outcome.folder, queued) if outcome.folder else None
-    if waiting and state not in (*FINAL, "running"):
-        state = waiting
-    elif outcome.state not in (*FINAL, "running", "planned") and facts.get("message"):
-        state += f": {facts['message'][:60]}"
-    loss = facts.get("val_loss", facts.get("loss"))
-    step = facts.get("step")
-    left = facts.get("seconds_left") if outcome.state == "running" else None
-    speed = facts.get("tokens_per_second")
+    result, status = outcome.result, outcome.status
+    words = str(outcome.state)
+    if queued and outcome.state != RunState.RUNNING:
+        words = f"{words}, {queued}" if outcome.state in FINAL else queued
+    elif outcome.state not in (*FINAL, RunState.RUNNING, RunState.PLANNED) and outcome.message:
+        words += f": {outcome.message[:60]}"
+    step = result.step if result else status.get("step")
+    loss = result.val_loss if result else status.get("val_loss", status.get("loss"))
+    speed = result.tokens_per_second if result else status.get("tokens_per_second")
+    left = status.get("seconds_left") if outcome.state == RunState.RUNNING else None
     return [
-        f"{MARKS.get(outcome.state, '✘')} {state}",
+        f"{MARKS.get(outcome.state, '✘')} {words}",
         MISSING if step is None else f"{step}/{outcome.run.config.max_steps}",
         MISSING if not isinstance(loss, float) else f"{loss:.4f}",
         MISSING if not speed else f"{speed:,.0f}",

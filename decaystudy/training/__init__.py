@@ -1,1 +1,1 @@
-"""Training: recipe, schedule, optimizer, LightningModule, callbacks, and the verb ``fit``."""
+"""Training: LightningModule, schedule, optimizer, strategy, callbacks, loggers, and ``fit``."""

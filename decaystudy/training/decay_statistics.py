@@ -1,4 +1,4 @@
-"""Where the decays are: quantiles of λ a layer, from real text."""
+"""Quantiles of λ per layer, over real text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decaystudy.metrics import half_life
 from decaystudy.model import DecayTransformer
 
-# λ beyond these counts as saturated.
+# λ below the first or above the second counts as saturated.
 NEAR_ZERO, NEAR_ONE = 0.01, 0.999
 
 
@@ -23,7 +24,7 @@ def decay_statistics(model: DecayTransformer, batches: Iterable[tuple[Tensor, Te
         batches: pairs of input_ids (B, T) and resets (B, T) or None.
 
     Returns:
-        One dictionary a layer: layer, median, q25, q75, mean, half_life (tokens, ln ½ / ln median; None where the
+        One dictionary per layer: layer, median, q25, q75, mean, half_life (in tokens, ln ½ / ln median; None where the
         median is 1), near_zero and near_one (shares of λ below 0.01 and above 0.999). Empty for softmax attention.
     """
     if model.config.mixer != "decay":
@@ -36,7 +37,7 @@ def decay_statistics(model: DecayTransformer, batches: Iterable[tuple[Tensor, Te
 
 
 def summary(layer: int, values: Tensor) -> dict[str, Any]:
-    """The statistics of one layer's λ, (N,) float64."""
+    """The statistics of one layer, from its λ, (N,) float64."""
     ordered = values.sort().values
     q25, median, q75 = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
     return {
@@ -51,16 +52,9 @@ def summary(layer: int, values: Tensor) -> dict[str, Any]:
     }
 
 
-def half_life(decay: float) -> float | None:
-    """Tokens after which half of a contribution is left: ln ½ / ln λ; None where nothing is ever forgotten."""
-    if decay >= 1:
-        return None
-    return math.log(0.5) / math.log(decay) if decay > 0 else 0.0
-
-
 def _quantile(ordered: Tensor, q: float) -> float:
-    """Linear interpolation; torch.quantile refuses more than 16 M values."""
-    place = q * (len(ordered) - 1)
-    low = math.floor(place)
+    """A quantile by linear interpolation; torch.quantile refuses more than 16 M values."""
+    position = q * (len(ordered) - 1)
+    low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return float(ordered[low] + (ordered[high] - ordered[low]) * (place - low))
+    return float(ordered[low] + (ordered[high] - ordered[low]) * (position - low))

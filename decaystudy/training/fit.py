@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from safetensors.torch import save_file
 
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
-from decaystudy.model.count import parameter_count
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.heartbeat import Heartbeat
+from decaystudy.runs.records import claim, finished_result
+from decaystudy.runs.result import RunResult
 from decaystudy.training.callbacks.curves import Curves
-from decaystudy.training.callbacks.progress import Heartbeat, Progress
+from decaystudy.training.callbacks.progress import Progress
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
+from decaystudy.training.checkpoints import FILE_NAME, checkpoint_path, last_checkpoint
 from decaystudy.training.layout import Layout, plan_layout
 from decaystudy.training.lightning_module import LanguageModel
-from decaystudy.training.records import claim, finished_result, git_revision, versions
-from decaystudy.training.run_config import RunConfig
-from decaystudy.training.run_folder import RunFolder, write_json
+from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
+from decaystudy.training.quiet import quieten
+from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
 from decaystudy.training.strategy import device_count, make_strategy
 
 LOG = logging.getLogger("decaystudy")
-CHECKPOINT_NAME = re.compile(r"step=(\d+)\.ckpt$")
 
 
 class OutOfMemory(Exception):
@@ -44,7 +42,7 @@ class OutOfMemory(Exception):
 
 @dataclass
 class Session:
-    """The Trainer, and the callbacks whose readings go into the result."""
+    """The Trainer, and the callbacks whose measurements go into the result."""
 
     losses: StepLoss
     throughput: Throughput
@@ -52,11 +50,11 @@ class Session:
     trainer: L.Trainer
 
 
-def fit(config: RunConfig, out: str | Path) -> dict[str, Any]:
-    """Train the run in folder ``out``, going on from its last checkpoint if there is one.
+def fit(config: RunConfig, out: str | Path) -> RunResult:
+    """Train the run in folder ``out``, resuming from its last checkpoint if there is one.
 
     Returns:
-        What result.json holds. A run that diverges has a result too, with ``status: diverged``.
+        What result.json holds. A run that diverges has a result too, whose status is diverged.
 
     Raises:
         UserError: the settings cannot be obeyed, or the folder holds another run or is in use.
@@ -71,26 +69,30 @@ def fit(config: RunConfig, out: str | Path) -> dict[str, Any]:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
+    # Settings are refused before the folder is claimed, so that a refused run leaves no config.yaml behind.
+    check_loggers(config.logger)
     layout = _layout(config)
-    session = _session(config, folder, layout)  # before the folder is claimed, which refused settings must not do
+    session = _session(config, folder, layout)
     claim(folder, config)
     if _rank() == 0:
         LOG.info("training %d steps of %s tokens in %s", config.max_steps, f"{config.tokens_per_step:,}", out)
     with _owned(folder) as heartbeat:
         session.progress.heartbeat = heartbeat
         try:
-            result = _train(config, folder, layout, session)
+            with _logging(config, folder, session.trainer):
+                return _train(config, folder, layout, session)
         except Diverged as diverged:
+            result = result_of_diverged(config, diverged)
             if heartbeat is not None:
                 heartbeat.stop()
-            result = _diverged(config, folder, diverged)
+                write_diverged(folder, config, result)
+            return result
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemory(str(error)) from error
         except RuntimeError as error:
             if "can't allocate memory" in str(error) or "not enough memory" in str(error):
                 raise OutOfMemory(str(error)) from error
             raise
-    return result
 
 
 def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
@@ -101,7 +103,7 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
     progress = Progress(None, losses, throughput, show=show)
     checkpoints = ModelCheckpoint(
         dirpath=folder.checkpoints,
-        filename="step={step}",
+        filename=FILE_NAME,
         auto_insert_metric_name=False,
         every_n_train_steps=config.recipe.checkpoint_every,
         save_on_train_epoch_end=False,
@@ -111,7 +113,7 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
     return Session(losses, throughput, progress, _trainer(config, folder, layout, callbacks))
 
 
-def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> dict[str, Any]:
+def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
     module = LanguageModel(config)
     data = DataModule(
         config.data,
@@ -128,12 +130,19 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     if trainer.interrupted or (trainer.global_step < config.max_steps and not out_of_time):
         raise KeyboardInterrupt
     session.throughput.finish()
-    final = folder.checkpoints / f"step={trainer.global_step}.ckpt"
+    final = checkpoint_path(folder, trainer.global_step)
     if not final.exists():
         trainer.save_checkpoint(final)
     if module.validated_at != trainer.global_step:
         trainer.validate(module, datamodule=data, verbose=False)
-    return _record(config, folder, module, data, session)
+    weights = trainer.strategy.lightning_module_state_dict()  # gathered from all processes, so all take part
+    result = result_of_finished(config, trainer, module, data, session.losses, session.throughput)
+    if trainer.is_global_zero:
+        if session.progress.heartbeat is not None:
+            session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
+        write_finished(folder, config, result, module, data, weights)
+    trainer.strategy.barrier()
+    return result
 
 
 def _layout(config: RunConfig) -> Layout:
@@ -159,80 +168,26 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
             max_epochs=-1,
             check_val_every_n_epoch=None,
             use_distributed_sampler=False,
-            logger=TensorBoardLogger(save_dir=folder.path, name="", version=""),
+            logger=False,  # made by ``_logging``, once the folder is this run's
             callbacks=callbacks,
             default_root_dir=folder.path,
             **chosen,
         )
-    except (TypeError, ValueError, RuntimeError, L.utilities.exceptions.MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"Lightning's Trainer refuses these settings: {line}") from error
 
 
-def _record(
-    config: RunConfig, folder: RunFolder, module: LanguageModel, data: DataModule, session: Session
-) -> dict[str, Any]:
-    """Write weights, validation losses and result.json; every process takes part, the first one writes."""
-    trainer = session.trainer
-    weights = trainer.strategy.lightning_module_state_dict()
-    loss = module.validation_loss
-    result = {
-        "status": "finished",
-        "step": trainer.global_step,
-        "tokens": trainer.global_step * config.tokens_per_step,
-        "parameters": parameter_count(config.model),
-        "train_loss": session.losses.mean,
-        "val_loss": loss,
-        "val_perplexity": math.exp(min(loss, 700.0)),
-        "tokens_per_second": session.throughput.tokens_per_second,
-        "seconds": session.throughput.seconds,
-        "seed": config.seed,
-        "identity": config.identity_hash(),
-        "unigram_entropy": data.validation_unigram_entropy(),
-        "decay": module.validation_decays,
-        "data": data.description(),
-        "device": _device_name(trainer.strategy.root_device),
-        "world_size": trainer.world_size,
-        "versions": versions(),
-        "git_revision": git_revision(),
-    }
-    if trainer.is_global_zero:
-        if session.progress.heartbeat is not None:
-            session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
-        np.save(folder.validation_loss, np.array(list(module.validation_losses.values()), dtype=np.float64))
-        prefix = "model."
-        save_file(
-            {name.removeprefix(prefix): value.detach().cpu().contiguous() for name, value in weights.items()},
-            folder.weights,
-            metadata={"format": "pt"},
-        )
-        write_json(folder.result, result)
-        folder.write_status("finished", step=trainer.global_step, max_steps=config.max_steps, val_loss=loss)
-    trainer.strategy.barrier()
-    return result
-
-
-def _diverged(config: RunConfig, folder: RunFolder, diverged: Diverged) -> dict[str, Any]:
-    """A result that says at which step the run ended, and what it had reached before."""
-    last: dict[str, Any] = {}
-    if diverged.before is not None:
-        last = {"step": diverged.step - 1, "loss": diverged.before}
-    result = {
-        "status": "diverged",
-        "message": str(diverged),
-        "step": diverged.step,
-        "tokens": diverged.step * config.tokens_per_step,
-        "parameters": parameter_count(config.model),
-        "last_finite": last,
-        "seed": config.seed,
-        "identity": config.identity_hash(),
-        "versions": versions(),
-        "git_revision": git_revision(),
-    }
-    if _rank() == 0:
-        write_json(folder.result, result)
-        folder.write_status("diverged", step=diverged.step, max_steps=config.max_steps, message=str(diverged))
-    return result
+@contextlib.contextmanager
+def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterator[None]:
+    """Give the Trainer the run's loggers, and close them however the run ends."""
+    trainer.loggers = make_loggers(folder.path, config)
+    status = "failed"
+    try:
+        yield
+        status = "success"
+    finally:
+        close_loggers(trainer.loggers, status)
 
 
 @contextlib.contextmanager
@@ -260,37 +215,3 @@ def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
 def _rank() -> int:
     """This process's place among those of the run, known before Lightning has set anything up."""
     return int(getattr(rank_zero_only, "rank", 0) or 0)
-
-
-def last_checkpoint(folder: RunFolder) -> Path | None:
-    """The checkpoint of the highest step; they are written whole or not at all."""
-    found = [
-        (int(match[1]), path)
-        for path in folder.checkpoints.glob("*.ckpt")
-        if (match := CHECKPOINT_NAME.search(path.name))
-    ]
-    return max(found)[1] if found else None
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def quieten() -> None:
-    """Lightning tells its users many things that the users of this package need not know."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*isn't set in the hparams.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*The dirpath has changed.*",
-        ".*resuming from a checkpoint that ended.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-        ".*tensorboardX.*",
-        ".*IterableDataset.*__len__.*",
-        ".*`srun` command is available.*",
-        ".*GPU available but not used.*",
-        ".*AccumulateGrad node's stream.*",  # Lightning wraps a model for DDP in a side stream
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -1,4 +1,4 @@
-"""How a step's sequences are dealt out: devices × accumulated micro-batches. Needs no torch."""
+"""How the sequences of a step are split over devices and accumulated micro-batches. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decaystudy.errors import UserError
 
 @dataclass(frozen=True)
 class Layout:
-    """global batch = devices · accumulate · micro_batch."""
+    """global batch = devices · accumulate · micro_batch, in sequences."""
 
     devices: int
     accumulate: int
@@ -17,22 +17,22 @@ class Layout:
 
 
 def plan_layout(global_batch: int, largest_micro_batch: int, devices: int, accumulate: int | None) -> Layout:
-    """The layout with the largest micro-batch that is allowed and divides the step evenly.
+    """The layout with the largest micro-batch, up to ``largest_micro_batch``, that splits the step evenly.
 
     Raises:
-        UserError: the global batch cannot be dealt out evenly.
+        UserError: the global batch cannot be split evenly.
     """
     if global_batch % devices:
         raise UserError(
-            f"recipe.global_batch_size {global_batch} cannot be dealt out over {devices} devices: "
+            f"recipe.global_batch_size {global_batch} cannot be split over {devices} devices: "
             f"make it a multiple, such as {-(-global_batch // devices) * devices}"
         )
     share = global_batch // devices
     if accumulate is not None:
         if accumulate < 1 or share % accumulate:
             raise UserError(
-                f"trainer.accumulate_grad_batches {accumulate} doesn't divide the {share} sequences of a device "
-                f"(recipe.global_batch_size {global_batch} over {devices}): leave it out to have it chosen"
+                f"trainer.accumulate_grad_batches {accumulate} doesn't divide the {share} sequences per device "
+                f"(recipe.global_batch_size {global_batch} over {devices}): leave it out and it is chosen for you"
             )
         return Layout(devices, accumulate, share // accumulate)
     micro = next(size for size in range(min(largest_micro_batch, share), 0, -1) if share % size == 0)

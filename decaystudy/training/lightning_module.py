@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from decaystudy.model import DecayTransformer
+from decaystudy.model.losses import next_token_losses
+from decaystudy.model.resets import document_starts
+from decaystudy.runs.config import RunConfig
 from decaystudy.training.optimizer import make_optimizer
-from decaystudy.training.run_config import RunConfig
 from decaystudy.training.schedule import wsd
 from decaystudy.training.strategy import shard
 
@@ -33,7 +36,9 @@ class LanguageModel(L.LightningModule):
         self.validated_at: int | None = None
         self.gradient_norm: Tensor | None = None
         self.learning_rate = 0.0
-        self._unsummed: list[tuple[Tensor, Tensor]] = []
+        self._unsummed: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.document_losses: NDArray[np.float64] | None = None
+        """Summed nats of each held-out document, (documents,)."""
 
     def configure_model(self) -> None:
         if hasattr(self, "model"):
@@ -49,11 +54,8 @@ class LanguageModel(L.LightningModule):
 
     def resets(self, tokens: Tensor) -> Tensor | None:
         """True at each document's first token, (B, T), where the run resets its state there."""
-        if not self.config.data.reset_state_at_documents:
-            return None
-        starts = torch.zeros_like(tokens, dtype=torch.bool)
-        starts[:, 1:] = tokens[:, :-1] == self.trainer.datamodule.eos_id  # type: ignore[attr-defined]
-        return starts
+        eos_id = self.trainer.datamodule.eos_id  # type: ignore[attr-defined]
+        return document_starts(tokens, eos_id if self.config.data.reset_state_at_documents else None)
 
     def token_losses(self, tokens: Tensor) -> Tensor:
         """−log p of each next token in nats, (B, T) float32, for blocks of T + 1 tokens.
@@ -61,8 +63,8 @@ class LanguageModel(L.LightningModule):
         Only real tokens have a probability: the padding of the vocabulary takes no part.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = self.model(inputs, resets=self.resets(inputs))[..., : self.config.model.vocab_size]
-        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view_as(targets)
+        logits = self.model(inputs, resets=self.resets(inputs))
+        return next_token_losses(logits, targets, self.config.model.vocab_size)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         return self.token_losses(batch["tokens"]).mean()
@@ -71,15 +73,15 @@ class LanguageModel(L.LightningModule):
         self._unsummed = []
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        losses = self.token_losses(batch["tokens"]).double().mean(dim=1)
-        self._unsummed.append((batch["blocks"].cpu(), losses.cpu()))
+        losses = self.token_losses(batch["tokens"]).double()
+        self._unsummed.append((batch["blocks"].cpu(), losses.mean(dim=1).cpu(), losses.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Join what all processes validated, a loss a sequence, whatever the number of processes."""
+        """Gather the loss of every validation sequence, whatever the number of processes."""
         own = {
-            int(block): float(loss)
-            for blocks, losses in self._unsummed
-            for block, loss in zip(blocks, losses, strict=True)
+            int(block): (float(loss), tokens.numpy())
+            for blocks, losses, by_token in self._unsummed
+            for block, loss, tokens in zip(blocks, losses, by_token, strict=True)
             if block >= 0  # −1 fills up the last batch of uneven processes
         }
         if self.trainer.world_size > 1:
@@ -88,12 +90,16 @@ class LanguageModel(L.LightningModule):
             own = {block: loss for part in parts for block, loss in part.items()}
         if self.trainer.sanity_checking:
             return
-        self.validation_losses = dict(sorted(own.items()))
+        joined = dict(sorted(own.items()))
+        self.validation_losses = {block: loss for block, (loss, _) in joined.items()}
+        held_out = self.trainer.datamodule.held_out  # type: ignore[attr-defined]
+        self.document_losses = held_out.sums(np.stack([tokens for _, tokens in joined.values()]))
+        self._unsummed = []
         self.validated_at = self.trainer.global_step
 
     @property
     def validation_loss(self) -> float:
-        """Mean over the validation sequences, nats a token."""
+        """Mean over the validation sequences, in nats per token."""
         return sum(self.validation_losses.values()) / len(self.validation_losses)
 
     def configure_gradient_clipping(
@@ -102,9 +108,9 @@ class LanguageModel(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip, and keep this step's learning rate and its norm before clipping for the log.
+        """Clip the gradients, and keep the learning rate and the norm before clipping for the curves.
 
-        Knows sharded gradients, which Lightning's own clipping doesn't.
+        Works on sharded gradients too, which Lightning's own clipping refuses.
         """
         self.learning_rate = float(optimizer.param_groups[0]["lr"])
         parameters = [p for p in self.parameters() if p.grad is not None]

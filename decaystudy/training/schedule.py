@@ -4,8 +4,8 @@
 def wsd(step: int, total: int, *, warmup: int, decay_fraction: float, final_fraction: float) -> float:
     """The learning rate of optimizer step ``step`` (0 … total − 1) as a share of its peak.
 
-    It rises linearly over ``warmup`` steps, stays, and falls linearly over the last ``decay_fraction`` of all steps,
-    reaching ``final_fraction`` at the last one. Where the two overlap, the smaller holds.
+    It rises linearly over ``warmup`` steps, stays constant, and falls linearly over the last ``decay_fraction`` of all
+    steps to ``final_fraction`` at the last one. Where rise and fall overlap, the smaller value holds.
     """
     rise = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
     falling = round(total * decay_fraction)

@@ -1,4 +1,4 @@
-"""Which Lightning strategy a run uses, and how FSDP2 shards the model."""
+"""The Lightning strategy of a run, and how FSDP2 shards the model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, StrategyRegistry
 
 from decaystudy.errors import UserError, unknown
-from decaystudy.model.transformer import Block, DecayTransformer
+from decaystudy.model.block import Block
+from decaystudy.model.transformer import DecayTransformer
 
 
 def device_count(trainer: dict[str, Any]) -> int:
-    """Devices on one node that these Trainer settings ask for."""
+    """Number of devices per node that these Trainer settings ask for."""
     devices = trainer.get("devices", "auto")
     if isinstance(devices, (list, tuple)):
         return len(devices)
@@ -34,7 +35,7 @@ def device_count(trainer: dict[str, Any]) -> int:
 def make_strategy(name: str, trainer: dict[str, Any]) -> str | Strategy:
     """Lightning's strategy of that name; ``fsdp`` is FSDP2 (ModelParallelStrategy) with whole-file checkpoints.
 
-    A whole file can be resumed by any number of devices, with any strategy.
+    Any number of devices, with any strategy, can resume from a whole file.
     """
     if name == "fsdp":
         world = device_count(trainer) * int(trainer.get("num_nodes", 1))
@@ -50,7 +51,7 @@ def make_strategy(name: str, trainer: dict[str, Any]) -> str | Strategy:
 
 
 def shard(model: DecayTransformer, mesh: Any) -> None:
-    """Shard a model for FSDP2, a unit a block; works on the meta device, before there are any values."""
+    """Shard a model for FSDP2, one unit per block. Works on the meta device, before there are values."""
     from torch.distributed.fsdp import fully_shard
 
     for module in model.modules():

@@ -1,12 +1,15 @@
 """The command line: fast to start, and one sentence for every mistake."""
 
+import json
+import re
 import subprocess
 import sys
 
 import pytest
 import yaml
 
-from decaystudy.cli import VERBS, main
+from decaystudy.cli import GROUPS, VERBS, main
+from decaystudy.scales import SCALES
 
 # Prints what a call has imported, after the call.
 SPY = (
@@ -52,6 +55,52 @@ def test_every_verb_has_help(verb):
     assert f"usage: decaystudy {verb}" in done.stdout
 
 
+def test_verbs_are_grouped_and_each_is_there_once(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert list(GROUPS) == ["train", "look", "data", "share"]
+    assert sum(len(verbs) for verbs in GROUPS.values()) == len(VERBS)
+    for verb, line in VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(line)}$", said, re.M)
+
+
+def shown_defaults(arguments, capsys):
+    """The default that the help shows for each setting that has one."""
+    assert main([*arguments, "--help"]) == 0
+    entries = re.split(r"\n  (?=--)", capsys.readouterr().out)
+    shown = {entry.split()[0]: re.search(r"default: ([^()]+)\)", " ".join(entry.split())) for entry in entries}
+    return {name: match[1] for name, match in shown.items() if match}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_help_shows_the_defaults_of_the_scale(scale, capsys):
+    shown = shown_defaults(["fit", f"--scale={scale}"] if scale != "tiny" else ["fit"], capsys)
+    chosen = SCALES[scale]
+    assert shown["--scale"] == scale
+    assert shown["--model.layers"] == str(chosen.model["layers"])
+    assert shown["--data.source"] == chosen.data["source"]
+    assert float(shown["--recipe.learning_rate"]) == chosen.recipe["learning_rate"]
+    assert f"max_steps {chosen.trainer['max_steps']}, precision {chosen.trainer['precision']}" in shown["--trainer"]
+    assert shown["--recipe.weight_decay"] == "0.1", "what a scale leaves alone is shown too"
+    assert shown_defaults(["run-study", "--scale", scale], capsys)["--data.source"] == chosen.data["source"]
+    assert shown_defaults(["prepare-data", "--scale", scale], capsys)["--data.source"] == chosen.data["source"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_help_calls_an_optional_argument_required(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "required" not in said and "Union" not in said
+
+
+def test_a_study_takes_a_configuration_file(tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text("trainer: {max_steps: 9}\nlogger: csv\n")
+    words = ["run-study", "dplr", "--config", str(tmp_path / "c.yaml"), "--dry-run", "--json", "--out", str(tmp_path)]
+    assert main(words) == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert {cell["tokens"] for cell in cells} == {9 * 8 * 256}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -76,6 +125,10 @@ def test_every_verb_has_help(verb):
         (["fit", "--model.position", "rope"], "scalar or paired"),
         (["fit", "--strategy", "fsdp2", "--trainer.max_steps", "1", "--out", "{tmp}/s"], "did you mean 'fsdp'"),
         (["fit", "--trainer.precision", "17", "--trainer.max_steps", "1", "--out", "{tmp}/p"], "Trainer refuses"),
+        (["fit", "--logger", "tensorbord"], "did you mean 'tensorboard'"),
+        (["fit", "--trainer.logger", "csv"], "use --logger"),
+        (["fit", "--scale", "tinny", "--help"], "did you mean 'tiny'"),
+        (["run-study", "sharing", "--logger", "mine.Logger", "--dry-run"], "cannot import the logger"),
         (["run-study"], "name at least one study"),
         (["run-study", "sharin", "--dry-run"], "did you mean 'sharing'"),
         (["run-study", "sharing", "--scale", "tin", "--dry-run"], "did you mean 'tiny'"),

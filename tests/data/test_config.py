@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from decaystudy.data.config import DataConfig, token_stream_fingerprint, vocabulary_size
-from decaystudy.data.sources import SOURCES
+from decaystudy.data.registry import SOURCES
 from decaystudy.errors import UserError
 
 

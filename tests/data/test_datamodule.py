@@ -10,9 +10,9 @@ import torch
 from lightning import LightningModule, Trainer
 
 from decaystudy.data import DataConfig, DataModule
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import Filler
-from decaystudy.data.loading import Layout, TrainingBatches, loader
+from decaystudy.data.cache.build import Tokenization
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.stream.batches import BatchLayout, TrainingBatches, loader
 from tests.data.conftest import random_texts
 from tests.data.test_stream import open_stream
 
@@ -83,7 +83,7 @@ def test_twenty_stops_at_random_lose_and_repeat_nothing(config: DataConfig) -> N
     seen: list[torch.Tensor] = []
     for first, last in zip([0, *stops], [*stops, 200], strict=True):
         micro = draw.choice([1, 2, 4, 8])
-        batches = iter(loader(TrainingBatches(open_stream(config), Layout(GLOBAL_BATCH, micro), first)))
+        batches = iter(loader(TrainingBatches(open_stream(config), BatchLayout(GLOBAL_BATCH, micro), first)))
         seen += [next(batches)["tokens"] for _ in range((last - first) * GLOBAL_BATCH // micro)]
     assert torch.cat(seen).tolist() == stream.blocks(0, 200 * GLOBAL_BATCH).tolist()
 
@@ -106,9 +106,9 @@ def test_a_run_tokenizes_what_it_needs_while_it_trains(
     many_parts: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    start = Filler.__init__
+    start = Tokenization.__init__
     monkeypatch.setattr(
-        Filler, "__init__", lambda self, *args, **kwargs: asked.append(args) or start(self, *args, **kwargs)
+        Tokenization, "__init__", lambda self, *args, **kwargs: asked.append(args) or start(self, *args, **kwargs)
     )
     streamed = run(many_parts, tmp_path, 100, 8)
     assert len(asked) == 1 and asked[0][2] == int(100 * 8 * 17 / 0.9)

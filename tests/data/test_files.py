@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from decaystudy.data import DataConfig
-from decaystudy.data.corpus import Corpus
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.documents import held_out
-from decaystudy.data.sources import SOURCES, Document
-from decaystudy.data.sources.base import Source
+from decaystudy.data.registry import SOURCES
+from decaystudy.data.sources.base import Document, Source
 from decaystudy.errors import UserError
 from tests.data.conftest import random_texts
 from tests.data.loopback import parquet

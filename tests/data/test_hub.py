@@ -35,10 +35,10 @@ configs:
 HASH = """
 import json, sys
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import Filler
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.build import Tokenization
 from decaystudy.data.stats import stream_hash
-from decaystudy.data.stream import TokenStream
+from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError
 task = json.loads(sys.argv[1])
 config = DataConfig(**task["config"])
@@ -48,11 +48,11 @@ try:
         corpus, seed=0, sequence_length=config.sequence_length, held_out_share=config.held_out_share
     )
     if task["ahead"]:
-        filler = Filler(config, stream.shard_order(0).tolist(), None, alone=True)
+        process = Tokenization(config, stream.shard_order(0).tolist(), None, alone=True)
     answer = {"first": stream_hash(stream, 1000), "revision": corpus.source.revision}
     answer |= {"tokens": stream.epoch_tokens(), "hash": stream_hash(stream, 2 * stream.epoch_tokens())}
     if task["ahead"]:
-        filler.stop()
+        process.stop()
 except UserError as error:
     answer = {"error": str(error)}
 print(json.dumps(answer))

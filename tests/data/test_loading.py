@@ -1,4 +1,4 @@
-"""Layout, workers and restarts change nothing; held-out blocks are counted once each."""
+"""BatchLayout, workers and restarts change nothing; held-out blocks are counted once each."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from decaystudy.data import DataConfig, DataModule
-from decaystudy.data.loading import Layout, TrainingBatches, ValidationBatches, loader
+from decaystudy.data.stream.batches import BatchLayout, TrainingBatches, ValidationBatches, loader
 from decaystudy.errors import UserError
 
 
@@ -23,7 +23,7 @@ def steps(data: DataModule, world: int, micro: int, workers: int = 0, first: int
     """(count, 8, 33): the blocks of each step in order, put together from all ranks."""
     rows = {}
     for rank in range(world):
-        layout = Layout(8, micro, rank, world)
+        layout = BatchLayout(8, micro, rank, world)
         batches = iter(loader(TrainingBatches(data.stream, layout, first), workers))
         for step in range(first, first + count):
             for _ in range(layout.accumulation):
@@ -49,8 +49,8 @@ def test_a_step_has_the_same_tokens_in_any_layout(data: DataModule, world: int, 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 4])
 def test_workers_keep_the_order(data: DataModule, workers: int) -> None:
-    plain = list(itertools.islice(loader(TrainingBatches(data.stream, Layout(8, 2), 3)), 9))
-    loaded = list(itertools.islice(loader(TrainingBatches(data.stream, Layout(8, 2), 3), workers), 9))
+    plain = list(itertools.islice(loader(TrainingBatches(data.stream, BatchLayout(8, 2), 3)), 9))
+    loaded = list(itertools.islice(loader(TrainingBatches(data.stream, BatchLayout(8, 2), 3), workers), 9))
     for a, b in zip(plain, loaded, strict=True):
         assert torch.equal(a["tokens"], b["tokens"]) and torch.equal(a["blocks"], b["blocks"])
 
@@ -64,7 +64,7 @@ def test_held_out_blocks_are_counted_once(data: DataModule, world: int, micro: i
     counted = []
     lengths = set()
     for rank in range(world):
-        batches = list(loader(ValidationBatches(data.validation, Layout(world * micro, micro, rank, world))))
+        batches = list(loader(ValidationBatches(data.validation, BatchLayout(world * micro, micro, rank, world))))
         lengths.add(len(batches))
         for batch in batches:
             assert batch["tokens"].shape == (micro, 33)
@@ -76,11 +76,11 @@ def test_held_out_blocks_are_counted_once(data: DataModule, world: int, micro: i
 
 def test_an_uneven_layout_is_refused_with_a_remedy() -> None:
     with pytest.raises(UserError, match="use a micro-batch of 4"):
-        Layout(8, 5)
+        BatchLayout(8, 5)
     with pytest.raises(UserError, match=r"use a global batch of 9 or a number of devices that divides 8"):
-        Layout(8, 1, 0, 3)
+        BatchLayout(8, 1, 0, 3)
     with pytest.raises(UserError, match="micro_batch_size must be at least 1"):
-        Layout(8, 0)
+        BatchLayout(8, 0)
 
 
 def test_loading_draws_nothing_from_the_global_generator(data: DataModule) -> None:

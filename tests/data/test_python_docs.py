@@ -8,7 +8,7 @@ import numpy as np
 from decaystudy.data import DataConfig, DataModule
 from decaystudy.data.config import vocabulary_size
 from decaystudy.data.documents import held_out
-from decaystudy.data.sources import SOURCES
+from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.python_docs import docstrings, topics
 
 

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig, vocabulary_size
-from decaystudy.data.corpus import Corpus
 from decaystudy.data.documents import Draws
 from decaystudy.data.prepare import prepare
-from decaystudy.data.sources import SOURCES
+from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.recall import ASK, DOCUMENTS, FILLER, KEYS, PARTS, VALUES, document
-from decaystudy.data.stream import TokenStream
+from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError
 
 LENGTH = 200

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from decaystudy.data import DataConfig
-from decaystudy.data.corpus import Corpus
-from decaystudy.data.filling import Filler, fill, needed
+from decaystudy.data.cache.build import Tokenization, fill, needed
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.cache.shards import ShardFolder
 from decaystudy.data.prepare import prepare
-from decaystudy.data.shards import ShardFolder
 from decaystudy.data.stats import describe, stats, stream_hash
-from decaystudy.data.stream import TokenStream
+from decaystudy.data.stream.order import TokenStream
 from decaystudy.errors import UserError
 from tests.data.conftest import random_texts
 from tests.data.test_stream import open_stream
@@ -106,7 +106,7 @@ def test_a_cache_folder_that_cannot_be_is_named(config: DataConfig, tmp_path: Pa
 
 def test_preparing_stops_when_there_is_enough(config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.open(config)
-    monkeypatch.setattr("decaystudy.data.filling.WINDOW_SHARDS", 1)
+    monkeypatch.setattr("decaystudy.data.cache.build.WINDOW_SHARDS", 1)
     fill(corpus, [2, 1, 0], tokens=1)
     assert corpus.shards.missing() == [0, 1]
     assert needed(corpus, [2, 1, 0], 1, {}) == [] and needed(corpus, [2, 1, 0], None, {}) == [1, 0]
@@ -119,11 +119,11 @@ def test_preparing_stops_when_there_is_enough(config: DataConfig, monkeypatch: p
 def test_wishes_are_granted_first(config: DataConfig) -> None:
     corpus = Corpus.open(config)
     corpus.shards.wish(1).touch()
-    filler = Filler(config, [0], None, alone=True)
-    while filler.running():
+    process = Tokenization(config, [0], None, alone=True)
+    while process.running():
         time.sleep(0.05)
-    assert not filler.failed() and corpus.shards.missing() == [2] and not corpus.shards.wanted()
-    filler.stop()
+    assert not process.failed() and corpus.shards.missing() == [2] and not corpus.shards.wanted()
+    process.stop()
 
 
 def test_the_facts_about_a_source(config: DataConfig) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from decaystudy.data import DataConfig
-from decaystudy.data.corpus import Corpus
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.documents import held_out, permutation
-from decaystudy.data.stream import TokenStream
-from decaystudy.data.validation import ValidationSet
+from decaystudy.data.stream.order import TokenStream
+from decaystudy.data.stream.validation import ValidationSet
 
 
 def open_stream(config: DataConfig, seed: int = 0, window: int = 2) -> TokenStream:
@@ -61,7 +61,7 @@ def test_blocks_are_disjoint_and_carry_the_tail_into_the_next_epoch(config: Data
 
 
 def test_any_position_can_be_reached_first(config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("decaystudy.data.stream.SEGMENT", 100)
+    monkeypatch.setattr("decaystudy.data.stream.order.SEGMENT", 100)
     stream = open_stream(config)
     n, total = config.sequence_length + 1, stream.epoch_tokens()
     for i in np.random.default_rng(0).integers(0, 5 * total // n, 40).tolist():

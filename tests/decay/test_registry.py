@@ -37,10 +37,13 @@ def test_refusals(name, options, says):
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_decay_of_ones_own(tmp_path, monkeypatch):
-    (tmp_path / "mydecays.py").write_text(
+@pytest.mark.parametrize("names", ["logit, parameters, context", "logit, extras, site"])
+def test_a_decay_of_ones_own(names, tmp_path, monkeypatch):
+    """The arguments are positional, whatever a decay calls them."""
+    module = f"mydecays_{'old' if 'site' in names else 'new'}"
+    (tmp_path / f"{module}.py").write_text(
         textwrap.dedent(
-            """
+            f"""
             from dataclasses import dataclass
             import torch
             from decaystudy.decay import Decay
@@ -51,18 +54,18 @@ def test_a_decay_of_ones_own(tmp_path, monkeypatch):
                 name = "halved"
                 summary = "logsigmoid(f) times a factor"
 
-                def log_decay(self, logit, extras, site):
+                def log_decay(self, {names}):
                     return torch.nn.functional.logsigmoid(logit) * self.factor
             """
         )
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert decay_class("mydecays.Halved").name == "halved"
+    assert decay_class(f"{module}.Halved").name == "halved"
     import torch
 
     from decaystudy.model import DecayTransformer, ModelConfig
 
-    config = ModelConfig.preset("tiny", decay="mydecays.Halved", decay_options={"factor": 0.25}, layers=2)
+    config = ModelConfig.preset("tiny", decay=f"{module}.Halved", decay_options={"factor": 0.25}, layers=2)
     decays = DecayTransformer(config).log_decays(torch.arange(6)[None])
     assert len(decays) == 2 and float(decays[0].exp().median()) == pytest.approx(0.5**0.25, abs=0.01)
 

@@ -10,13 +10,13 @@ import torch
 
 from decaystudy.cli import main
 from decaystudy.errors import UserError
-from decaystudy.evaluation.ablation import ablate
-from decaystudy.evaluation.decays import decay_distribution, row
+from decaystudy.evaluation.decays.ablation import ablate
+from decaystudy.evaluation.decays.distribution import decay_distribution, row
 from decaystudy.evaluation.lengths import measure, position_bins
-from decaystudy.evaluation.loading import LoadedRun, load_run
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses, validation
-from decaystudy.evaluation.table import decay_rows, lengths_table
+from decaystudy.evaluation.tables import decays_table, lengths_table, positions_table
 from decaystudy.model import DecayTransformer
+from decaystudy.runs.loading import LoadedRun, load_run
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +34,22 @@ def untrained(loaded: LoadedRun, seed=3, **changes) -> LoadedRun:
 
 
 def test_one_length_is_the_validation(loaded):
-    found = measure(loaded)
-    first = found["lengths"][0]
-    assert first["perplexity"] == pytest.approx(validation(loaded)["perplexity"], rel=1e-9)
-    assert [r["length"] for r in found["lengths"]] == [128, 256, 512, 1024]
-    assert first["last_perplexity"] == first["perplexity"]
+    lengths, positions = measure(loaded)
+    first = lengths[0]
+    assert first.perplexity == pytest.approx(validation(loaded).perplexity, rel=1e-9)
+    assert [at.length for at in lengths] == [128, 256, 512, 1024]
+    assert first.last_perplexity == first.perplexity
     # Positions up to the training length are those of the validation sequences, weighted by how many they are.
-    rows = [r for r in found["positions"] if r["last"] < 128]
-    assert rows[-1]["last"] == 127 and found["positions"][-1]["last"] == 1023
-    mean = sum(r["loss"] * (r["last"] - r["first"] + 1) for r in rows) / 128
-    assert mean == pytest.approx(first["loss"], rel=1e-9)
-    text = lengths_table(found)
-    assert "1024 (8 ×)" in text and "512–1023" in text
+    rows = [part for part in positions if part.last < 128]
+    assert rows[-1].last == 127 and positions[-1].last == 1023
+    mean = sum(part.loss * (part.last - part.first + 1) for part in rows) / 128
+    assert mean == pytest.approx(first.loss, rel=1e-9)
+    assert "1024 (8 ×)" in lengths_table(lengths).text() and "512–1023" in positions_table(positions).text()
 
 
 def test_a_text_too_short_for_a_length_leaves_it_out(loaded):
     short = replace(loaded, config=replace(loaded.config, data=replace(loaded.config.data, validation_tokens=600)))
-    assert [r["multiple"] for r in measure(short)["lengths"]] == [1, 2, 4]
+    assert [at.multiple for at in measure(short)[0]] == [1, 2, 4]
 
 
 def test_position_bins():
@@ -119,7 +118,7 @@ def test_decays_on_the_command_line(run, tmp_path, capsys):
     trained = json.loads((run / "result.json").read_text())["decay"]
     # Training recorded the first held-out tokens; here they are from all over the text.
     assert [x["median"] for x in layers] == pytest.approx([x["median"] for x in trained], abs=0.02)
-    assert len(decay_rows(layers)) == 3
+    assert [row[0] for row in decays_table(layers, heads=True).rows][:2] == ["0", "  head 0"]
     assert main(["decays", str(run), "--text", str(tmp_path / "none.txt")]) == 2
     assert main(["decays", str(run), "--figure", str(tmp_path / "medians.xyz")]) == 2
     assert "ends in .svg" in capsys.readouterr().err

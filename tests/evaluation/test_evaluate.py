@@ -10,15 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from decaystudy.cli import main
 from decaystudy.errors import UserError
-from decaystudy.evaluation import run as module
-from decaystudy.evaluation.results import (
-    EvaluationFolder,
-    mean_accuracy,
-    read_evaluation,
-    read_outcomes,
-)
-from decaystudy.evaluation.run import evaluate
-from decaystudy.training.run_folder import read_json
+from decaystudy.evaluation import evaluate as module
+from decaystudy.evaluation.evaluate import evaluate
+from decaystudy.io import read_mapping
+from decaystudy.runs.evaluation import EvaluationFolder, TaskResult, mean_accuracy, read_evaluation, read_outcomes
 
 
 def test_what_an_evaluation_writes(copied, capsys):
@@ -35,7 +30,7 @@ def test_what_an_evaluation_writes(copied, capsys):
     assert outcomes.mean() == pytest.approx(row["acc"])
     assert row["acc_stderr"] == pytest.approx(outcomes.std(ddof=1) / math.sqrt(150))
     # The perplexity in memory is the one that training ended with.
-    assert values["validation"]["loss"] == pytest.approx(read_json(copied / "result.json")["val_loss"], rel=1e-5)
+    assert values["validation"]["loss"] == pytest.approx(read_mapping(copied / "result.json")["val_loss"], rel=1e-5)
     assert f"{row['acc']:.4f}" in table
 
 
@@ -52,13 +47,13 @@ def test_found_again_and_gone_on_with(copied, monkeypatch, capsys):
     monkeypatch.setattr(module, "evaluate_task", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate(copied, "offline", limit=10)
-    assert list(read_evaluation(copied)["tasks"]) == done == ["offline_last_word"]
+    assert list(read_evaluation(copied).tasks) == done == ["offline_last_word"]
     asked = []
     monkeypatch.setattr(module, "evaluate_task", lambda *given: asked.append(given[1]) or real(*given))
     first = evaluate(copied, "offline", limit=10)
     assert asked == ["offline_continuation"]
     assert evaluate(copied, "offline", limit=10) == first and asked == ["offline_continuation"]
-    assert evaluate(copied, "offline", limit=12)["tasks"]["offline_last_word"]["samples"] == 12
+    assert evaluate(copied, "offline", limit=12).tasks["offline_last_word"].samples == 12
 
 
 def test_other_weights_are_not_evaluated_by_this(copied):
@@ -68,9 +63,9 @@ def test_other_weights_are_not_evaluated_by_this(copied):
     save_file(weights, copied / "model.safetensors")
     assert read_evaluation(copied) is None and read_outcomes(copied, "offline_last_word") is None
     after = evaluate(copied, "offline", limit=10)
-    assert after["weights"] != before["weights"]
-    assert after["validation"]["loss"] != before["validation"]["loss"]
-    assert read_evaluation(copied)["weights"] == after["weights"]
+    assert after.weights != before.weights
+    assert after.validation.loss != before.validation.loss
+    assert read_evaluation(copied) == after
 
 
 def test_a_copy_is_known_by_its_content(run, copied):
@@ -84,11 +79,11 @@ def test_batch_sizes_agree(copied, run):
     auto = evaluate(copied, "offline", limit=40)
     (copied / "evaluation.json").unlink()
     plain = evaluate(copied, "offline", limit=40, batch_size=7)
-    for task, row in auto["tasks"].items():
+    for task, result in auto.tasks.items():
         for metric in ("acc", "acc_norm"):
-            assert row.get(metric) == plain["tasks"][task].get(metric)
-    assert auto["tasks"]["offline_last_word"]["perplexity"] == pytest.approx(
-        plain["tasks"]["offline_last_word"]["perplexity"], rel=1e-4
+            assert result.metrics.get(metric) == plain.tasks[task].metrics.get(metric)
+    assert auto.tasks["offline_last_word"].metrics["perplexity"] == pytest.approx(
+        plain.tasks["offline_last_word"].metrics["perplexity"], rel=1e-4
     )
 
 
@@ -97,7 +92,8 @@ def stock(tmp_path_factory, run):
     """A small random GPT-2 in Hugging Face form, with the run's tokenizer."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from decaystudy.evaluation.loading import hub_tokenizer, load_run
+    from decaystudy.hub.from_run import hub_tokenizer
+    from decaystudy.runs.loading import load_run
 
     folder = tmp_path_factory.mktemp("stock")
     tokenizer = hub_tokenizer(load_run(run))
@@ -114,7 +110,7 @@ def test_a_stock_model_scores_as_lm_eval_scores_it(stock):
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    from decaystudy.evaluation.taskfiles import task_folder
+    from decaystudy.evaluation.tasks.files import task_folder
 
     ours = evaluate(stock, "offline", limit=30, batch_size=4)
     names = ["offline_last_word", "offline_continuation"]
@@ -132,8 +128,16 @@ def test_a_stock_model_scores_as_lm_eval_scores_it(stock):
     for name in names:
         row = direct["results"][name]
         expected = {key.removesuffix(",none"): value for key, value in row.items() if "," in key}
-        assert {key: ours["tasks"][name][key] for key in expected} == expected
-    assert "validation" not in ours
+        assert {key: ours.tasks[name].metrics[key] for key in expected} == expected
+    assert ours.validation is None
+    assert "validation" not in json.loads((stock / "evaluation.json").read_text())
+
+
+def test_an_evaluation_that_is_none_is_refused_in_a_sentence(copied, capsys):
+    (copied / "evaluation.json").write_text('{"weights": "x", "tasks": {"piqa": {"acc": "high", "samples": 3}}}')
+    assert main(["evaluate", str(copied), "--tasks", "offline"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "tasks.piqa.acc is 'high', not a number" in said and "remove it and evaluate again" in said
 
 
 @pytest.mark.parametrize(
@@ -173,11 +177,11 @@ def test_questions_that_were_trained_on_are_refused(copied):
 
 def test_mean_accuracy():
     tasks = {
-        "hellaswag": {"acc": 0.3, "acc_norm": 0.4, "acc_norm_stderr": 0.03},
-        "piqa": {"acc": 0.6, "acc_stderr": 0.04, "acc_norm": 0.1},
-        "wikitext": {"word_perplexity": 20.0},
+        "hellaswag": TaskResult(9, metrics={"acc": 0.3, "acc_norm": 0.4, "acc_norm_stderr": 0.03}),
+        "piqa": TaskResult(9, metrics={"acc": 0.6, "acc_stderr": 0.04, "acc_norm": 0.1}),
+        "wikitext": TaskResult(9, metrics={"word_perplexity": 20.0}),
     }
     mean, error = mean_accuracy(tasks)
     assert mean == pytest.approx(0.5) and error == pytest.approx(0.025)
-    assert mean_accuracy({"wikitext": {"word_perplexity": 20.0}}) is None
+    assert mean_accuracy({"wikitext": tasks["wikitext"]}) is None
     assert np.isclose(mean, 0.5)

@@ -8,8 +8,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedTokenizerFast
 
 from decaystudy.errors import UserError
-from decaystudy.evaluation import language_model as module
-from decaystudy.evaluation.language_model import SharedContextLM, language_model
+from decaystudy.evaluation.lm_eval import model as module
+from decaystudy.evaluation.lm_eval.model import SharedContextLM, language_model
 from decaystudy.hub import DecayStudyForCausalLM
 from decaystudy.model import DecayTransformer, ModelConfig
 

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from decaystudy.cli import main
+from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig
-from decaystudy.data.corpus import Corpus
 from decaystudy.data.sources.recall import ASK
 from decaystudy.errors import UserError
-from decaystudy.evaluation import recall
-from decaystudy.evaluation.catalog import GROUPS
-from decaystudy.evaluation.run import evaluate
+from decaystudy.evaluation.evaluate import evaluate
+from decaystudy.evaluation.tasks import recall
+from decaystudy.evaluation.tasks.catalog import GROUPS
 from tests.evaluation.conftest import fit
 from tests.study.small import STUDY
 
@@ -101,7 +101,7 @@ def test_the_padding_of_the_vocabulary_has_no_probability_while_training_either(
     """51 words in 64 rows: the loss that training ends with is the one that evaluation finds."""
     found = evaluate(remembering, "recall_needle_1", limit=2)
     ended = json.loads((remembering / "result.json").read_text())
-    assert found["validation"]["loss"] == pytest.approx(ended["val_loss"], rel=1e-6)
+    assert found.validation.loss == pytest.approx(ended["val_loss"], rel=1e-6)
 
 
 def test_questions_that_would_be_cut_are_refused_of_an_export_too(remembering, tmp_path):

@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import decaystudy.hub  # noqa: F401
 from decaystudy.cli import main
-from decaystudy.evaluation.loading import load_run
+from decaystudy.evaluation.evaluate import evaluate
 from decaystudy.evaluation.perplexity import held_out_blocks
-from decaystudy.evaluation.run import evaluate
-from decaystudy.evaluation.taskfiles import task_folder
+from decaystudy.evaluation.tasks.files import task_folder
+from decaystudy.runs.loading import load_run
 from tests.evaluation.conftest import copied, datasets_cache, fit, run  # noqa: F401
 
 
@@ -78,10 +78,10 @@ def test_lm_evals_command_line_gives_the_same_numbers(exported, copied, tmp_path
     assert done.returncode == 0, done.stderr[-3000:]
     (file,) = (tmp_path / "cli").rglob("results*.json")
     found = json.loads(file.read_text())["results"]
-    for task, row in ours["tasks"].items():
+    for task, result in ours.tasks.items():
         for metric in ("acc", "acc_norm", "acc_stderr", "perplexity"):
-            if metric in row:
-                assert found[task][f"{metric},none"] == row[metric], (task, metric)
+            if metric in result.metrics:
+                assert found[task][f"{metric},none"] == result.metrics[metric], (task, metric)
 
 
 def test_folders_that_hold_something_else(run, copied, tmp_path, capsys):  # noqa: F811

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from decaystudy.study.expand import expand
-from decaystudy.study.report import write_results
-from decaystudy.study.spec import read_study
-from decaystudy.study.store import Store
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.store import Store
+from decaystudy.study.reporting.report import write_results
 from tests.study.planted import plant
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "figures.ipynb"

@@ -1,5 +1,7 @@
 """Random calls of the attention operators, and their outputs and gradients."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -52,20 +54,26 @@ def random_call(
     return {name: x.to(dtype) for name, x in call.items()}
 
 
-def attend(call: dict[str, Tensor], backend: str) -> tuple[Tensor, Tensor]:
+def attend(call: dict[str, Tensor], backend: str, resets: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """o and the final state."""
     operator = dplr_attention if "beta" in call else decay_attention
-    return operator(**call, return_state=True, backend=backend)
+    return operator(**call, resets=resets, return_state=True, backend=backend)
 
 
-def outputs_and_gradients(call: dict[str, Tensor], backend: str) -> dict[str, Tensor]:
-    """o, the final state, and the gradients of a fixed random functional of both, by name."""
+def outputs_and_gradients(
+    call: dict[str, Tensor], run: str | Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]]
+) -> dict[str, Tensor]:
+    """o, the final state, and the gradients of a fixed random functional of both, by name.
+
+    Args:
+        run: a backend, or a function from the call to o and the final state.
+    """
     leaves = {name: x.detach().clone().requires_grad_() for name, x in call.items()}
-    o, state = attend(leaves, backend)
+    o, state = attend(leaves, run) if isinstance(run, str) else run(leaves)
     generator = torch.Generator().manual_seed(7)
     weights = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x) for x in (o, state)]
     loss = sum((x * weight).sum() for x, weight in zip((o, state), weights, strict=True))
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
     return {"o": o.detach(), "state": state.detach(), **dict(zip(leaves, gradients, strict=True))}
 
 

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from decaystudy.errors import UserError
 from decaystudy.ops import backends, chunked, decay_attention, dplr_attention, recurrent
+from decaystudy.ops.call import AttentionCall, CallFacts
 from tests.ops.calls import random_call
 
 CALL = {name: x.float() for name, x in random_call(0, batch=2, tokens=6, heads=3, keys=4, values=5).items()}
@@ -80,39 +82,55 @@ def test_auto_steps_one_token_and_chunks_many(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_auto_on_a_gpu_asks_the_kernels_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The choice alone, with a stand-in for a CUDA tensor."""
-
-    class OnCuda:
-        shape, device, dtype = (2, 6, 3, 4), torch.device("cuda"), torch.bfloat16
-
-    call = backends.Call(OnCuda(), None, None, None, None, None)
+    """The choice alone, which needs no tensors."""
+    facts = CallFacts(
+        device=torch.device("cuda"),
+        dtype=torch.bfloat16,
+        batch=2,
+        tokens=6,
+        heads=3,
+        key_width=4,
+        value_width=4,
+        scalar=False,
+        dplr=False,
+        resets=True,
+    )
     reasons = {"triton": "no", "fla": None}
     for name in reasons:
         kept = backends.BACKENDS[name]
         monkeypatch.setitem(
-            backends.BACKENDS, name, backends.Backend(name, kept.run, lambda call, name=name: reasons[name])
+            backends.BACKENDS, name, backends.Backend(name, kept.run, lambda facts, name=name: reasons[name])
         )
-    assert backends.choose(call, "auto").name == "fla"
+    assert backends.choose(facts, "auto").name == "fla"
     reasons["triton"] = None
-    assert backends.choose(call, "auto").name == "triton"
+    assert backends.choose(facts, "auto").name == "triton"
     reasons.update(triton="no", fla="no")
-    assert backends.choose(call, "auto").name == "chunked"
+    assert backends.choose(facts, "auto").name == "chunked"
     # FLA rounds float32 to TF32, which takes leave.
     reasons["fla"] = None
-    monkeypatch.setattr(OnCuda, "dtype", torch.float32)
-    assert backends.choose(call, "auto").name == "chunked"
+    facts = replace(facts, dtype=torch.float32)
+    assert backends.choose(facts, "auto").name == "chunked"
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        assert backends.choose(call, "auto").name == "fla"
+        assert backends.choose(facts, "auto").name == "fla"
     finally:
         torch.set_float32_matmul_precision(before)
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
         kept, torch.backends.cuda.matmul.fp32_precision = torch.backends.cuda.matmul.fp32_precision, "tf32"
         try:
-            assert backends.choose(call, "auto").name == "fla"
+            assert backends.choose(facts, "auto").name == "fla"
         finally:
             torch.backends.cuda.matmul.fp32_precision = kept
+
+
+def test_the_choice_reads_no_tensor() -> None:
+    """Tensors without memory are enough to choose by."""
+    call = {name: x.to("meta") for name, x in CALL.items()}
+    facts = AttentionCall(**call, resets=torch.zeros(2, 6, dtype=torch.bool, device="meta")).facts
+    assert backends.choose(facts, "auto").name == "chunked"
+    with pytest.raises(UserError, match="NVIDIA GPU"):
+        backends.choose(facts, "fla")
 
 
 def test_importing_the_operators_imports_no_torch() -> None:

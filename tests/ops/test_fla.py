@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from decaystudy.errors import UserError
-from decaystudy.ops import backends, fla_kernels
+from decaystudy.ops import fla_kernels
+from decaystudy.ops.call import AttentionCall
 from tests.ops.calls import attend, outputs_and_gradients, random_call, relative_errors
 
 Tensors = dict[str, torch.Tensor]
@@ -45,7 +46,7 @@ def rms_errors(actual: Tensors, expected: Tensors) -> dict[str, float]:
 
 
 def refusal(call: Tensors) -> str | None:
-    return fla_kernels.refusal(backends.Call(**({"beta": None} | call)))
+    return fla_kernels.refusal(AttentionCall(**call).facts)
 
 
 @gpu
@@ -80,11 +81,38 @@ def test_chunked_is_exact_on_cuda(cuda: torch.device, kind: dict) -> None:
 
 
 @gpu
-def test_auto_serves_every_call(cuda: torch.device) -> None:
-    """What FLA can't, `chunked` does: resets here."""
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-3), (torch.bfloat16, 2e-2)], ids=["fp32", "bf16"])
+def test_kernels_forget_at_resets_and_at_minus_infinity(
+    cuda: torch.device, dtype: torch.dtype, tolerance: float, kind: dict
+) -> None:
+    call = gpu_call(cuda, dtype, **kind)
+    if reason := refusal(call):
+        pytest.skip(reason)
+    resets = torch.zeros(2, 300, dtype=torch.bool, device=cuda)
+    resets[0, [0, 1, 64, 100, 101, 299]] = True
+    resets[1, 130] = True
+    call["log_decay"][:, 200] = -torch.inf
+    call["initial_state"][0] = 1e30
+    reference = outputs_and_gradients(
+        {name: x.double() for name, x in call.items()}, lambda leaves: attend(leaves, "recurrent", resets)
+    )
+    results = outputs_and_gradients(call, lambda leaves: attend(leaves, "fla", resets))
+    # The reset at the first token cuts the 1e30 off.
+    assert torch.equal(results["initial_state"][0], torch.zeros_like(results["initial_state"][0]))
+    forgotten = results["log_decay"][resets]
+    assert torch.equal(forgotten, torch.zeros_like(forgotten))
+    errors = rms_errors(results, reference)
+    print({name: f"{error:.1e}" for name, error in errors.items()})
+    assert max(errors.values()) < tolerance
+
+
+@gpu
+def test_auto_takes_the_kernels_with_resets_too(cuda: torch.device) -> None:
     call = gpu_call(cuda, torch.bfloat16)
-    call["log_decay"][:, 100] = -torch.inf
-    assert torch.equal(attend(call, "auto")[0], attend(call, "chunked")[0])
+    resets = torch.zeros(2, 300, dtype=torch.bool, device=cuda)
+    resets[:, 100] = True
+    assert torch.equal(attend(call, "auto", resets)[0], attend(call, "fla", resets)[0])
 
 
 @gpu
@@ -106,7 +134,6 @@ def test_auto_rounds_float32_only_if_it_may(cuda: torch.device) -> None:
     ("change", "word"),
     [
         (lambda call: {name: x.double() for name, x in call.items()}, "float64"),
-        (lambda call: call | {"log_decay": call["log_decay"] - torch.inf}, "-inf"),
         (lambda call: call | {n: call[n].repeat(1, 1, 1, 5) for n in ("q", "k", "log_decay")}, "16 to 256"),
         (lambda call: call | {n: call[n][..., :8].contiguous() for n in ("q", "k", "log_decay")}, "16 to 256"),
     ],

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from decaystudy.decay import Decay, Site
+from decaystudy.decay import Decay, LayerContext
 
 LIMIT = 16 * 2**30
 
@@ -17,7 +17,9 @@ class Hungry(Decay):
     name: ClassVar[str] = "hungry"
     summary: ClassVar[str] = "for a test"
 
-    def log_decay(self, logit: torch.Tensor | None, extras: Mapping[str, torch.Tensor], site: Site) -> torch.Tensor:
+    def log_decay(
+        self, logit: torch.Tensor | None, parameters: Mapping[str, torch.Tensor], context: LayerContext
+    ) -> torch.Tensor:
         assert logit is not None
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
         torch.empty(LIMIT, dtype=torch.uint8)

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from decaystudy.study.expand import Study
-from decaystudy.study.store import Store
-from decaystudy.training.run_folder import write_json
+from decaystudy.runs.result import LayerDecay, RunResult
+from decaystudy.runs.state import RunState
+from decaystudy.study.analysis.analyse import analyse
+from decaystudy.study.analysis.results import StudyResults
+from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution.outcomes import read_outcomes
+from decaystudy.study.execution.store import Store
 
 SEQUENCES = 80
 ENTROPY = 5.0
@@ -34,22 +38,28 @@ def plant(
         np.save(folder.validation_loss, loss)
         medians = (decays or {}).get(run.cell, [0.7, 0.8, 0.9])
         wobble = rng.normal(0, 0.002, len(medians))
-        layers = [
-            {"layer": i, "median": m + w, "q25": m - 0.05, "q75": m + 0.05, "mean": m + w}
+        layers = tuple(
+            LayerDecay(i, median=m + w, q25=m - 0.05, q75=m + 0.05, mean=m + w)
             for i, (m, w) in enumerate(zip(medians, wobble, strict=True))
-        ]
+        )
         mean = float(loss.mean())
-        facts = {"val_loss": mean, "val_perplexity": float(np.exp(mean)), "train_loss": mean, "decay": layers}
-        write_json(
-            folder.result,
-            {
-                "status": "finished",
-                "step": run.config.max_steps,
-                "tokens": run.config.tokens,
-                "unigram_entropy": ENTROPY,
-                "seconds": 1.0,
-                "tokens_per_second": 1000.0,
-                **facts,
-            },
+        folder.write_result(
+            RunResult(
+                status=RunState.FINISHED,
+                step=run.config.max_steps,
+                tokens=run.config.tokens,
+                train_loss=mean,
+                val_loss=mean,
+                val_perplexity=float(np.exp(mean)),
+                unigram_entropy=ENTROPY,
+                seconds=1.0,
+                tokens_per_second=1000.0,
+                decay=layers,
+            )
         )
         folder.write_status("finished", step=run.config.max_steps)
+
+
+def answer_of(study: Study, store: Store) -> StudyResults:
+    """The study's answer, from what the store holds."""
+    return analyse(study, read_outcomes(study, store))

@@ -63,8 +63,8 @@ def run(*arguments: str, expect: int = 0, timeout: float = 600) -> str:
 def results(out: Path, name: str = "small") -> dict[str, Any]:
     """results.json without times and hosts."""
     values = json.loads((out / name / "results.json").read_text())
-    for cell in values["cells"]:
-        del cell["cost"]
+    for run in values["runs"]:
+        del run["cost"]
     return values
 
 

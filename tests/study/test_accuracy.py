@@ -4,25 +4,28 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from decaystudy.evaluation.results import EvaluationFolder
-from decaystudy.study.accuracy import MEAN, joined, mcnemar, mean_answer, possible
-from decaystudy.study.compare import Part
-from decaystudy.study.evaluating import tasks_of
-from decaystudy.study.expand import expand
-from decaystudy.study.figures import loss_by_position, recall_by_distance
-from decaystudy.study.report_html import as_html
-from decaystudy.study.report_tex import as_tex
-from decaystudy.study.results import gather
-from decaystudy.study.spec import read_study
-from decaystudy.study.statistics import crossed_mean
-from decaystudy.study.store import Store
-from decaystudy.study.table import as_markdown, as_text
-from tests.study.planted import plant
+from decaystudy.runs.evaluation import EvaluationFolder, LengthLoss, PositionLoss, TaskResult
+from decaystudy.serial import from_plain, to_plain
+from decaystudy.study.analysis.accuracies import MEAN, joined, mcnemar, mean_answer, possible
+from decaystudy.study.analysis.claims import Requirement
+from decaystudy.study.analysis.results import StudyResults
+from decaystudy.study.analysis.statistics import crossed_mean
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.tasks import tasks_of
+from decaystudy.study.planning.hardware import choose_speed
+from decaystudy.study.planning.plan import plan_study
+from decaystudy.study.reporting.documents import as_markdown, as_tex, as_text
+from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance
+from decaystudy.study.reporting.html import as_html
+from tests.study.planted import answer_of, plant
 from tests.study.small import STUDY, results, run, write_study
 
 QUESTIONS = 400
@@ -36,20 +39,21 @@ def answer(folder, accuracy, key, *, questions="q", tasks=("piqa", "boolq"), len
     """Write an evaluation whose answers are right with probability ``accuracy``, the same luck for every cell."""
     folder.weights.write_bytes(b"weights")
     place = EvaluationFolder(folder.path)
-    values = place.start()
+    results = {}
     for number, task in enumerate(tasks):
         luck = np.random.default_rng(number).random(QUESTIONS)
         own, shared = np.random.default_rng([key, number]).random((2, QUESTIONS))
         right = (np.where(shared < 0.8, luck, own) < accuracy).astype(float)
         place.write_outcomes(task, {"acc": right.tolist()})
         error = float(right.std(ddof=1) / np.sqrt(QUESTIONS))
-        row = {"acc": float(right.mean()), "acc_stderr": error, "samples": QUESTIONS, "questions": questions}
-        values["tasks"][task] = {**row, "version": 1.0, "limit": None}
-    values["tasks"]["wikitext"] = {"word_perplexity": 30.0, "word_perplexity_stderr": None, "samples": 5, "version": 2}
+        metrics = {"acc": float(right.mean()), "acc_stderr": error}
+        results[task] = TaskResult(QUESTIONS, version=1.0, questions=questions, metrics=metrics)
+    results["wikitext"] = TaskResult(5, version=2, metrics={"word_perplexity": 30.0, "word_perplexity_stderr": None})
+    found = replace(place.start(), tasks=results)
     if lengths:
-        values["lengths"] = [{"multiple": m, "length": 64 * m, "loss": 3.0, "last_loss": 3.1} for m in (1, 2)]
-        values["positions"] = [{"first": 0, "last": 15, "loss": 3.2}, {"first": 16, "last": 63, "loss": 3.0}]
-    place.write(values)
+        rows = [LengthLoss(m, 64 * m, loss=3.0, perplexity=20.1, last_loss=3.1, last_perplexity=22.2) for m in (1, 2)]
+        found = replace(found, lengths=tuple(rows), positions=(PositionLoss(0, 15, 3.2), PositionLoss(16, 63, 3.0)))
+    place.write(found)
 
 
 @pytest.fixture
@@ -62,63 +66,69 @@ def planted(tmp_path):
     return study, store
 
 
+def a_plan(study):
+    speed = choose_speed("tiny", gpu="h100", devices=1, jobs=1, on_cpu=False)
+    return plan_study(study, Store("nowhere"), speed, 1)
+
+
 def evaluated(study, store, accuracies, **how):
     for number, one in enumerate(study.runs()):
         if one.cell in accuracies:
             answer(store.find(one), accuracies[one.cell], number, **how)
-    return gather(study, store)
+    return answer_of(study, store)
 
 
 def test_a_study_without_evaluations_has_no_accuracies(planted):
-    found = gather(*planted)
-    assert found["tasks"] == [] and found["accuracy_comparisons"] == []
-    assert "accuracy" not in found["summary"][0] and "accuracy" not in as_text(found)
-    claim = next(c for c in found["claims"] if c["id"] == "gla-knows-more")
-    assert claim["verdict"] == "not tested" and "not been evaluated" in claim["why"]
+    found = answer_of(*planted)
+    assert found.tasks == () and found.accuracy_comparisons == ()
+    assert found.cells[0].accuracy is None and "accuracy" not in as_text(found)
+    claim = next(c for c in found.claims if c.id == "gla-knows-more")
+    assert claim.verdict == "not tested" and "not been evaluated" in claim.why
 
 
 def test_planted_answers_are_found(planted):
     found = evaluated(*planted, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.41}, lengths=True)
-    assert found["tasks"] == ["wikitext", "boolq", "piqa"]
-    by_name = {row["name"]: row for row in found["summary"]}
-    assert by_name["mamba2"]["accuracy"]["mean"] == pytest.approx(0.4, abs=0.05)
-    assert by_name["mamba2"]["accuracy"]["low"] < 0.4 < by_name["mamba2"]["accuracy"]["high"]
-    rows = {(row["a"], row["b"], row["task"]): row for row in found["accuracy_comparisons"]}
-    assert rows["gla", "mamba2", MEAN]["verdict"] == "better"
-    assert rows["gla", "mamba2", "piqa"]["verdict"] == "better"
-    assert rows["hgrn2", "mamba2", MEAN]["verdict"] == "indistinguishable"
-    assert rows["gla", "mamba2", MEAN]["low"] < 0.2 < rows["gla", "mamba2", MEAN]["high"]
-    claims = {claim["id"]: claim["verdict"] for claim in found["claims"]}
+    assert found.tasks == ("wikitext", "boolq", "piqa")
+    by_name = {cell.name: cell for cell in found.cells}
+    assert by_name["mamba2"].accuracy.mean == pytest.approx(0.4, abs=0.05)
+    assert by_name["mamba2"].accuracy.low < 0.4 < by_name["mamba2"].accuracy.high
+    rows = {(row.a, row.b, row.task): row for row in found.accuracy_comparisons}
+    assert rows["gla", "mamba2", MEAN].verdict == "better"
+    assert rows["gla", "mamba2", "piqa"].verdict == "better"
+    assert rows["hgrn2", "mamba2", MEAN].verdict == "indistinguishable"
+    assert rows["gla", "mamba2", MEAN].low < 0.2 < rows["gla", "mamba2", MEAN].high
+    claims = {claim.id: claim.verdict for claim in found.claims}
     assert claims["gla-knows-more"] == claims["above-chance"] == "supported" and claims["far-above"] == "refuted"
     for text in (as_text(found), as_markdown(found), as_tex(found)):
         assert "piqa" in text and "mean accuracy" in text
-    page = as_html(found, {"cells": []}, planted[1].out)
+    page = as_html(found, a_plan(planted[0]), planted[1].out)
     assert "wikitext ppl" in page and "Longer texts" in page and loss_by_position(found) is not None
-    assert by_name["gla"]["lengths"][1]["perplexity"] == pytest.approx(np.exp(3.0))
-    assert json.loads(json.dumps(found)) == found
+    assert by_name["gla"].lengths[1].perplexity == pytest.approx(np.exp(3.0))
+    assert by_name["gla"].tasks["wikitext"].metrics == {"word_perplexity": 30.0}
+    assert from_plain(StudyResults, json.loads(json.dumps(to_plain(found)))) == found
 
 
 def test_the_pairing_is_what_makes_small_differences_visible(planted):
     found = evaluated(*planted, {"mamba2": 0.5, "gla": 0.5})
-    mean = next(row for row in found["summary"] if row["name"] == "gla")["accuracy"]
-    pair = next(row for row in found["accuracy_comparisons"] if row["a"] == "gla" and row["task"] == MEAN)
-    assert pair["uncorrected"][1] - pair["uncorrected"][0] < mean["high"] - mean["low"]
+    mean = next(cell for cell in found.cells if cell.name == "gla").accuracy
+    pair = next(row for row in found.accuracy_comparisons if row.a == "gla" and row.task == MEAN)
+    assert pair.uncorrected[1] - pair.uncorrected[0] < mean.high - mean.low
 
 
 def test_other_questions_are_not_compared(planted):
     study, store = planted
     evaluated(study, store, {"mamba2": 0.5})
     found = evaluated(study, store, {"gla": 0.5}, questions="other")
-    row = next(row for row in found["accuracy_comparisons"] if row["a"] == "gla")
-    assert row["difference"] is None and "different questions" in row["why"]
+    row = next(row for row in found.accuracy_comparisons if row.a == "gla")
+    assert row.difference is None and row.verdict == "incomplete" and "different questions" in row.why
 
 
 def test_a_cell_with_a_seed_not_evaluated_has_no_accuracy(planted):
     study, store = planted
     first = next(one for one in study.runs() if one.cell == "gla")
     answer(store.find(first), 0.5, 0)
-    found = gather(study, store)
-    assert "accuracy" not in next(row for row in found["summary"] if row["name"] == "gla")
+    found = answer_of(study, store)
+    assert next(cell for cell in found.cells if cell.name == "gla").accuracy is None
     assert as_text(found)
 
 
@@ -127,7 +137,7 @@ def test_weights_that_changed_have_no_answers(planted):
     evaluated(study, store, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.4})
     for one in study.runs():
         store.find(one).weights.write_bytes(b"others")
-    assert gather(study, store)["tasks"] == []
+    assert answer_of(study, store).tasks == ()
 
 
 def test_the_mean_over_tasks_has_the_error_of_its_tasks():
@@ -211,13 +221,12 @@ def test_recall_is_drawn_against_its_distance(planted):
     study, store = planted
     for run_ in study.runs():
         answer(store.find(run_), 0.7, run_.seed, tasks=("recall_needle_2", "recall_needle_128"))
-    found = gather(study, store)
+    found = answer_of(study, store)
     figure = recall_by_distance(found)
     assert figure is not None and "distance, tokens" in figure and all(cell.name in figure for cell in study.cells)
-    assert figure in as_html(found, {}, store.path)
-    for row in found["summary"]:
-        del row["tasks"]["recall_needle_2"], row["tasks"]["recall_needle_128"]
-    assert recall_by_distance(found) is None
+    assert figure in as_html(found, a_plan(study), store.path)
+    without = tuple(replace(cell, tasks={"wikitext": cell.tasks["wikitext"]}) for cell in found.cells)
+    assert recall_by_distance(replace(found, cells=without)) is None
 
 
 @pytest.mark.parametrize("probability", [0.01, 0.02, 0.1, 0.5, 0.9, 0.98, 0.99])
@@ -259,20 +268,20 @@ def test_a_perfect_small_task_makes_a_mean_uncertain():
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_all_answers_right_is_no_proof(seeds):
     perfect = np.ones((seeds, 256))
-    assert Part("", mean_answer([perfect]), 0.9, math.inf).p_inside() < 0.001
-    assert Part("", mean_answer([perfect]), 0.999, math.inf).p_inside() > 0.05
-    assert Part("", mean_answer([1 - perfect]), 0.001, math.inf).p_outside() > 0.05
+    assert Requirement("", mean_answer([perfect]), 0.9, math.inf).p_inside() < 0.001
+    assert Requirement("", mean_answer([perfect]), 0.999, math.inf).p_inside() > 0.05
+    assert Requirement("", mean_answer([1 - perfect]), 0.001, math.inf).p_outside() > 0.05
     low, high = possible(mean_answer([perfect]), 0.0)
     assert 0.98 < low < 0.995 and high == 1.0
 
 
 def test_a_claim_about_a_perfect_cell_shows_a_possible_interval(planted):
     found = evaluated(*planted, {"mamba2": 1.1, "gla": 1.1})
-    by_id = {claim["id"]: claim for claim in found["claims"]}
-    (far,) = by_id["far-above"]["parts"]
-    assert by_id["far-above"]["verdict"] == "supported" and 0.98 < far["low"] < 1 == far["high"]
-    (same,) = by_id["gla-knows-more"]["parts"]
-    assert by_id["gla-knows-more"]["verdict"] == "undecided" and same["low"] < 0 < same["high"]
+    by_id = {claim.id: claim for claim in found.claims}
+    (far,) = by_id["far-above"].parts
+    assert by_id["far-above"].verdict == "supported" and 0.98 < far.low < 1 == far.high
+    (same,) = by_id["gla-knows-more"].parts
+    assert by_id["gla-knows-more"].verdict == "undecided" and same.low < 0 < same.high
 
 
 def test_a_metric_of_another_range_is_left_alone():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from decaystudy.study.report import report
+from decaystudy.study.reporting.report import report
 from tests.study import small
 from tests.study.test_studies import EIGHT
 
@@ -16,7 +16,7 @@ def test_all_eight(tmp_path: Path) -> None:
     short = ["--seeds", "0,1", "--trainer.max_steps", "2", "--recipe.warmup_steps", "1", "--out", str(tmp_path)]
     plan = json.loads(small.run(*EIGHT, *short, "--dry-run", "--json"))
     whole = plan["total"]["whole"]
-    assert whole["runs"] < whole["without_sharing"] == sum(len(one["cells"]) for one in plan["studies"])
+    assert whole["runs"] < whole["without_sharing"] == sum(len(one["runs"]) for one in plan["studies"])
     small.run(*EIGHT, *short, timeout=3000)
     folders = [path for path in (tmp_path / "store").iterdir() if path.name != ".names"]
     assert len(folders) == whole["runs"]

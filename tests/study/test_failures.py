@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from decaystudy.study.report import report
-from decaystudy.study.run import expand_all
-from decaystudy.study.store import Store
+from decaystudy.study.definition.several import expand_all
+from decaystudy.study.execution.store import Store
+from decaystudy.study.reporting.report import report
 from tests.study import small
 
 pytestmark = pytest.mark.slow
@@ -55,11 +55,11 @@ def test_the_rest_finishes_and_all_is_said(tmp_path: Path, tiny_disk: Path | Non
             os.symlink(tiny_disk, folder.path)
     output = small.run(str(file), "--out", str(out), expect=1)
     results = small.results(out)
-    state = {cell["name"]: cell["status"] for cell in results["cells"]}
+    state = {cell["name"]: cell["status"] for cell in results["runs"]}
     assert state["mamba2"] == state["gla"] == state["mute"] == "finished"
     assert state["wild"] == "diverged"
     assert state["hungry"] == "out-of-memory"
-    cells = {cell["name"]: cell for cell in results["cells"]}
+    cells = {cell["name"]: cell for cell in results["runs"]}
     assert cells["wild"]["val_loss"] is None and cells["wild"]["step"] > 0
     assert cells["wild"]["last_finite"] is not None
     verdicts = {(row["a"], row["b"]): row["verdict"] for row in results["comparisons"]}
@@ -81,7 +81,7 @@ def test_the_rest_finishes_and_all_is_said(tmp_path: Path, tiny_disk: Path | Non
         assert cells[name]["id"] in page
     # A second call trains the finished and the diverged ones no more, and tries the others again.
     again = small.run(str(file), "--out", str(out), expect=1)
-    assert "hungry-seed0 started" in again or "hungry-seed0 goes on" in again
+    assert "hungry-seed0 started" in again or "hungry-seed0 resumes" in again
     for name in ("mamba2", "gla", "mute", "wild"):
-        assert f"{name}-seed0 started" not in again and f"{name}-seed0 goes on" not in again
-    assert json.loads((out / "small" / "results.json").read_text())["cells"][0]["status"] == "finished"
+        assert f"{name}-seed0 started" not in again and f"{name}-seed0 resumes" not in again
+    assert json.loads((out / "small" / "results.json").read_text())["runs"][0]["status"] == "finished"

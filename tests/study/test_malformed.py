@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.study.expand import expand
-from decaystudy.study.spec import read_study
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
 
 GOOD = """\
 title: A study
@@ -90,7 +90,7 @@ MALFORMED: list[tuple[str, int, str]] = [
     (TWO + "comparisons: [a, b]\n", 7, "pair"),
     (TWO + "comparisons:\n  - [a]\n", 8, "pair"),
     (TWO + "comparisons:\n  - [a, a]\n", 8, "two cells"),
-    (TWO + "comparisons:\n  - [a, c]\n", 8, "no cell"),
+    (TWO + "comparisons:\n  - [a, c]\n", 8, "unknown cell"),
     (TWO + "comparisons:\n  - {cells: [a, b], axes: decay}\n", 8, "'axis'"),
     (TWO + "comparisons:\n  - {cells: [a, b], axis: sharing}\n", 8, "differ in model.decay"),
     (TWO + "extra_cells: [a]\n", 7, "by scale"),
@@ -112,7 +112,7 @@ MALFORMED: list[tuple[str, int, str]] = [
     (CLAIM + "{id: x, says: y, difference: [a, b], between: [2, 1]}\n", 8, "smaller first"),
     (CLAIM + "{id: x, says: y, difference: [a], below: 0}\n", 8, "at least 2"),
     (CLAIM + "{id: x, says: y, difference: [a, a], below: 0}\n", 8, "different"),
-    (CLAIM + "{id: x, says: y, difference: [a, c], below: 0}\n", 8, "no cell"),
+    (CLAIM + "{id: x, says: y, difference: [a, c], below: 0}\n", 8, "unknown cell"),
     (CLAIM + "{id: x, says: y, ordering: [a], below: 0}\n", 8, "at least 2"),
     (CLAIM + "{id: x, says: y, ordering: [a, b], below: 0}\n", 8, "no meaning"),
     (CLAIM + "{id: x, says: y, decay: a, above: 0}\n", 8, "cell: a"),

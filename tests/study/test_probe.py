@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decaystudy.study.probe import probe
+from decaystudy.study.planning.probe import probe
 from tests.study import small
 
 pytestmark = pytest.mark.slow
@@ -31,8 +31,8 @@ def test_planned_time_is_what_it_takes(tmp_path: Path, monkeypatch: pytest.Monke
         plan = json.loads((out / "small" / "plan.json").read_text())
         assert "measured on this machine" in plan["hours_from"]
         results = json.loads((out / "small" / "results.json").read_text())
-        took = sum(cell["cost"]["seconds"] for cell in results["cells"])
-        ratios.append(sum(cell["hours"] * 3600 for cell in plan["cells"]) / took)
+        took = sum(cell["cost"]["seconds"] for cell in results["runs"])
+        ratios.append(sum(cell["hours"] * 3600 for cell in plan["runs"]) / took)
         if 0.75 < ratios[-1] < 1.25:
             return
     raise AssertionError(f"planned time by time taken: {ratios}")

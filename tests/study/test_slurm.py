@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.study.report import report
-from decaystudy.study.run import run_study
+from decaystudy.study.execution.launcher import ExecutionOptions
+from decaystudy.study.reporting.report import report
+from decaystudy.study.run import StudyRequest, run_study
 from tests.study import small
 from tests.study.slurm import Cluster, missing
 
@@ -48,7 +49,7 @@ def test_submit_cancel_one_resume_report(cluster: Cluster, tmp_path: Path) -> No
     cluster.ask("scancel", job)
     said = small.run(*call, "--attach", expect=1)
     assert "✔ mamba2-seed0 finished" in said and "✘ gla-seed0" in said
-    states = {cell["name"]: cell["status"] for cell in small.results(out)["cells"]}
+    states = {cell["name"]: cell["status"] for cell in small.results(out)["runs"]}
     assert states["mamba2"] == "finished" and states["gla"] in ("killed", "failed")
     assert "gla-seed0 submitted as job" in small.run(*call)
     said = small.run(*call, "--attach")
@@ -95,4 +96,4 @@ def wait_for(happened: object, seconds: float = 120) -> None:
 def test_no_slurm_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="sbatch is not on this machine"):
-        run_study(["dplr"], out=str(tmp_path / "out"), launcher="slurm")
+        run_study(StudyRequest(["dplr"], out=str(tmp_path / "out")), ExecutionOptions(launcher="slurm"))

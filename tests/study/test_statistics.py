@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from decaystudy.study.statistics import Estimate, crossed_mean, holm, seed_mean, widened
+from decaystudy.study.analysis.statistics import Estimate, crossed_mean, holm, seed_mean, widened
 
 SEQUENCES = 70
 # Standard deviations between seeds, between sequences, and of the rest, as shares of the last.

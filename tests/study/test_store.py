@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from decaystudy.study.expand import Run, expand
-from decaystudy.study.lease import latest, take_lease
-from decaystudy.study.schedule import last_line
-from decaystudy.study.spec import read_study
-from decaystudy.study.store import Store, state_of
-from decaystudy.training.run_folder import STALE_SECONDS, RunFolder, write_json
+from decaystudy.io import write_json
+from decaystudy.runs.folder import STALE_SECONDS, RunFolder, state_of
+from decaystudy.runs.lease import latest, take_lease
+from decaystudy.study.definition.expand import Run, expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.scheduler import last_line
+from decaystudy.study.execution.store import Store
 from tests.study import small
 
 
@@ -76,7 +77,7 @@ def test_of_two_hosts_one_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "gethostname", lambda: "one")
     assert take_lease(folder)
     monkeypatch.setattr(socket, "gethostname", lambda: "other")
-    monkeypatch.setattr("decaystudy.study.lease.latest", lambda folder: (1, folder.path / "lease-1.json"))
+    monkeypatch.setattr("decaystudy.runs.lease.latest", lambda folder: (1, folder.path / "lease-1.json"))
     assert not take_lease(folder)
 
 

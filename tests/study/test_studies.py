@@ -10,11 +10,14 @@ import pytest
 
 from decaystudy.errors import UserError
 from decaystudy.scales import SCALES
-from decaystudy.study.expand import expand
-from decaystudy.study.plan import plan_all
-from decaystudy.study.run import expand_all, parse_sweep, plan_speed, union
-from decaystudy.study.spec import describe_studies, parse_seeds, read_study
-from decaystudy.study.store import Store
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import describe_studies, parse_seeds, read_study
+from decaystudy.study.definition.several import expand_all, union
+from decaystudy.study.execution.launcher import ExecutionOptions, open_launcher
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.plan import plan_all
+from decaystudy.study.planning.plan_schema import SCHEMA
+from decaystudy.study.run import StudyRequest, parse_sweep, plan_speed, show_plan
 from tests.study import small
 
 EIGHT = (
@@ -77,17 +80,17 @@ def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
     first, second = (next(r for r in study.runs() if r.hash in same) for study in studies[:2])
     assert first.cell != second.cell
     assert store.claim(first).path == store.claim(second).path
-    speed, jobs = plan_speed(studies, jobs=2, devices=1, gpu=None)
+    speed, jobs = plan_speed(studies, open_launcher(ExecutionOptions(jobs=2)))
     plan = plan_all(studies, store, speed, jobs)
-    assert plan["total"]["whole"]["runs"] == len(distinct)
-    assert plan["total"]["whole"]["without_sharing"] == len(runs)
+    assert plan.total.whole.runs == len(distinct)
+    assert plan.total.whole.without_sharing == len(runs)
 
 
 def test_plan_as_json(tmp_path: Path) -> None:
     """The documented keys; totals are sums; it is printed by a process that imports no torch, in under 3 s."""
     program = (
         "import sys; from decaystudy.cli import main; code = main(sys.argv[1:]); "
-        "heavy = [m for m in ('torch', 'lightning', 'pandas', 'matplotlib') if m in sys.modules]; "
+        "heavy = [m for m in ('torch', 'lightning', 'pandas', 'matplotlib', 'jinja2') if m in sys.modules]; "
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     began = time.monotonic()
@@ -96,18 +99,34 @@ def test_plan_as_json(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 3 * 2  # twice what it may take: other tests run beside it
     plan = json.loads(done.stdout)
-    assert plan["study"] == "sharing" and len(plan["cells"]) == 13
-    keys = {"id", "name", "seed", "state", "parameters", "tokens", "train_flops", "memory_bytes", "hours", "gpu_hours"}
-    for cell in plan["cells"]:
-        assert keys <= cell.keys()
-        assert cell["state"] == "planned"
-        assert cell["tokens"] == 20_000 * 256 * 2048
-        assert cell["train_flops"] > 6 * 100e6 * cell["tokens"]
-        assert 2**30 < cell["memory_bytes"] < 80 * 2**30
-        assert cell["hours"] == pytest.approx(cell["train_flops"] / (989e12 * 0.35) / 3600)
+    assert plan["schema"] == SCHEMA and plan["study"] == "sharing" and len(plan["runs"]) == len(plan["cells"]) == 13
+    keys = {"id", "name", "cell", "seed", "status", "parameters", "tokens", "train_flops", "memory_bytes"}
+    keys |= {"hours", "gpu_hours", "disk_bytes", "done"}
+    for run in plan["runs"]:
+        assert keys <= run.keys()
+        assert run["status"] == "planned" and run["cell"] == run["name"]
+        assert run["tokens"] == 20_000 * 256 * 2048
+        assert run["train_flops"] > 6 * 100e6 * run["tokens"]
+        assert 2**30 < run["memory_bytes"] < 80 * 2**30
+        assert run["hours"] == pytest.approx(run["train_flops"] / (989e12 * 0.35) / 3600)
     for key in ("tokens", "train_flops", "hours", "gpu_hours"):
+        assert plan["total"][key] == pytest.approx(sum(run[key] for run in plan["runs"]))
         assert plan["total"][key] == pytest.approx(sum(cell[key] for cell in plan["cells"]))
     assert not list(tmp_path.iterdir()), "a plan leaves nothing behind"
+
+
+def test_plans_of_several_studies_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = StudyRequest(["sharing", "dplr"], seeds="0,1", out=str(tmp_path))
+    assert show_plan(request, ExecutionOptions(gpu="h100"), as_json=True) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert list(plan) == ["studies", "total"]
+    sharing, dplr = plan["studies"]
+    assert (sharing["study"], dplr["study"]) == ("sharing", "dplr")
+    assert len(sharing["runs"]) == 16 and [len(sharing["cells"]), sharing["cells"][0]["runs"]] == [8, 2]
+    assert sharing["cells"][0]["seeds"] == [0, 1]
+    runs = sharing["runs"] + dplr["runs"]
+    assert plan["total"]["runs"] == len({run["id"] for run in runs}) <= plan["total"]["whole"]["without_sharing"]
+    assert plan["total"]["whole"]["without_sharing"] == len(runs)
 
 
 def test_softmax_and_shared_cells_cost_what_they_cost() -> None:

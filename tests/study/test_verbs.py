@@ -7,21 +7,23 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.study import hardware
 from decaystudy.study.clean import clean
-from decaystudy.study.expand import expand
-from decaystudy.study.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
-from decaystudy.study.plan import plan_study
-from decaystudy.study.report import report
-from decaystudy.study.report_tex import escape
-from decaystudy.study.run import run_study
-from decaystudy.study.spec import read_study
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.launcher import ExecutionOptions
+from decaystudy.study.execution.slurm_options import SlurmOptions
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning import hardware
+from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
+from decaystudy.study.planning.plan import plan_study
+from decaystudy.study.reporting.report import report
+from decaystudy.study.run import StudyRequest, cancel_jobs, run_study, show_plan
 from decaystudy.study.status import status
-from decaystudy.study.store import Store
 from tests.study import small
 from tests.study.planted import plant
 
@@ -31,7 +33,7 @@ def finished(tmp_path: Path) -> Path:
     """A study whose runs have all finished, called once; its folder."""
     file = small.write_study(tmp_path / "file", small.STUDY.replace("A small study", "A small & <odd> study_1"))
     plant(expand(read_study(str(file))), Store(tmp_path / "out"), {"gla": 0.05})
-    assert run_study([str(file)], out=str(tmp_path / "out")) == 0
+    assert run_study(StudyRequest([str(file)], out=str(tmp_path / "out"))) == 0
     return tmp_path
 
 
@@ -40,11 +42,11 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     before = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")}
     capsys.readouterr()
     began = time.monotonic()
-    assert run_study([str(finished / "file" / "small.yaml")], out=str(out)) == 0
+    assert run_study(StudyRequest([str(finished / "file" / "small.yaml")], out=str(out))) == 0
     assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
-    for words in ("worse than mamba2", "held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
+    for words in ("worse than mamba2", "Held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
         assert words in printed.out
     assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
 
@@ -81,13 +83,30 @@ def test_report_is_one_whole_page(finished: Path) -> None:
     assert "A small &amp; &lt;odd&gt; study_1" in page and "<odd>" not in page
     assert page.count("<svg") == 4
     results = json.loads((folder / "results.json").read_text())
-    for cell in results["cells"]:
-        assert cell["id"] in page
+    for run in results["runs"]:
+        assert run["id"] in page
     for claim in results["claims"]:
         assert claim["text"] in page
     tex = (folder / "report.tex").read_text()
     assert r"A small \& $<$odd$>$ study\_1" in tex
     assert tex.count(r"\begin{tabular}") == 2
+
+
+def test_what_runs_print_is_escaped(finished: Path) -> None:
+    """Words of users and of logs, in every place of the page where they stand."""
+    out = finished / "out"
+    hostile = "<script>alert('&')</script>"
+    folder = next((out / "store").glob("gla-*"))
+    (folder / "result.json").unlink()
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "step": 7, "message": hostile, "host": hostile}))
+    (folder / "log.txt").write_text(f"one line\n{hostile}\n")
+    assert report(out=str(out)) == 0
+    page = (out / "small" / "report.html").read_text()
+    assert "<script" not in page and page.count("&lt;script&gt;") == 3  # message, log and host
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open and not tags.loads
+    assert "gla seed 0</b> failed at step 7: &lt;script&gt;" in page and "one line" in page
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")
@@ -99,10 +118,6 @@ def test_tex_compiles(finished: Path, tmp_path: Path) -> None:
         rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{table}}}\end{{document}}"
     )
     subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", main.name], cwd=tmp_path, check=True)
-
-
-def test_tex_escapes() -> None:
-    assert escape("λ 5 % a_b") == r"$\lambda$ 5 \% a\_b"
 
 
 def test_the_same_results_give_the_same_report(finished: Path) -> None:
@@ -164,7 +179,7 @@ def test_clean_removes_what_no_study_needs(finished: Path) -> None:
     text = small.STUDY[: small.STUDY.index("claims:")].replace("mamba2, gla, hgrn2", "mamba2, lightnet")
     other = small.write_study(finished / "other", text, "other")
     plant(expand(read_study(str(other))), Store(out), {})
-    run_study([str(other)], out=str(out))
+    run_study(StudyRequest([str(other)], out=str(out)))
     assert len(list((out / "store").glob("*-seed0-*"))) == 4
     assert clean(out=str(out), yes=True) == 0
     assert len(list((out / "store").glob("*-seed0-*"))) == 4
@@ -220,8 +235,8 @@ def test_a_probe_gives_the_hours_and_a_named_gpu_overrides_it(tmp_path: Path, mo
     with pytest.raises(UserError, match="did you mean 'a100-80gb'"):
         choose_speed("tiny", gpu="a100-80", devices=1, jobs=2, on_cpu=True)
     plan = plan_study(study, Store(tmp_path / "out"), speed, 2)
-    assert plan["cells"][0]["hours"] == pytest.approx(speed.seconds(study.cells[0].config) / 3600)
-    assert plan["cells"][0]["gpu_hours"] == 0
+    assert plan.runs[0].hours == pytest.approx(speed.seconds(study.cells[0].config) / 3600)
+    assert plan.runs[0].gpu_hours == 0
 
 
 def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
@@ -235,31 +250,41 @@ def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
     (folder.checkpoints / "step=10.ckpt").touch()
     speed = choose_speed("tiny", gpu="a100-80gb", devices=1, jobs=1, on_cpu=False)
     plan = plan_study(study, store, speed, 1)
-    assert [cell["state"] for cell in plan["cells"]] == ["finished", "killed", "finished"]
-    cell = plan["cells"][1]
-    assert plan["total"]["runs"] == 1
-    assert plan["total"]["hours"] == pytest.approx(cell["hours"] * 0.75)
-    assert plan["total"]["whole"]["hours"] == pytest.approx(sum(c["hours"] for c in plan["cells"]))
+    assert [run.status for run in plan.runs] == ["finished", "killed", "finished"]
+    assert [cell.status for cell in plan.cells] == ["finished", "killed", "finished"]
+    assert [cell.done for cell in plan.cells] == [1.0, 0.25, 1.0]
+    assert plan.total.runs == 1
+    assert plan.total.hours == pytest.approx(plan.runs[1].hours * 0.75)
+    assert plan.total.whole.hours == pytest.approx(sum(run.hours for run in plan.runs))
 
 
 def test_unwritable_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another --out"):
-        run_study(["dplr"], out=str(tmp_path / "file" / "runs"))
+        run_study(StudyRequest(["dplr"], out=str(tmp_path / "file" / "runs")))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("request_", "options", "words"),
     [
-        ({"launcher": "slrum"}, "unknown launcher"),
-        ({"jobs": 0}, "--jobs is 0"),
-        ({"devices": 0}, "--devices is 0"),
-        ({"scale": "tyni"}, "did you mean 'tiny'"),
-        ({"gpu": "a200", "dry_run": True}, "unknown GPU"),
-        ({"sweep": "wd=1"}, "--sweep"),
-        ({"seeds": "x"}, "seeds"),
+        ({}, {"launcher": "slrum"}, "did you mean 'slurm'"),
+        ({}, {"jobs": 0}, "--jobs is 0"),
+        ({}, {"devices": 0}, "--devices is 0"),
+        ({}, {"gpu": "a200"}, "unknown GPU"),
+        ({}, {"slurm": SlurmOptions(partition="a100")}, "need --launcher slurm"),
+        ({"scale": "tyni"}, {}, "did you mean 'tiny'"),
+        ({"sweep": "wd=1"}, {}, "--sweep"),
+        ({"seeds": "x"}, {}, "seeds"),
+        ({"overrides": {"trainer": {"devices": 2}}}, {}, "leave it out and give --devices"),
     ],
 )
-def test_mistakes_in_the_call(arguments: dict[str, object], words: str) -> None:
+def test_mistakes_in_the_call(request_: dict[str, Any], options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        run_study(["sharing"], **arguments)  # type: ignore[arg-type]
+        show_plan(StudyRequest(["sharing"], **request_), ExecutionOptions(**options))
+
+
+def test_a_local_study_has_no_jobs_to_attach_to_or_cancel() -> None:
+    with pytest.raises(UserError, match="--attach is for jobs on a cluster"):
+        run_study(StudyRequest(["sharing"]), attach=True)
+    with pytest.raises(UserError, match="--cancel is for jobs on a cluster"):
+        cancel_jobs(StudyRequest(["sharing"]))

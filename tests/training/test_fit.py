@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from decaystudy.cli import main
 from decaystudy.model import DecayTransformer, ModelConfig
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.folder import RunFolder
 
 # Real runs at scale tiny on the real corpus, only short.
 SHORT = ["--trainer.max_steps", "6", "--recipe.checkpoint_every", "2", "--data.validation_tokens", "2000"]
@@ -40,6 +40,11 @@ def test_what_a_run_writes(finished):
     assert [row["layer"] for row in got["decay"]] == [0, 1, 2]
     assert all(0 < row["q25"] <= row["median"] <= row["q75"] <= 1 for row in got["decay"])
     assert {"torch", "lightning", "python", "decaystudy"} <= set(got["versions"]) and "git_revision" in got
+    with np.load(finished / "validation_documents.npz") as documents:
+        nll, tokens, sizes = documents["nll"], documents["tokens"], documents["bytes"]
+    assert nll.sum() / tokens.sum() == pytest.approx(result(finished)["val_loss"], rel=1e-9)
+    assert result(finished)["val_bits_per_byte"] == pytest.approx(nll.sum() / np.log(2) / sizes.sum(), rel=1e-12)
+    assert len(nll) == len(tokens) == len(sizes) <= result(finished)["data"]["validation_documents"]
     losses = np.load(finished / "validation_loss.npy")
     assert losses.dtype == np.float64 and losses.mean() == pytest.approx(got["val_loss"], abs=1e-12)
     assert RunFolder(finished).state() == "finished"
@@ -74,7 +79,7 @@ def test_the_curves(finished):
 def test_called_again_it_trains_nothing(finished, capsys):
     before = (finished / "result.json").stat().st_mtime_ns
     assert fit("--out", finished) == 0
-    assert "finished already" in capsys.readouterr().out
+    assert "is already finished" in capsys.readouterr().out
     assert (finished / "result.json").stat().st_mtime_ns == before
 
 

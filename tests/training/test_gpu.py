@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.folder import RunFolder
 
 pytestmark = pytest.mark.gpu
 

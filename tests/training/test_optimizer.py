@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from decaystudy.model import DecayTransformer, ModelConfig
-from decaystudy.training.config import RecipeConfig
+from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.training.optimizer import make_optimizer, parameter_groups
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from decaystudy.training.run_folder import RunFolder
+from decaystudy.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -98,5 +98,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command goes on" in said and "Traceback" not in said
+    assert process.returncode == 130 and "the same command resumes" in said and "Traceback" not in said
     assert RunFolder(out).state() == "killed"

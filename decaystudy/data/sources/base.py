@@ -1,8 +1,11 @@
 """What a source of text is: an ordered list of parts, each an ordered list of documents."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -37,21 +40,39 @@ class Part:
         return self.name if self.stop is None else f"{self.name}[{self.start}:{self.stop}]"
 
 
-class Source(Protocol):
-    """A text corpus. The class is cheap to import; ``open`` may read files or talk to a hub."""
+def checked_text(value: Any, column: str, where: str) -> str:
+    """``value``, if it is text.
 
-    summary: ClassVar[str]
+    Raises:
+        UserError: it is of another type; the message says where.
+    """
+    if isinstance(value, str):
+        return value
+    kind = {type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "a list",
+            dict: "an object", bytes: "bytes"}.get(type(value), type(value).__name__)  # fmt: skip
+    raise UserError(
+        f"{where}: the field {column!r} holds {kind}, not text: choose another --data.column, or write text there"
+    )
+
+
+class Source(Protocol):
+    """A text corpus. The class is cheap to import; ``open`` may read files or talk to a hub.
+
+    A source of one's own derives from this class, for its defaults, and sets ``label`` and ``revision``.
+    """
+
+    summary: ClassVar[str] = ""
     """One line for ``decaystudy list``."""
-    tokenizer: ClassVar[str]
+    tokenizer: ClassVar[str] = "bpe:2048"
     """What ``--data.tokenizer auto`` means."""
-    tokenizer_bytes: ClassVar[int]
-    """A tokenizer trained on this source sees at most so much text, from its front."""
-    validation_fraction: ClassVar[float]
-    """The share of documents held out unless the user says otherwise."""
-    settings: ClassVar[tuple[str, ...]]
+    tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
+    """Maximum size of the text, from the front of the source, that a tokenizer is trained on."""
+    validation_fraction: ClassVar[float] = 0.01
+    """The fraction of documents held out unless the user says otherwise."""
+    settings: ClassVar[tuple[str, ...]] = ()
     """The fields of DataConfig that say which documents these are."""
-    endless: ClassVar[bool]
-    """Whether the documents are made up, and more than anyone wants all of."""
+    endless: ClassVar[bool] = False
+    """Whether the documents are generated, without an end that anyone would wait for."""
 
     label: str
     """A short name for folders and messages."""
@@ -59,18 +80,21 @@ class Source(Protocol):
     """What pins the content: a commit of a hub repository or a hash of the documents."""
 
     @classmethod
+    @abstractmethod
     def open(cls, config: "DataConfig") -> "Source":
         """The source that ``config`` names, with its revision known."""
         ...
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the documents and their order, as JSON."""
-        ...
+        return {"source": self.label, "revision": self.revision}
 
+    @abstractmethod
     def parts(self) -> list[Part]:
         """All parts in source order, without reading their documents."""
         ...
 
+    @abstractmethod
     def documents(self, part: Part) -> Iterator[Document]:
         """The documents of one part in source order."""
         ...

@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
+from decaystudy.data.folders import cache_json, lock
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, checked_text
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
+from decaystudy.io import cache_folder, digest, read_json, slug
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -128,11 +129,11 @@ def unpacked(read: Callable[[], bytes], path: Path) -> bytes:
     try:
         return read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it anew") from error
+        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it again") from error
     except Exception as error:
         if type(error).__name__ != "ZstdError":
             raise
-        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it anew") from error
+        raise UserError(f"{path} is cut or damaged ({error}): fetch or write it again") from error
 
 
 def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iterator[Document]:
@@ -157,8 +158,15 @@ def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iter
             raise UserError(
                 f"{path} has no field {column!r} in the line at byte {at}: choose --data.column from {', '.join(row)}"
             ) from None
-        text = "" if text is None else str(text)
+        if not isinstance(text, str):
+            checked_text(text, column, f"{path}:{line_of(path, at)}")
         yield Document(str(row["id"]) if row.get("id") is not None else text, text)
+
+
+def line_of(path: Path, position: int) -> int:
+    """The number of the line that begins at this byte of the file's content."""
+    with opened(path, layout(path)[1]) as file:
+        return file.read(position).count(b"\n") + 1
 
 
 def content_hashes(paths: list[Path]) -> list[str]:
@@ -170,7 +178,7 @@ def content_hashes(paths: list[Path]) -> list[str]:
         with lock(memory.with_suffix(".lock")):
             known = read_json(memory) or {}
             known = {stamp: known.get(stamp) or file_hash(path) for stamp, path in zip(stamps, paths, strict=True)}
-            write_json(memory, known)
+            cache_json(memory, known)
     return [known[stamp] for stamp in stamps]
 
 

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.folders import cache_folder, digest, lock, read_json, slug, write_json
-from decaystudy.data.network import brief, offline, persevere, transient
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
+from decaystudy.data.folders import cache_json, lock
+from decaystudy.data.network import brief, offline, transient, with_retries
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, checked_text
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
+from decaystudy.io import cache_folder, digest, read_json, slug
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -56,7 +57,7 @@ class Hub:
                 pin = read_json(path)
                 if pin is None:
                     pin = survey(name, choice, config.split, config.column, config.revision)
-                    write_json(path, pin)
+                    cache_json(path, pin)
         source = cls(name, choice, config.split, config.column, pin)
         log.info("%s is read at revision %s, pinned on %s", name, source.revision, pin["date"])
         return source
@@ -93,7 +94,7 @@ class Hub:
         for row in rows.shard(num_shards=len(self._parts), index=part.start):
             if self.column not in row:
                 raise column_error(f"the dataset {self.name}", self.column, row)
-            text = "" if row[self.column] is None else str(row[self.column])
+            text = checked_text(row[self.column], self.column, f"the dataset {self.name}, {part}")
             yield Document(str(row["id"]) if row.get("id") is not None else text, text)
 
 
@@ -129,7 +130,7 @@ class explained:
 def survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:
     """The dataset's commit and its parts, in the order of its files; checks configuration, split and column."""
     with explained(f"open the dataset {name}"):
-        return persevere(f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision))
+        return with_retries(f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision))
 
 
 def _survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:

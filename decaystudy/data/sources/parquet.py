@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from decaystudy.data.sources.base import Document, Part
+from decaystudy.data.sources.base import Document, Part, checked_text
 from decaystudy.errors import UserError
 
 
@@ -17,7 +17,7 @@ def open_parquet(file: IO[bytes], where: str, **options: Any) -> Any:
     try:
         return parquet.ParquetFile(file, **options)
     except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{where} is not a sound parquet file: fetch or write it anew") from error
+        raise UserError(f"{where} is not a sound parquet file: fetch or write it again") from error
 
 
 def column_error(where: str, column: str, names: Iterable[str]) -> UserError:
@@ -55,6 +55,6 @@ def parquet_documents(part: Part, file: IO[bytes], column: str, where: str, foot
         rows = table.read_row_group(group, columns=columns)
         texts = rows.column(column).to_pylist()
         ids = rows.column("id").to_pylist() if len(columns) == 2 else texts
-        for name, text in zip(ids, texts, strict=True):
-            text = "" if text is None else text if isinstance(text, str) else str(text)
+        for row, (name, value) in enumerate(zip(ids, texts, strict=True), 1):
+            text = checked_text(value, column, f"{where}, row {row} of row group {group}")
             yield Document(text if name is None else str(name), text)

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.folders import cache_folder, digest, lock, read_json, write_json
+from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
 from decaystudy.errors import UserError
+from decaystudy.io import cache_folder, digest, read_json
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -53,7 +54,7 @@ class PythonDocs:
                 if stored is None:
                     log.info("reading the docstrings of Python %s in %s, once", platform.python_version(), library)
                     stored = [list(document) for document in extract(library)]
-                    write_json(path, stored)
+                    cache_json(path, stored)
         if not stored:
             raise UserError(
                 f"the Python in {library} has no source files to take docstrings from: use another --data.source"

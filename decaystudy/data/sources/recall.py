@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.documents import Draws
-from decaystudy.data.folders import digest
 from decaystudy.data.sources.base import Document, Part
+from decaystudy.io import digest
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -93,7 +93,7 @@ def document(draws: Draws, farthest: int) -> list[str]:
 
 def needle(draws: Draws, value: str, distance: int, lead: int) -> list[str]:
     """``lead`` words of filler, the value, and at that distance the question for it."""
-    filler = Filler(draws.integer(0, len(FILLER)))
+    filler = FillerWords(draws.integer(0, len(FILLER)))
     return [*filler.take(lead), value, *filler.take(distance - 1), ASK]
 
 
@@ -107,7 +107,7 @@ def text(words: list[str]) -> str:
     return " ".join(words)
 
 
-class Filler:
+class FillerWords:
     """Words that follow each other in a circle."""
 
     def __init__(self, start: int):

@@ -1,1 +1,1 @@
-"""What happens around the steps of a run: one behaviour a file."""
+"""What happens around the steps of a run: one behaviour per file."""

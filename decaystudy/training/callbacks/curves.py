@@ -1,14 +1,14 @@
-"""TensorBoard's curves."""
+"""The curves of a run, for its loggers."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning.pytorch as L
 import numpy as np
 import torch
 
+from decaystudy.metrics import perplexity
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.decay_statistics import decay_statistics
@@ -16,8 +16,8 @@ from decaystudy.training.lightning_module import LanguageModel
 
 
 class Curves(L.Callback):
-    """Writes loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
-    its loss and perplexity and each layer's median λ and half-life."""
+    """Logs loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
+    the loss, the perplexity, and the median λ and half-life of each layer."""
 
     def __init__(self, losses: StepLoss, throughput: Throughput, every: int) -> None:
         self.losses = losses
@@ -36,7 +36,7 @@ class Curves(L.Callback):
         loss = self.losses.recent[-1]
         values = {
             "train/loss": loss,
-            "train/perplexity": math.exp(min(loss, 80.0)),
+            "train/perplexity": perplexity(loss),
             "train/learning_rate": pl_module.learning_rate,
             "train/tokens": float(step * self.throughput.tokens_per_step),
         }
@@ -51,7 +51,7 @@ class Curves(L.Callback):
         if trainer.sanity_checking or not pl_module.validation_losses:
             return
         loss = pl_module.validation_loss
-        values = {"validation/loss": loss, "validation/perplexity": math.exp(min(loss, 80.0))}
+        values = {"validation/loss": loss, "validation/perplexity": perplexity(loss)}
         pl_module.validation_decays = validation_decays(trainer, pl_module)
         for row in pl_module.validation_decays:
             values[f"decay_median/layer_{row['layer']:02d}"] = row["median"]
@@ -66,7 +66,7 @@ class Curves(L.Callback):
 
 
 def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:
-    """λ of each layer over the first validation sequences, about ``tokens`` tokens: the same on every process."""
+    """Statistics of λ per layer over the first ``tokens`` validation tokens, the same ones on every process."""
     blocks = trainer.datamodule.validation.blocks  # type: ignore[attr-defined]
     length = blocks.shape[1] - 1
     first = torch.from_numpy(blocks[: max(1, tokens // length), :-1].astype(np.int64)).to(module.device)

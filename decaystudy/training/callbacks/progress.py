@@ -1,8 +1,7 @@
-"""What a run tells the person who waits for it, and the file that others watch it by."""
+"""The progress of a run: lines on the terminal, and facts for status.json."""
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -10,44 +9,23 @@ from typing import Any
 
 import lightning.pytorch as L
 
+from decaystudy.formatting import duration
+from decaystudy.metrics import perplexity
+from decaystudy.runs.heartbeat import Heartbeat
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.lightning_module import LanguageModel
-from decaystudy.training.run_folder import HEARTBEAT_SECONDS, RunFolder
 
 PATIENCE = 15.0
-"""Seconds that the first step may take before it is explained."""
-
-
-class Heartbeat:
-    """Rewrites a run's status.json every few seconds from a thread of its own, so that long validations, data
-    preparation and slow steps still show as alive."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-        self.facts: dict[str, Any] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
-
-    def start(self) -> None:
-        self.folder.write_status("running", **self.facts)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_SECONDS):
-            try:
-                self.folder.write_status("running", **dict(self.facts))
-            except OSError:
-                continue  # a full disk must not end training; the next beat tries again
+"""Seconds after which a slow first step is explained."""
 
 
 class Progress(L.Callback):
-    """Prints a line now and then with step, loss, speed and time left, and feeds the heartbeat."""
+    """Prints a line every few seconds with step, loss, speed and time left, and gives the same facts to the heartbeat.
+
+    Args:
+        seconds: between two lines.
+    """
 
     def __init__(
         self, heartbeat: Heartbeat | None, losses: StepLoss, throughput: Throughput, *, show: bool, seconds: float = 5.0
@@ -91,7 +69,7 @@ class Progress(L.Callback):
             self.heartbeat.facts = facts
         if self.show and (now - self._printed_at >= self.seconds or step == trainer.max_steps):
             self._printed_at = now
-            print(describe(facts), file=sys.stderr, flush=True)
+            print(progress_line(facts), file=sys.stderr, flush=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._stop_explaining()
@@ -109,7 +87,7 @@ class Progress(L.Callback):
         if self.show and trainer.is_global_zero:
             loss = self._validation
             print(
-                f"step {trainer.global_step}: validation loss {loss:.4f}, perplexity {math.exp(min(loss, 80)):.2f}",
+                f"step {trainer.global_step}: validation loss {loss:.4f}, perplexity {perplexity(loss):.2f}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -125,7 +103,7 @@ def _explain_slow_start() -> None:
         )
 
 
-def describe(facts: dict[str, Any]) -> str:
+def progress_line(facts: dict[str, Any]) -> str:
     """One line of progress."""
     parts = [f"step {facts['step']}/{facts['max_steps']}"]
     if "loss" in facts:
@@ -135,11 +113,3 @@ def describe(facts: dict[str, Any]) -> str:
     if "seconds_left" in facts:
         parts.append(f"{duration(facts['seconds_left'])} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """1 h 02 min, 3 min 20 s or 12 s."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

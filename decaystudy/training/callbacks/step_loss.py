@@ -1,4 +1,4 @@
-"""The loss of whole steps, over micro-batches and devices, and what it says of the run's health."""
+"""The loss of whole steps, over micro-batches and devices, and the end of a run that diverges."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from torch import Tensor
 
 from decaystudy.training.lightning_module import LanguageModel
 
-# The train loss of a result is the mean over so many last steps.
+# The train loss in result.json is the mean over this many last steps.
 RECENT_STEPS = 20
-# A model that says nothing has a loss of ln(vocabulary); one far above it has exploded.
+# A uniform guess has a loss of ln(vocabulary). A loss above this multiple of it counts as diverged.
 EXPLODED = 3.0
 
 
 class Diverged(Exception):
-    """The loss is no longer a number, or far above that of a model that says nothing."""
+    """The loss is no longer finite, or far above that of a uniform guess."""
 
     def __init__(self, step: int, loss: float, before: float | None) -> None:
         super().__init__(f"the loss was {loss:.4g} at step {step}")
         self.step = step
         self.loss = loss
         self.before = before
-        """Loss of the step before, None if it was the first."""
+        """Loss of the step before; None at the first step."""
 
 
 class StepLoss(L.Callback):
     """Keeps the losses of the last steps and ends a run that diverges.
 
-    On a GPU the loss is looked at every ``look_every`` steps, since each look waits for the device.
+    Args:
+        look_every: steps between checks on a GPU, because each one waits for the device. A CPU checks every step.
     """
 
     def __init__(self, look_every: int) -> None:
@@ -44,7 +45,7 @@ class StepLoss(L.Callback):
 
     @property
     def mean(self) -> float:
-        """Mean loss of the last steps, nats a token."""
+        """Mean loss of the last steps, in nats per token."""
         return sum(self.recent) / len(self.recent) if self.recent else math.nan
 
     def on_train_batch_end(
@@ -53,7 +54,7 @@ class StepLoss(L.Callback):
         assert isinstance(pl_module, LanguageModel)
         self._partial.append(outputs["loss"].detach())
         if trainer.global_step == self.step:
-            return  # in the middle of an accumulated step
+            return  # a micro-batch in the middle of a step
         self.step = trainer.global_step
         # Lightning has divided each micro-batch's loss by their number.
         self._waiting.append(torch.stack(self._partial).double().sum())

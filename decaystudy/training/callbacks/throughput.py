@@ -1,4 +1,4 @@
-"""How fast a run trains, validation and checkpoints apart."""
+"""The training speed of a run, without validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import lightning.pytorch as L
 
 
 class Throughput(L.Callback):
-    """Measures tokens/s over windows of steps; the first window of a process (compilation, caches) doesn't count."""
+    """Measures tokens/s over windows of steps. The first step of a process (compilation, caches) doesn't count.
+
+    Args:
+        window: steps per measurement.
+    """
 
     def __init__(self, tokens_per_step: int, window: int) -> None:
         self.tokens_per_step = tokens_per_step
@@ -26,12 +30,12 @@ class Throughput(L.Callback):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run so far, that of the processes it was resumed from up to their checkpoints included."""
+        """Wall time of the run so far, including earlier processes up to the checkpoints it was resumed from."""
         return self._seconds_before + time.perf_counter() - self._began
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Median over the windows so far; None before the first."""
+        """Median over the windows so far; None before the first one."""
         return statistics.median(self.rates) if self.rates else None
 
     def on_train_batch_end(
@@ -64,7 +68,7 @@ class Throughput(L.Callback):
         self._seconds_before = state_dict["seconds"]
 
     def finish(self) -> None:
-        """Count a last, shorter window of a run too short for a whole one."""
+        """Measure a run that was too short for a whole window."""
         if not self.rates and self._since is not None and self._steps:
             elapsed = time.perf_counter() - self._since - self._paused
             self.rates.append(self.tokens_per_step * self._steps / elapsed)

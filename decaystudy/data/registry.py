@@ -1,0 +1,33 @@
+"""The text sources by name, or by the import path of a class in somebody else's package. Each is cheap to import."""
+
+from decaystudy.data.sources.base import Source
+from decaystudy.data.sources.files import Files
+from decaystudy.data.sources.hub import FinewebEdu, Hub
+from decaystudy.data.sources.python_docs import PythonDocs
+from decaystudy.data.sources.recall import Recall
+from decaystudy.errors import UserError, unknown
+from decaystudy.imports import import_object
+
+SOURCES: dict[str, type[Source]] = {
+    "python-docs": PythonDocs,
+    "fineweb-edu": FinewebEdu,
+    "hub": Hub,
+    "files": Files,
+    "recall": Recall,
+}
+
+
+def find_source(name: str) -> type[Source]:
+    """The source named as in ``SOURCES``, or by import path (``package.module.Class``).
+
+    Raises:
+        UserError: no such source; the message names the nearest one.
+    """
+    if name in SOURCES:
+        return SOURCES[name]
+    if "." not in name:
+        raise unknown("data source", name, SOURCES)
+    found = import_object(name, "data source")
+    if not (isinstance(found, type) and Source in found.__mro__):
+        raise UserError(f"{name!r} is not a data source: it must be a class derived from decaystudy.data.Source")
+    return found

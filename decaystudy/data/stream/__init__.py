@@ -1,0 +1,1 @@
+"""The order of the tokens, batches, held-out blocks, and the DataModule."""

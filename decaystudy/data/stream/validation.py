@@ -1,0 +1,108 @@
+"""The held-out sequences: the same for every seed, and never trained on."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.config import DataConfig
+from decaystudy.data.documents import threshold
+from decaystudy.data.tokenizers.spelling import token_bytes
+from decaystudy.data.tokenizers.tokenizer import Tokenizer
+from decaystudy.errors import UserError
+
+
+@dataclass(frozen=True)
+class HeldOutDocuments:
+    """The documents whose tokens the validation blocks predict. A block's first token is only read."""
+
+    numbers: np.ndarray
+    """(blocks, sequence_length) int64: the document of each predicted token."""
+    tokens: np.ndarray
+    """(documents,) int64: predicted tokens of each, at least 1."""
+    bytes: np.ndarray
+    """(documents,) float64: UTF-8 bytes of text that these tokens spell."""
+    digest: str
+    """Hash of the tokens and of where documents begin: runs with equal digests are judged on the same documents."""
+
+    def sums(self, losses: np.ndarray) -> np.ndarray:
+        """Sum of the losses of each document's tokens, (documents,) float64, from (blocks, sequence_length)."""
+        return np.bincount(self.numbers.ravel(), weights=losses.ravel(), minlength=len(self.tokens))
+
+
+class ValidationSet:
+    """Held-out documents end to end, cut into disjoint blocks of sequence_length + 1 tokens; the tail is dropped.
+
+    A document is held out if the hash of its id lies below the share. Shards are searched for them in a fixed order
+    that no seed changes, until ``tokens`` are found, so that a large corpus need not be tokenized whole for it.
+    """
+
+    def __init__(self, corpus: Corpus, *, sequence_length: int, held_out_share: float, tokens: int):
+        below = np.uint64(threshold(held_out_share))
+        pieces: list[np.ndarray] = []
+        held = seen = 0
+        for shard in corpus.validation_order():
+            index = corpus.index(shard)
+            seen += len(index.ends)
+            chosen = np.flatnonzero(index.hashes < below)
+            content = corpus.tokens(shard) if len(chosen) else None
+            for start, stop in zip(index.starts[chosen].tolist(), index.ends[chosen].tolist(), strict=True):
+                if held < tokens:
+                    pieces.append(content[start:stop])  # type: ignore[index]
+                    held += stop - start
+            if held >= tokens:
+                break
+        self.documents = len(pieces)
+        n = sequence_length + 1
+        self.count = min(held, tokens) // n
+        if not seen:
+            raise UserError(f"the source {corpus.source.label} holds no documents: choose another --data.source")
+        if not self.count:
+            raise UserError(
+                f"the documents held out of {corpus.source.label} ({len(pieces)} with {held} tokens) fill no sequence "
+                f"of {n} tokens: raise --data.validation_fraction above {held_out_share:g} or shorten "
+                "--data.sequence_length"
+            )
+        self.blocks = np.concatenate(pieces)[: self.count * n].reshape(self.count, n)
+        """(count, sequence_length + 1) token ids."""
+        owners = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
+        self._owners = owners[: self.count * n].reshape(self.count, n)
+
+    @classmethod
+    def of(cls, corpus: Corpus, config: DataConfig, sequence_length: int | None = None) -> "ValidationSet":
+        """The held-out sequences of a run's data; ``sequence_length`` in place of its own."""
+        return cls(
+            corpus,
+            sequence_length=sequence_length or config.sequence_length,
+            held_out_share=config.held_out_share,
+            tokens=config.validation_tokens,
+        )
+
+    def by_document(self, tokenizer: Tokenizer) -> HeldOutDocuments:
+        """Which document each predicted token belongs to; a document of which none is predicted is left out."""
+        kept, flat = np.unique(self._owners[:, 1:], return_inverse=True)
+        numbers = flat.reshape(self.count, -1)
+        spelled = np.empty(self.blocks.shape)
+        owners, tokens = self._owners.ravel(), self.blocks.ravel()
+        cuts = np.flatnonzero(np.diff(owners)) + 1
+        spelled.ravel()[:] = np.concatenate([token_bytes(tokenizer, piece) for piece in np.split(tokens, cuts)])
+        content = hashlib.blake2b(tokens.astype("<u4").tobytes(), digest_size=16)
+        content.update(cuts.astype("<u8").tobytes() + np.uint64(self.blocks.shape[1]).tobytes())
+        return HeldOutDocuments(
+            numbers=numbers,
+            tokens=np.bincount(numbers.ravel(), minlength=len(kept)),
+            bytes=np.bincount(numbers.ravel(), weights=spelled[:, 1:].ravel(), minlength=len(kept)),
+            digest=content.hexdigest(),
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the blocks."""
+        return int(self.blocks.size)
+
+    def unigram_entropy(self) -> float:
+        """Entropy of the blocks' tokens under their own frequencies, in nats per token: what these alone can reach."""
+        frequencies = np.bincount(self.blocks.ravel())
+        p = frequencies[frequencies > 0] / self.blocks.size
+        return float(-(p * np.log(p)).sum())

@@ -1,0 +1,1 @@
+"""Tokenizers: one trained on the corpus, or any of the hub's."""

@@ -1,0 +1,44 @@
+"""The tokenizer that a run's settings name: from the cache, else trained or fetched, once per machine."""
+
+from pathlib import Path
+
+from decaystudy.data.config import DataConfig
+from decaystudy.data.folders import lock
+from decaystudy.data.sources.base import Source
+from decaystudy.data.tokenizers.hub import fetch
+from decaystudy.data.tokenizers.names import named_folder, trained_kind, trained_vocabulary
+from decaystudy.data.tokenizers.tokenizer import Tokenizer, is_kept
+from decaystudy.data.tokenizers.training import train, training_texts
+from decaystudy.io import cache_folder, digest
+
+
+def fetch_tokenizer(config: DataConfig) -> None:
+    """See that ``vocabulary_size(config)`` is known: fetch the tokenizer if it is neither cached nor to be trained."""
+    if trained_vocabulary(config.tokenizer_name) is None:
+        _make_once(named_folder(config.tokenizer_name), config, None)
+
+
+def open_tokenizer(config: DataConfig, source: Source) -> Tokenizer:
+    """The tokenizer that ``config`` names: from the cache, else trained on ``source`` or fetched, once a machine."""
+    size = trained_vocabulary(config.tokenizer_name)
+    if size is None:
+        folder = named_folder(config.tokenizer_name)
+    else:
+        kind = trained_kind(config.tokenizer_name)
+        key = digest([source.identity(), config.held_out_share, size, source.tokenizer_bytes])
+        folder = cache_folder("tokenizers", f"{kind}-{size}-{source.label}-{key[:12]}")
+    _make_once(folder, config, source)
+    return Tokenizer(folder)
+
+
+def _make_once(folder: Path, config: DataConfig, source: Source | None) -> None:
+    if is_kept(folder):
+        return
+    with lock(folder.with_suffix(".lock")):
+        if is_kept(folder):
+            return
+        size = trained_vocabulary(config.tokenizer_name)
+        if size is not None and source is not None:
+            train(config.tokenizer_name, training_texts(config, source), folder, source.label)
+        else:
+            fetch(config.tokenizer_name, folder)

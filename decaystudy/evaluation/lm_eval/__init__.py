@@ -1,0 +1,1 @@
+"""The bridge to lm-eval: its model class and its tasks."""

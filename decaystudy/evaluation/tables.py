@@ -1,0 +1,108 @@
+"""Tables of what was measured on trained models. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from decaystudy.evaluation.tasks.catalog import resolve
+from decaystudy.formatting import MISSING
+from decaystudy.runs.evaluation import (
+    Evaluation,
+    LengthLoss,
+    PositionLoss,
+    TaskResult,
+    Validation,
+    mean_accuracy,
+    task_metrics,
+    with_error,
+)
+from decaystudy.table import Column, Kind, Table
+
+_QUANTILES = {"q05": "5 %", "q25": "25 %", "median": "median", "q75": "75 %", "q95": "95 %", "mean": "mean"}
+
+
+def evaluation_text(found: Mapping[str, Evaluation], tasks: str) -> str:
+    """All that ``evaluate`` prints: metrics of the models side by side, then each model's losses by length."""
+    parts = [metrics_table(found, tasks).text()]
+    for name, model in found.items():
+        if model.lengths is not None:
+            parts += [f"{name}\n{lengths_table(model.lengths).text()}", positions_table(model.positions or ()).text()]
+    return "\n\n".join(parts)
+
+
+def metrics_table(found: Mapping[str, Evaluation], tasks: str) -> Table:
+    """One row per metric, one column per model."""
+    names, models = resolve(tasks), list(found.values())
+    rows = [("validation perplexity", *(validation_field(model.validation) for model in models))]
+    for task in names:
+        for metric in task_metrics(task, models):
+            rows.append((f"{task} {metric}", *(metric_field(model.tasks.get(task), metric) for model in models)))
+    means = [mean_accuracy({task: model.tasks[task] for task in names if task in model.tasks}) for model in models]
+    if any(mean is not None for mean in means):
+        rows.append(("mean accuracy", *(MISSING if m is None else f"{m[0]:.4f} ± {m[1]:.4f}" for m in means)))
+    return Table((Column("metric", Kind.WORDS), *(Column(name) for name in found)), tuple(rows))
+
+
+def validation_field(validation: Validation | None) -> str:
+    """The perplexity on held-out text with its standard error."""
+    return MISSING if validation is None else with_error(validation.perplexity, validation.perplexity_stderr)
+
+
+def metric_field(result: TaskResult | None, metric: str) -> str:
+    """A metric of a task with its standard error."""
+    return MISSING if result is None else with_error(result.metrics.get(metric), result.error(metric))
+
+
+def lengths_table(lengths: Sequence[LengthLoss]) -> Table:
+    """Perplexity at multiples of the training length."""
+    columns = (
+        Column("tokens per sequence", Kind.WORDS),
+        Column("perplexity"),
+        Column("of its last part"),
+        Column("sequences"),
+    )
+    rows = [
+        (f"{at.length} ({at.multiple} ×)", f"{at.perplexity:.2f}", f"{at.last_perplexity:.2f}", str(at.sequences))
+        for at in lengths
+    ]
+    return Table(columns, tuple(rows))
+
+
+def positions_table(positions: Sequence[PositionLoss]) -> Table:
+    """Loss by position in the sequence."""
+    rows = []
+    for part in positions:
+        error = "" if part.loss_stderr is None else f" ± {part.loss_stderr:.4f}"
+        rows.append((f"{part.first}–{part.last}", f"{part.loss:.4f}{error}"))
+    return Table((Column("position", Kind.WORDS), Column("loss")), tuple(rows))
+
+
+def decays_table(layers: Sequence[Mapping[str, Any]], *, heads: bool = False) -> Table:
+    """Quantiles of λ, one row per layer.
+
+    Args:
+        heads: also a row per head.
+    """
+    headings = ("layer", *_QUANTILES.values(), "half-life", "near 0", "near 1")
+    rows = []
+    for layer in layers:
+        groups = [(str(layer["layer"]), layer)]
+        groups += [(f"  head {head['head']}", head) for head in layer["heads"]] if heads else []
+        for name, row in groups:
+            life = "forever" if row["half_life"] is None else f"{row['half_life']:.1f}"
+            shares = [f"{row[key]:.1%}" for key in ("near_zero", "near_one")]
+            rows.append((name, *(f"{row[key]:.4f}" for key in _QUANTILES), life, *shares))
+    columns = [Column(heading, Kind.NUMBER if i else Kind.WORDS) for i, heading in enumerate(headings)]
+    return Table(tuple(columns), tuple(rows))
+
+
+def ablation_table(values: Mapping[str, Any]) -> Table:
+    """The model as it is, and under each change."""
+    columns = (Column("decay", Kind.WORDS), Column("loss"), Column("perplexity"), Column("difference in loss"))
+    rows = [("as it is", f"{values['loss']:.4f}", f"{values['perplexity']:.2f}", "")]
+    for change in values["changes"]:
+        d = change["difference"]
+        interval = f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]"
+        rows.append((change["name"], f"{change['loss']:.4f}", f"{change['perplexity']:.2f}", interval))
+    return Table(columns, tuple(rows))

@@ -1,0 +1,77 @@
+"""A run's model and tokenizer in Hugging Face form, and models that are in that form already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from decaystudy.errors import UserError
+from decaystudy.hub.modeling import DecayStudyForCausalLM
+from decaystudy.runs.loading import LoadedRun
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+def hub_facts(run: LoadedRun) -> dict[str, Any]:
+    """What a run's ``DecayStudyConfig`` holds beside the architecture."""
+    eos = run.tokenizer.eos_id
+    return {
+        "max_position_embeddings": run.config.data.sequence_length,
+        "reset_after_eos": run.config.data.reset_state_at_documents,
+        "bos_token_id": eos,
+        "eos_token_id": eos,
+        "pad_token_id": eos,
+        "dtype": "float32",
+    }
+
+
+def hub_tokenizer(run: LoadedRun) -> PreTrainedTokenizerFast:
+    """The run's tokenizer in Hugging Face form; EOS also begins and pads, and padding stands on the left."""
+    from transformers import PreTrainedTokenizerFast
+
+    fast = run.tokenizer._fast
+    eos, unknown = fast.id_to_token(run.tokenizer.eos_id), getattr(fast.model, "unk_token", None)
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(run.tokenizer.folder / "tokenizer.json"),
+        bos_token=eos,
+        eos_token=eos,
+        pad_token=eos,
+        unk_token=unknown if unknown and fast.token_to_id(unknown) is not None else eos,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=run.config.data.sequence_length,
+    )
+
+
+def hub_model(run: LoadedRun) -> PreTrainedModel:
+    """The run's model in Hugging Face form, sharing its weights."""
+    return DecayStudyForCausalLM.around(run.model, **hub_facts(run))
+
+
+def is_hub_folder(path: str | Path) -> bool:
+    """Whether the folder holds a model in Hugging Face form rather than a run."""
+    folder = Path(path)
+    return (folder / "config.json").is_file() and not (folder / "config.yaml").exists()
+
+
+def load_hub_folder(path: str | Path) -> tuple[PreTrainedModel, Any]:
+    """A model in Hugging Face form, of this package or any other causal language model, and its tokenizer.
+
+    Raises:
+        UserError: transformers cannot open it.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import decaystudy.hub  # noqa: F401 - makes its models known
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto", local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot open the model in {path}: {line}") from error
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.requires_grad_(False).eval().to(device), tokenizer  # type: ignore[return-value]

@@ -1,0 +1,125 @@
+"""The module that holds a layer's decay: its projections, its own tensors, and the formula that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from decaystudy.decay import Decay, DecayOutput, LayerContext, ParameterSpec
+from decaystudy.errors import UserError
+from decaystudy.model.config import ModelConfig
+from decaystudy.model.initialise import copy_full_tensor, generator_for
+from decaystudy.model.precision import KeepsPrecision
+from decaystudy.model.projection import build_projection
+from decaystudy.ops.precision import full_precision
+
+
+class DecayParameters(KeepsPrecision):
+    """The tensors that a decay owns, by name: parameters where they are learned, buffers where they are constants."""
+
+    def __init__(self, specs: tuple[ParameterSpec, ...]) -> None:
+        super().__init__()
+        for spec in specs:
+            blank = torch.zeros(spec.shape, dtype=torch.float32)
+            if spec.learned:
+                self.register_parameter(spec.name, nn.Parameter(blank))
+            else:
+                self.register_buffer(spec.name, blank)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them by name."""
+        return {**dict(self.named_parameters(recurse=False)), **dict(self.named_buffers(recurse=False))}
+
+    def start_at(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Give each tensor its start value, or zeros where there is none; returns the start values of all."""
+        tensors = self.tensors()
+        if undeclared := sorted(values.keys() - tensors.keys()):
+            raise UserError(f"the decay has a start value for {undeclared[0]!r} and no such parameter: declare it")
+        starts = {name: values.get(name, torch.zeros(tuple(tensor.shape))) for name, tensor in tensors.items()}
+        for name, value in starts.items():
+            copy_full_tensor(tensors[name], value)
+        return starts
+
+
+class LayerDecay(nn.Module):
+    """log λ of one layer from its input."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.context: LayerContext = config.layer_context(layer)
+        self.decay: Decay = config.make_decay()
+        self.logits = [spec.name for spec in self.decay.projections(self.context)]
+        # Names in checkpoints, and the seeds of start values, are made of these attributes' names: the one projection
+        # of a decay that declares none is `projection`, and the decay's own tensors are `extras`.
+        self.modules_of: dict[str, str] = {}
+        for spec in config.built_projections(layer):
+            self.modules_of[spec.name] = f"projection_{spec.name}" if self.decay.names_logits else "projection"
+            self.add_module(self.modules_of[spec.name], build_projection(spec, config.d_model))
+        self.extras = DecayParameters(self.decay.parameters(self.context))
+
+    def initialise(self, seed: int, name: str, model_parameters: dict[str, Tensor]) -> None:
+        """Draw the decay's own tensors.
+
+        Args:
+            name: that of this module in the model.
+            model_parameters: start values of the tensors that all layers have in common.
+        """
+        starts = self.extras.start_at(
+            self.decay.initial_parameters(
+                self.context, lambda parameter: generator_for(seed, f"{name}.extras.{parameter}")
+            )
+        )
+        if "offset" in starts:
+            seen = {**starts, **self.decay.for_layer(model_parameters, self.context)}
+            self.extras.start_at({**starts, "offset": self.decay.initial_offset(seen, self.context)})
+
+    def forward(
+        self,
+        x: Tensor,
+        key_logit: Tensor,
+        model_parameters: dict[str, Tensor],
+        *,
+        carry: Tensor | None,
+        resets: Tensor | None,
+        mask: Tensor | None,
+    ) -> DecayOutput:
+        """log λ (B, T, H[, Dk]), shared key (B, T, H, Dk) or None, carry, and the decay's own β (B, T, H) or None.
+
+        ``key_logit`` is W_k x, (B, T, d), the (first) logit itself where the key is shared.
+        """
+        logit = self._logit(x, key_logit)
+        with full_precision(x.device):
+            parameters = {**self.extras.tensors(), **self.decay.for_layer(model_parameters, self.context)}
+            output = self.decay.apply(logit, parameters, self.context, carry=carry, resets=resets, mask=mask)
+            working = torch.promote_types(x.dtype, torch.float32)
+            log_decay = self._per_head(output.log_decay.to(device=x.device, dtype=working), x)
+            beta = None
+            if self.context.dplr and self.decay.has_beta(self.context):
+                beta = self.decay.beta(logit, parameters, self.context).to(working)
+        key = None if output.key is None else torch.unflatten(output.key, -1, (self.context.heads, -1))
+        return DecayOutput(log_decay, key, output.carry, beta)
+
+    def _logit(self, x: Tensor, key_logit: Tensor) -> Tensor | dict[str, Tensor] | None:
+        """The outputs of the projections as the decay expects them, float32 or float64."""
+        outputs: dict[str, Tensor] = {}
+        for name in self.logits:
+            output = getattr(self, self.modules_of[name])(x) if name in self.modules_of else key_logit
+            outputs[name] = output.to(torch.promote_types(output.dtype, torch.float32))
+        return outputs if self.decay.names_logits else next(iter(outputs.values()), None)
+
+    def _per_head(self, log_decay: Tensor, x: Tensor) -> Tensor:
+        """(…, size) for the tokens of x (B, T, d) as (B, T, H) or (B, T, H, Dk)."""
+        context = self.context
+        if log_decay.dim() == 0 or log_decay.shape[-1] != context.size:
+            raise UserError(
+                f"decay {self.decay.name!r} gave log λ of shape {tuple(log_decay.shape)}: at granularity "
+                f"{context.granularity} its last dimension must be {context.size}"
+            )
+        log_decay = log_decay.expand(*x.shape[:2], -1)
+        if context.granularity == "scalar":
+            return log_decay
+        if context.granularity == "paired":
+            log_decay = log_decay.repeat_interleave(2, dim=-1)
+        return torch.unflatten(log_decay, -1, (context.heads, context.head_dim))

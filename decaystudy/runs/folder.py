@@ -1,0 +1,172 @@
+"""A run's folder: its files, its lock, and what state the run is in. Needs no torch.
+
+config.yaml           the settings; ``fit --config`` runs them again as they are
+status.json           what the run is doing, rewritten every few seconds while it trains
+result.json           how it ended, and its numbers
+validation_loss.npy   loss of each validation sequence in nats a token, float64, at the end of training
+validation_documents.npz  summed nats (nll), predicted tokens and bytes of text of each held-out document
+model.safetensors     the trained weights
+checkpoints/          where training goes on from
+events.out.tfevents…  TensorBoard
+log.txt               what a run of a study printed
+lock                  held by the process that trains
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from decaystudy.errors import UserError
+from decaystudy.io import read_mapping, write_json
+from decaystudy.runs.result import RunResult, read_result, write_result
+from decaystudy.runs.state import FINAL, RunState
+
+HEARTBEAT_SECONDS = 5.0
+# A run on another host counts as dead after this long without a heartbeat.
+STALE_SECONDS = 120.0
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.status = self.path / "status.json"
+        self.result = self.path / "result.json"
+        self.evaluation = self.path / "evaluation.json"
+        self.validation_loss = self.path / "validation_loss.npy"
+        self.validation_documents = self.path / "validation_documents.npz"
+        self.weights = self.path / "model.safetensors"
+        self.checkpoints = self.path / "checkpoints"
+        self.log = self.path / "log.txt"
+        self._lock = self.path / "lock"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: it cannot be made or written to.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the run folder {self.path}: {_reason(error)}; choose another --out"
+            ) from error
+        if not os.access(self.path, os.W_OK):
+            raise UserError(f"cannot write to the run folder {self.path}: permission denied; choose another --out")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. The kernel lets go of the lock when the process dies, however it dies.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with open(self._lock, "a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                doing = self.read_status()
+                who = f" by process {doing.get('pid')} on {doing.get('host')}" if doing else ""
+                raise UserError(
+                    f"{self.path} is being trained{who}: wait for it, or give this run another --out"
+                ) from error
+            yield
+
+    def held(self) -> bool:
+        """Whether a process on this machine (or, on a file system with shared locks, any machine) is training it."""
+        try:
+            handle = open(self._lock)  # noqa: SIM115
+        except OSError:
+            return False
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+            return False
+
+    def state(self) -> RunState:
+        """What status.json and the lock say together.
+
+        Raises:
+            UserError: status.json names a state that this version doesn't know.
+        """
+        status = self.read_status()
+        if self.held():
+            return RunState.RUNNING
+        if not status:
+            return RunState.PLANNED
+        if status["state"] == RunState.RUNNING:
+            elsewhere = status.get("host") != socket.gethostname()
+            fresh = time.time() - status.get("heartbeat", 0.0) < STALE_SECONDS
+            return RunState.RUNNING if elsewhere and fresh else RunState.KILLED
+        try:
+            return RunState(status["state"])
+        except ValueError as error:
+            raise UserError(
+                f"{self.status} names an unknown state {status['state']!r}: upgrade decaystudy to read it"
+            ) from error
+
+    def read_status(self) -> dict[str, Any]:
+        """status.json, or an empty dictionary."""
+        return read_mapping(self.status) or {}
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Replace status.json: the state, this process and host, the time, and ``facts``."""
+        write_json(
+            self.status,
+            {
+                "state": RunState(state),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "heartbeat": time.time(),
+                **facts,
+            },
+        )
+
+    def read_result(self) -> RunResult | None:
+        """result.json, or None where there is none or it was cut short.
+
+        Raises:
+            UserError: it is something else than a run's result.
+        """
+        return read_result(self.result)
+
+    def write_result(self, result: RunResult) -> None:
+        """Write result.json, atomically."""
+        write_result(self.result, result)
+
+    def read_config(self) -> dict[str, Any] | None:
+        """config.yaml, or None where there is none."""
+        try:
+            text = self.config.read_text()
+        except FileNotFoundError:
+            return None
+        values = yaml.safe_load(text)
+        if not isinstance(values, dict):
+            raise UserError(f"{self.config} is not a run's configuration: move the folder away or choose another --out")
+        return values
+
+
+def state_of(folder: RunFolder) -> RunState:
+    """The state of a run: that of its result if it has one, whatever its process managed to write down after that."""
+    result = folder.read_result()
+    if result is not None and result.status in FINAL:
+        return result.status
+    return folder.state()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

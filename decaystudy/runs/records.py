@@ -1,0 +1,95 @@
+"""Records of a run: its config.yaml, and the versions that computed its numbers. Needs no torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from decaystudy import __version__
+from decaystudy.errors import UserError
+from decaystudy.io import write_text
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.result import RunResult
+from decaystudy.runs.state import RunState
+
+PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention", "triton")
+
+
+def claim(folder: RunFolder, config: RunConfig) -> None:
+    """Write config.yaml into a new folder; refuse one that holds a run with other settings."""
+    held = folder.read_config()
+    if held is None:
+        write_text(folder.config, dump_config(config))
+        return
+    differences = differing(RunConfig.from_dict(held).identity(), config.identity())
+    if differences:
+        raise UserError(
+            f"{folder.path} holds a run with other settings ({'; '.join(differences[:3])}): "
+            "give this one another --out, or run that one again with --config "
+            f"{folder.config}"
+        )
+
+
+def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
+    """The result of a folder whose run with these settings has finished; None where there is still something to do."""
+    result = folder.read_result()
+    if result is None or result.status != RunState.FINISHED:
+        return None
+    claim(folder, config)
+    return result
+
+
+def dump_config(config: RunConfig) -> str:
+    """config.yaml's text."""
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def differing(held: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> list[str]:
+    """``a.b is 1 there and 2 here`` for each setting in which two identities differ."""
+    found = []
+    for key in [*held, *(key for key in asked if key not in held)]:
+        one, other = held.get(key), asked.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += differing(one, other, f"{prefix}{key}.")
+        elif one != other and list_or(one) != list_or(other):
+            found.append(f"{prefix}{key} is {one!r} there and {other!r} here")
+    return found
+
+
+def list_or(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the numbers."""
+    found = {"decaystudy": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """The commit of the checkout that the package runs from, with ``-dirty`` where files differ; None elsewhere."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() or None

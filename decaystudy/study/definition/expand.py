@@ -1,0 +1,325 @@
+"""From a study file and a scale to checked cells, comparisons and runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from decaystudy.errors import UserError, nearest
+from decaystudy.runs.config import RunConfig, merge, scale_defaults
+from decaystudy.scales import find_scale
+from decaystudy.study.definition.claims import Claim
+from decaystudy.study.definition.schema import CellSpec, StudySpec, axis_settings
+from decaystudy.study.definition.settings import DESIGN, Setting, flatten, nest
+
+DEFAULT_SCALE = "tiny"
+LEARNING_RATE = ("recipe", "learning_rate")
+# Half-decades around a scale's own learning rate: what `tune: lr` tries.
+TUNE_FACTORS = (0.3, 1.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell at one scale."""
+
+    name: str
+    settings: dict[Setting, Any]
+    config: RunConfig
+    """The cell's run at the study's first seed and the scale's (or the cell's own) learning rate."""
+    line: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a cell: its seed, and its learning rate where the study tunes it."""
+
+    cell: str
+    seed: int
+    learning_rate: float | None
+    """None unless the study tunes the learning rate."""
+    config: RunConfig
+    hash: str
+
+    @property
+    def name(self) -> str:
+        """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` in a study that tunes."""
+        tuned = "" if self.learning_rate is None else f"-lr{self.learning_rate:g}"
+        return f"{self.cell}{tuned}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Loss of ``a`` minus that of ``b``."""
+
+    a: str
+    b: str
+    axis: tuple[str, ...]
+    differing: tuple[str, ...]
+    """The settings in which they differ."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study at one scale, checked whole."""
+
+    spec: StudySpec
+    scale: str
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    comparisons: tuple[Comparison, ...]
+    claims: tuple[Claim, ...]
+    """Claims whose cells all run at this scale."""
+    left_out: tuple[str, ...]
+    """Cells of the file that run only with --all-cells."""
+    learning_rates: tuple[float, ...]
+    """Those that every cell is tried at; empty unless the study tunes."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def runs(self) -> list[Run]:
+        """Every run of the study, cell by cell."""
+        return [
+            Run(cell.name, seed, rate, config, config.identity_hash())
+            for cell in self.cells
+            for rate in (self.learning_rates or (None,))
+            for seed in self.seeds
+            for config in (_with(cell.config, seed, rate),)
+        ]
+
+
+def expand(
+    spec: StudySpec,
+    *,
+    scale: str | None = None,
+    seeds: Sequence[int] | None = None,
+    all_cells: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+    learning_rates: Sequence[float] | None = None,
+) -> Study:
+    """The study at a scale, with every cell, comparison and claim checked.
+
+    Args:
+        scale: one of the file's scales; the first unless given (tiny, if the file names none).
+        seeds: instead of the file's.
+        all_cells: also the cells that the file keeps for --all-cells at this scale.
+        overrides: nested settings over those that all cells share, such as {"data": {"source": "files"}}.
+        learning_rates: tried for each cell instead of what the file's ``tune`` says.
+
+    Raises:
+        UserError: something is wrong; file, line and remedy.
+    """
+    chosen = _choose_scale(spec, scale)
+    changed = flatten(overrides or {})
+    _check_overrides(spec, changed)
+    cells = [_make_cell(spec, cell, chosen, changed) for cell in spec.cells]
+    _check_distinct(spec, cells)
+    by_name = {cell.name: cell for cell in cells}
+    _check_names(spec, by_name)
+    skipped = () if all_cells else spec.extra_cells.get(chosen, ())
+    left_out = {cell.name for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in skipped)}
+    kept = tuple(cell for cell in cells if cell.name not in left_out)
+    twins = _twins(spec, cells)
+    # A pair stands as it is listed; those with the baseline come first, being what a cell's row of the table shows.
+    comparisons = sorted(_once([*_listed(spec, by_name), *twins]), key=lambda comparison: comparison not in twins)
+    for claim in spec.claims:
+        for a, b in claim.pairs:
+            _differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
+    return Study(
+        spec=spec,
+        scale=chosen,
+        seeds=tuple(seeds) if seeds is not None else spec.seeds,
+        cells=kept,
+        comparisons=tuple(c for c in comparisons if not {c.a, c.b} & left_out),
+        claims=tuple(claim for claim in spec.claims if not claim.named_cells() & left_out),
+        left_out=tuple(cell.name for cell in cells if cell.name in left_out),
+        learning_rates=_learning_rates(spec, chosen, learning_rates),
+    )
+
+
+def _choose_scale(spec: StudySpec, scale: str | None) -> str:
+    if scale is None:
+        return DEFAULT_SCALE if len(spec.scales) > 1 and DEFAULT_SCALE in spec.scales else spec.scales[0]
+    find_scale(scale)
+    if scale not in spec.scales:
+        raise spec.error(
+            f"the study is written for scale {', '.join(spec.scales)}, not {scale}: add it to scales, or leave --scale",
+            spec.document.line("scales" if "scales" in spec.document.values else "scale"),
+        )
+    return scale
+
+
+def _check_overrides(spec: StudySpec, overrides: Mapping[Setting, Any]) -> None:
+    for cell in spec.cells:
+        for setting in cell.settings:
+            for other in overrides:
+                if setting[: len(other)] == other or other[: len(setting)] == setting:
+                    name = ".".join(other)
+                    raise UserError(
+                        f"--{name} is set by cell {cell.name!r} of {spec.file}:{cell.line}: leave the flag out, "
+                        "or write a study file with other cells"
+                    )
+
+
+def _make_cell(spec: StudySpec, cell: CellSpec, scale: str, overrides: Mapping[Setting, Any]) -> Cell:
+    shared = {**spec.settings, **overrides}
+    if cell.reference:
+        shared = {path: value for path, value in shared.items() if not (path[0] == "model" and path[1] in DESIGN)}
+    settings = {**shared, **cell.settings}
+    values = merge(merge(scale_defaults(scale), nest(shared)), nest(cell.settings))
+    try:
+        return Cell(cell.name, settings, RunConfig.from_dict(values), cell.line)
+    except UserError as error:
+        raise spec.error(f"cell {cell.name!r}: {error}", cell.line) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise spec.error(f"cell {cell.name!r} has a setting of the wrong kind: {error}", cell.line) from error
+
+
+def _with(config: RunConfig, seed: int, rate: float | None) -> RunConfig:
+    recipe = config.recipe if rate is None else dataclasses.replace(config.recipe, learning_rate=rate)
+    return dataclasses.replace(config, seed=seed, recipe=recipe)
+
+
+def _check_distinct(spec: StudySpec, cells: Sequence[Cell]) -> None:
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        digest = cell.config.identity_hash()
+        if digest in seen:
+            other = seen[digest]
+            raise spec.error(
+                f"cells {other.name!r} (line {other.line}) and {cell.name!r} are the same run: remove one", cell.line
+            )
+        seen[digest] = cell
+
+
+def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
+    def check(name: str, what: str, line: int) -> None:
+        if name not in cells:
+            close = nearest(name, cells)
+            hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
+            raise spec.error(f"{what} refers to unknown cell {name!r}: {hint}", line)
+
+    for comparison in spec.comparisons:
+        check(comparison.a, "this comparison", comparison.line)
+        check(comparison.b, "this comparison", comparison.line)
+    for claim in spec.claims:
+        for name in sorted(claim.named_cells()):
+            check(name, f"claim {claim.id!r}", claim.line)
+        layers = max(cell.config.model.layers for cell in cells.values())
+        if claim.layers.lstrip("-").isdigit() and not -layers <= int(claim.layers) < layers:
+            raise spec.error(f"claim {claim.id!r} refers to layer {claim.layers} of {layers}: name another", claim.line)
+    for scale, patterns in spec.extra_cells.items():
+        for i, pattern in enumerate(patterns):
+            if not any(fnmatchcase(name, pattern) for name in cells):
+                close = nearest(pattern, cells)
+                hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
+                raise spec.document.error(f"{pattern!r} fits no cell: {hint}", "extra_cells", scale, i)
+
+
+# -- comparisons -------------------------------------------------------------------------------------------------
+
+
+def differences(a: RunConfig, b: RunConfig) -> list[Setting]:
+    """The settings in which two runs differ, among those that can change a result."""
+    one, other = flatten(a.identity()), flatten(b.identity())
+    either = {path: None for path, value in [*one.items(), *other.items()] if value != {}}
+    return [path for path in either if one.get(path, _ABSENT) != other.get(path, _ABSENT)]
+
+
+_ABSENT = object()
+
+
+def _differing(spec: StudySpec, a: Cell, b: Cell, axis: tuple[str, ...], line: int) -> tuple[str, ...]:
+    if not axis:
+        raise spec.error("comparing needs an axis: add axis: with the setting that may differ", line)
+    different = differences(a.config, b.config)
+    beside = [path for path in different if not _on_axis(spec, path, axis)]
+    if beside:
+        also = ", ".join(sorted({".".join(path[:2]) for path in beside}))
+        raise spec.error(
+            f"{a.name!r} and {b.name!r} differ in {also} beside {' and '.join(axis)}: compare cells that differ on one "
+            f"axis only, or say axis: [{', '.join([*axis, *sorted({path[1] for path in beside})])}] here",
+            line,
+        )
+    return tuple(".".join(path) for path in different)
+
+
+def _on_axis(spec: StudySpec, path: Setting, axis: Iterable[str]) -> bool:
+    return any(path[: len(prefix)] == prefix for prefix in axis_settings(axis, spec.names))
+
+
+def _listed(spec: StudySpec, cells: Mapping[str, Cell]) -> list[Comparison]:
+    return [
+        Comparison(c.a, c.b, axis, _differing(spec, cells[c.a], cells[c.b], axis, c.line))
+        for c in spec.comparisons
+        for axis in (c.axis or spec.axis,)
+    ]
+
+
+def _twins(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
+    """Every cell against the one that differs from it on the axis only and stands at the baseline there."""
+    if "baseline" not in spec.document.values:
+        return []
+    base = _baseline_cells(spec, cells)
+    pairs = []
+    for cell in cells:
+        for twin in base:
+            if twin is cell or (cell in base and cell.config.model.mixer == "softmax"):
+                continue
+            different = differences(cell.config, twin.config)
+            if cell not in base and all(_on_axis(spec, path, spec.axis) for path in different):
+                pairs.append(Comparison(cell.name, twin.name, spec.axis, tuple(".".join(p) for p in different)))
+                break
+    if not pairs:
+        raise spec.document.error("no cell differs from the baseline on the axis only: correct one of them", "baseline")
+    return pairs
+
+
+def _baseline_cells(spec: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
+    wanted = spec.baseline
+    named = [cell for cell in cells if cell.name == wanted]
+    labels = {c.name: c.labels for c in spec.cells}
+    labelled = [cell for cell in cells if wanted in labels[cell.name].values()]
+    axis = axis_settings(spec.axis, spec.names)
+    valued = [
+        cell
+        for cell in cells
+        if any(flatten(cell.config.identity()).get(path, _ABSENT) == wanted for path in axis)
+        and (cell.config.model.mixer != "softmax")
+    ]
+    found = named or labelled or valued
+    if not found:
+        choices = sorted({*(cell.name for cell in cells), *(label for c in spec.cells for label in c.labels.values())})
+        raise spec.document.unknown_key(wanted, choices, "baseline", what="baseline")
+    return found
+
+
+def _once(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    kept: dict[frozenset[str], Comparison] = {}
+    for comparison in comparisons:
+        kept.setdefault(frozenset((comparison.a, comparison.b)), comparison)
+    return list(kept.values())
+
+
+def _learning_rates(spec: StudySpec, scale: str, given: Sequence[float] | None) -> tuple[float, ...]:
+    if given is not None:
+        rates: tuple[float, ...] = tuple(given)
+    elif spec.tune == "lr":
+        own = float(find_scale(scale).recipe["learning_rate"])
+        rates = tuple(float(f"{own * factor:.2g}") for factor in TUNE_FACTORS)
+    elif spec.tune is None:
+        rates = ()
+    else:
+        assert isinstance(spec.tune, tuple)
+        rates = spec.tune
+    if rates:
+        for cell in spec.cells:
+            if LEARNING_RATE in cell.settings:
+                raise spec.error(
+                    f"cell {cell.name!r} sets the learning rate that the study tunes: drop one of the two", cell.line
+                )
+    return rates

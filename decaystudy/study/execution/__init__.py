@@ -1,0 +1,1 @@
+"""Training and evaluating the runs of a study: store, scheduler, launchers, workers."""

@@ -1,0 +1,23 @@
+"""This machine's processors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+
+def cpu_count() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def local_gpus() -> tuple[str, ...]:
+    """Indices of this machine's NVIDIA GPUs, those of CUDA_VISIBLE_DEVICES if it is set; asks no CUDA library."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1")
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
+    return tuple(str(i) for i, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU "))

@@ -1,0 +1,120 @@
+"""What the store has of each run of a study: all reading that analysis and status need. Needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, accuracy_metric
+from decaystudy.runs.folder import RunFolder, state_of
+from decaystudy.runs.result import LayerDecay, RunResult
+from decaystudy.runs.state import RunState
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.execution.scheduler import last_line
+from decaystudy.study.execution.store import Store
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run and what is on disk of it, read once."""
+
+    run: Run
+    state: RunState
+    message: str = ""
+    """Why it did not finish, where that is known."""
+    result: RunResult | None = None
+    """result.json: of a finished or diverged run."""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """status.json; empty where there is none."""
+    folder: RunFolder | None = None
+    path: str | None = None
+    """The folder below --out, so that a store may be moved; None where the run has none."""
+    log: str | None = None
+    """Path of its log; None where there is none, and for a finished run."""
+    losses: Values | None = None
+    """Loss of each validation sequence, nats per token, (sequences,); None unless finished and read."""
+    evaluation: Evaluation | None = None
+    """None unless finished, evaluated and read."""
+    answers: Mapping[str, Values] = field(default_factory=dict)
+    """By task that counts right answers: 1 or 0 for each question, (questions,)."""
+
+    @property
+    def finished(self) -> bool:
+        return self.state == RunState.FINISHED
+
+    @property
+    def val_loss(self) -> float:
+        """The validation loss of a finished run, nats per token."""
+        assert self.result is not None and self.result.val_loss is not None
+        return self.result.val_loss
+
+    @property
+    def decay(self) -> tuple[LayerDecay, ...]:
+        """λ of each layer of a finished run; empty for softmax attention."""
+        return self.result.decay if self.result else ()
+
+
+def read_outcomes(study: Study, store: Store, failures: Mapping[str, str] = {}) -> list[Outcome]:
+    """Every run of the study with its losses and answers.
+
+    Args:
+        failures: by hash, the runs that could not even start, or not write down how they ended, with the reason.
+
+    Raises:
+        UserError: a file is not what it should be.
+    """
+    return [read_outcome(run, store, failures) for run in study.runs()]
+
+
+def read_outcome(run: Run, store: Store, failures: Mapping[str, str] = {}, *, numbers: bool = True) -> Outcome:
+    """What the store has of a run.
+
+    Args:
+        failures: as for ``read_outcomes``.
+        numbers: also losses and answers, for which larger files are read.
+    """
+    folder = store.find(run)
+    failure = failures.get(run.hash)
+    if folder is None:
+        return Outcome(run, RunState.PLANNED if failure is None else RunState.FAILED, failure or "")
+    state, result, status = state_of(folder), folder.read_result(), folder.read_status()
+    message = str(status.get("message") or (result.message if result else None) or "")
+    if state == RunState.FINISHED and (
+        result is None or result.val_loss is None or not folder.validation_loss.exists()
+    ):
+        state, message = RunState.FAILED, "its result is incomplete: remove its folder and run the study again"
+    if failure is not None:
+        state, message = RunState.FAILED, failure
+    if state == RunState.FAILED and not message:
+        message = last_line(folder, None)
+    log = str(folder.log) if state != RunState.FINISHED and folder.log.exists() else None
+    known = Outcome(run, state, message, result, status, folder, store.relative(folder), log)
+    return with_numbers(known, folder) if numbers and known.finished else known
+
+
+def with_numbers(outcome: Outcome, folder: RunFolder) -> Outcome:
+    """A finished run with its losses and answers."""
+    place = EvaluationFolder(folder.path)
+    evaluation = place.read()
+    answers = {}
+    for task, result in evaluation.tasks.items() if evaluation else ():
+        metric = accuracy_metric(task, result)
+        values = None if metric is None else place.read_outcomes(task, metric)
+        if values is not None:
+            answers[task] = values
+    return dataclasses.replace(outcome, losses=read_losses(folder), evaluation=evaluation, answers=answers)
+
+
+def read_losses(folder: RunFolder) -> Values | None:
+    """validation_loss.npy; None where it cannot be read."""
+    try:
+        return np.asarray(np.load(folder.validation_loss), dtype=np.float64)
+    except (OSError, ValueError):
+        return None

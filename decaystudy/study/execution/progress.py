@@ -1,0 +1,190 @@
+"""What a study does while it works: events, and the lines that ``run-study`` prints of them. Needs no torch."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TextIO
+
+from decaystudy.formatting import duration
+from decaystudy.runs.evaluation import mean_accuracy, read_evaluation
+from decaystudy.runs.folder import FINAL, RunFolder, state_of
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.several import union
+from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState
+from decaystudy.study.execution.store import Store
+
+LIVE_SECONDS = 0.5
+QUIET_SECONDS = 60.0
+
+
+class EventKind(StrEnum):
+    """What there is to tell."""
+
+    SUBMITTED = "submitted"
+    STARTED = "started"
+    WAITING = "waiting"
+    """Another process trains the run."""
+    TRAINED = "trained"
+    """Training has ended, well or not."""
+    EVALUATED = "evaluated"
+    """Evaluation has ended, well or not."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell the user."""
+
+    kind: EventKind
+    run: Run
+    folder: RunFolder | None = None
+    job: Job | None = None
+    id: str = ""
+    state: str = ""
+    """State of the run once it has been trained."""
+    failure: str = ""
+    """Why the job could not be started, or the run not be evaluated."""
+
+
+class Observer(Protocol):
+    """Whoever tells the user how far the jobs are."""
+
+    def tell(self, event: Event) -> None:
+        """Something has happened."""
+        ...
+
+    def tick(self, active: Iterable[ActiveJob]) -> None:
+        """Time has passed."""
+        ...
+
+
+class Silent:
+    """Tells nobody anything."""
+
+    def tell(self, event: Event) -> None:
+        pass
+
+    def tick(self, active: Iterable[ActiveJob]) -> None:
+        pass
+
+
+class ProgressPrinter:
+    """Prints events, and between them how far the jobs are: rewritten in place on a terminal, a line a minute else."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.total = 0
+        self.ended = 0
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self._shown = ""
+        self._at = time.monotonic()
+        self._started: dict[str, float] = {}
+
+    def begin(self, studies: Sequence[Study], store: Store) -> None:
+        """Print what there is to train, if there is anything."""
+        runs = union(studies)
+        done = sum((folder := store.find(run)) is not None and state_of(folder) in FINAL for run in runs)
+        self.total = len(runs) - done
+        if self.total:
+            names = ", ".join(study.name for study in studies)
+            counts = f"{len(runs)} runs" + (f", {done} done already" if done else "")
+            self.say(f"{names} at scale {studies[0].scale}: {counts}")
+
+    def tell(self, event: Event) -> None:
+        """Print what has happened."""
+        name = event.job.name if event.job else event.run.name
+        if event.kind is EventKind.SUBMITTED:
+            self.say(f"  ▸ {name} submitted as job {event.id}")
+        elif event.kind is EventKind.STARTED:
+            self._started[name] = time.monotonic()
+            self.say(f"  ▸ {name} {'resumes from its last checkpoint' if self._resumes(event) else 'started'}")
+        elif event.kind is EventKind.WAITING:
+            status = event.folder.read_status() if event.folder else {}
+            who = f"process {status['pid']} on {status['host']}" if "pid" in status else "another process"
+            self.say(f"  ▸ {name} is being trained by {who}; waiting for it")
+        elif event.kind is EventKind.TRAINED:
+            self.ended += 1
+            self.say(f"  {self._trained(event)}  ({self.ended} of {self.total})")
+        else:
+            self.say(f"  {self._evaluated(event)}")
+
+    def tick(self, active: Iterable[ActiveJob]) -> None:
+        """Print how far the jobs are, if it is time."""
+        now = time.monotonic()
+        if now - self._at < (LIVE_SECONDS if self.live else QUIET_SECONDS):
+            return
+        self._at = now
+        line = "   ".join(doing(one) for one in active if one.report.state is JobState.RUNNING)
+        if self.live:
+            self._show(line)
+        elif line:
+            self.say(f"    {line}")
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._show("")
+        print(text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Clear the live line."""
+        self._show("")
+
+    def _resumes(self, event: Event) -> bool:
+        if event.job is None or event.job.kind is JobKind.EVALUATE:
+            return False
+        return event.folder is not None and any(event.folder.checkpoints.glob("*.ckpt"))
+
+    def _trained(self, event: Event) -> str:
+        name = event.run.name
+        if event.state == "finished" and event.folder is not None:
+            result = event.folder.read_result()
+            loss = float("nan") if result is None or result.val_loss is None else result.val_loss
+            return f"✔ {name} finished{self._took(name)}: validation loss {loss:.4f}"
+        status = event.folder.read_status() if event.folder else {}
+        message = event.failure or status.get("message", "")
+        return f"✘ {name} {event.state}{': ' if message else ''}{message}{log_of(event)}"
+
+    def _evaluated(self, event: Event) -> str:
+        name = event.run.name
+        if event.failure:
+            return f"✘ {name} not evaluated: {event.failure}{log_of(event)}"
+        held = read_evaluation(event.folder.path) if event.folder else None
+        mean = None if held is None else mean_accuracy(held.tasks)
+        accuracy = "" if mean is None else f": mean accuracy {mean[0]:.4f}"
+        return f"✔ {name} evaluated{self._took(event.job.name if event.job else name)}{accuracy}"
+
+    def _took(self, name: str) -> str:
+        return f" in {duration(time.monotonic() - self._started[name])}" if name in self._started else ""
+
+    def _show(self, text: str) -> None:
+        if not self.live or text == self._shown:
+            return
+        width = shutil.get_terminal_size().columns - 1
+        self.stream.write("\r\x1b[2K" + text[:width])
+        self.stream.flush()
+        self._shown = text
+
+
+def doing(one: ActiveJob) -> str:
+    """How far a running job is."""
+    job = one.job
+    if job.kind is JobKind.EVALUATE:
+        return f"{job.run.name}: evaluating"
+    status = job.folder.read_status()
+    if not one.wrote(status) or "step" not in status:
+        return f"{job.run.name}: starting"
+    text = f"{job.run.name}: step {status['step']}/{status['max_steps']}"
+    if "loss" in status:
+        text += f" loss {status['loss']:.3f}"
+    if "seconds_left" in status:
+        text += f", {duration(status['seconds_left'])} left"
+    return text
+
+
+def log_of(event: Event) -> str:
+    """Where the log of a run is."""
+    return f" (log: {event.folder.log})" if event.folder else ""

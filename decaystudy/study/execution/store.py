@@ -1,0 +1,120 @@
+"""Where runs live: one folder a run, found by what the run is, whatever a study calls it. Needs no torch.
+
+OUT/store/<cell>-seed<seed>-<hash>/    a run's folder
+OUT/store/.names/<hash>                the name of that folder
+OUT/STUDY/                             results, report, and runs/<cell>-seed<seed>, a link into the store
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+from decaystudy.errors import UserError
+from decaystudy.io import write_text
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.records import dump_config
+from decaystudy.study.definition.expand import Run, Study
+
+_FOLDER = re.compile(r".+-([0-9a-f]{12})")
+
+
+class Store:
+    """The runs under one --out."""
+
+    def __init__(self, out: str | os.PathLike[str]) -> None:
+        self.out = Path(out)
+        self.path = self.out / "store"
+        self._names = self.path / ".names"
+
+    def study_folder(self, name: str) -> Path:
+        """The folder of a study's results."""
+        return self.out / name
+
+    def make(self, folder: Path) -> None:
+        """Make a folder, or say in one sentence why not."""
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, run: Run) -> RunFolder | None:
+        """The folder of that run, if any study has made it."""
+        try:
+            name = (self._names / run.hash).read_text()
+        except OSError:
+            return None
+        return RunFolder(self.path / name)
+
+    def place(self, run: Run) -> RunFolder:
+        """The folder of that run, or the one that ``claim`` would make now."""
+        return self.find(run) or RunFolder(self.path / f"{run.name}-{run.hash}")
+
+    def claim(self, run: Run) -> RunFolder:
+        """The folder of that run, made if need be, with its config.yaml. Any number of processes may ask at once.
+
+        Raises:
+            UserError: the store cannot be written to.
+        """
+        with self._writing():
+            self._names.mkdir(parents=True, exist_ok=True)
+            name = f"{run.name}-{run.hash}"
+            # Naming must have one winner, on a shared file system too: a link is made whole, and only once.
+            draft = self._names / f".{run.hash}.{os.uname().nodename}.{os.getpid()}"
+            draft.write_text(name)
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft, self._names / run.hash)
+            finally:
+                draft.unlink()
+            folder = self.find(run)
+            assert folder is not None
+            folder.create()
+            if not folder.config.exists() or folder.config.read_text() != dump_config(run.config):
+                write_text(folder.config, dump_config(run.config))
+            return folder
+
+    def link(self, study: Study, runs: list[Run]) -> None:
+        """Show the study's runs under its own folder by their names there, for TensorBoard and for people."""
+        with self._writing():
+            links = self.study_folder(study.name) / "runs"
+            links.mkdir(parents=True, exist_ok=True)
+            wanted = {run.name: folder.path for run in runs if (folder := self.find(run)) is not None}
+            for link in links.iterdir():
+                if link.is_symlink() and link.name not in wanted and not link.name.startswith("."):
+                    link.unlink(missing_ok=True)
+            for name, path in wanted.items():
+                target = os.path.relpath(path, links)
+                if os.path.islink(links / name) and os.readlink(links / name) == target:
+                    continue
+                draft = links / f".{name}.{os.getpid()}"
+                os.symlink(target, draft)
+                os.replace(draft, links / name)
+
+    def folders(self) -> dict[str, RunFolder]:
+        """Every run's folder by its hash."""
+        if not self.path.is_dir():
+            return {}
+        return {
+            match[1]: RunFolder(path)
+            for path in sorted(self.path.iterdir())
+            if path.is_dir() and (match := _FOLDER.fullmatch(path.name))
+        }
+
+    def remove(self, hash: str, folder: RunFolder) -> None:
+        """Delete a run."""
+        shutil.rmtree(folder.path)
+        (self._names / hash).unlink(missing_ok=True)
+
+    def relative(self, folder: RunFolder) -> str:
+        """The folder's path as results.json has it: below --out, so that a store may be moved."""
+        return str(folder.path.relative_to(self.out))
+
+    @contextlib.contextmanager
+    def _writing(self):  # type: ignore[no-untyped-def]
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(f"cannot write to {self.out}: {reason}; choose another --out") from error

@@ -1,0 +1,170 @@
+"""What runs in the process of a job: fit, or evaluate. The output goes to the run's log.txt. Needs no torch itself.
+
+    python -m decaystudy.study.execution.worker train RUN --layout '{"trainer": {"devices": 2}}'
+    python -m decaystudy.study.execution.worker evaluate RUN --tasks offline,piqa
+    python -m decaystudy.study.execution.worker evaluate-many     runs and tasks on stdin, one after another
+
+Exit codes: those of ``decaystudy fit``, and 75 if another process holds the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from decaystudy.errors import UserError, exit_code
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import FINAL, RunFolder, state_of
+from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, JobKind
+
+EVALUATE_MANY = "evaluate-many"
+EVALUATION_FAILED = "evaluation failed: "
+"""Begins the last line of the log of an evaluation that failed."""
+LENGTHS = 32
+"""Training lengths of text on which each longer length is measured."""
+
+
+def fit(folder: str, layout: Mapping[str, Any]) -> int:
+    """Train the run in ``folder``, or resume it; returns the exit code.
+
+    Args:
+        layout: changes to its settings, nested: {"strategy": "ddp", "trainer": {"devices": 2}}.
+    """
+    from decaystudy.training.process import read_run
+    from decaystudy.training.process import train as train_run
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    code = exit_code(lambda: train_run(read_run(RunFolder(folder), layout), Path(folder)))
+    # A refusal by a run that somebody trains, or has just finished, is no mistake.
+    return BUSY_EXIT_CODE if code == 2 and state_of(RunFolder(folder)) in ("running", *FINAL) else code
+
+
+def evaluate(folder: str, tasks: str) -> str | None:
+    """Evaluate the run in ``folder`` on what it has not answered yet.
+
+    Returns:
+        What went wrong, in a line, which is also the last line of the log; None if nothing did.
+    """
+    from decaystudy.evaluation.evaluate import evaluate as evaluate_run
+
+    try:
+        with evaluating(folder):
+            length = RunConfig.from_dict(RunFolder(folder).read_config() or {}).data.sequence_length
+            evaluate_run(folder, tasks, lengths=True, length_tokens=LENGTHS * length, tell=print)
+    except Exception as failure:
+        text = str(failure).strip()
+        error = text.splitlines()[0] if text else type(failure).__name__
+        if not isinstance(failure, UserError):
+            traceback.print_exc()
+        print(f"{EVALUATION_FAILED}{error}", flush=True)
+        return error
+    return None
+
+
+@contextlib.contextmanager
+def evaluating(folder: str) -> Iterator[None]:
+    """Wait until no other process evaluates the run; of two that do, the second finds it done."""
+    with open(Path(folder) / "evaluation.lock", "a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def train_forked(folder: str, layout: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Body of a process forked from one that has imported torch: trains the run in ``folder``, output to its log."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to handle
+    os.environ.update(environment)
+    redirect(f"{folder}/log.txt")
+    try:
+        code = fit(folder, layout)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def evaluate_many() -> None:
+    """Evaluate the run of each line of stdin, ``{"folder": …, "tasks": …}``; answer each with ``{"error": …}``."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        redirect(f"{asked['folder']}/log.txt")
+        error = evaluate(asked["folder"], asked["tasks"])
+        answers.write(json.dumps({"error": error}) + "\n")
+        answers.flush()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, so that a killed study leaves no orphans behind."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() == 1:
+        os._exit(1)  # the parent died before the kernel knew of the wish
+
+
+class Log(io.TextIOWrapper):
+    """Text straight to a file descriptor; what cannot be written (a full disk) is lost, and the run goes on."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(io.FileIO(descriptor, "w", closefd=False), "utf-8", "replace", write_through=True)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def redirect(log: str) -> None:
+    """Append stdout and stderr to the log; a log that cannot be written loses the output, never the run."""
+    try:
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        target = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    if target > 2:
+        os.close(target)
+    sys.stdout, sys.stderr = Log(1), Log(2)
+
+
+def main() -> int:
+    """Do the job that the command line names. Lightning calls it again for each further process of a run."""
+    parser = argparse.ArgumentParser(prog="decaystudy.study.execution.worker", allow_abbrev=False)
+    parser.add_argument("kind", choices=[*JobKind, EVALUATE_MANY])
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("--layout", type=json.loads, default={})
+    parser.add_argument("--tasks")
+    parser.add_argument("--die-with-parent", action="store_true")
+    given = parser.parse_args()
+    if given.die_with_parent:
+        die_with_parent()
+    if given.kind == EVALUATE_MANY:
+        evaluate_many()
+        return 0
+    redirect(f"{given.run}/log.txt")
+    if given.kind == JobKind.TRAIN:
+        return fit(given.run, given.layout)
+    return 0 if evaluate(given.run, given.tasks) is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

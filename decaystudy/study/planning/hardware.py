@@ -1,0 +1,174 @@
+"""What the planned runs cost on which hardware: measured here, or assumed and said so. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from decaystudy.errors import unknown
+from decaystudy.io import cache_folder, read_mapping, write_json
+from decaystudy.model.count import forward_flops
+from decaystudy.runs.config import RunConfig
+from decaystudy.study.execution.machine import cpu_count, local_gpus
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Device:
+    """A processor that plans may assume."""
+
+    name: str
+    summary: str
+    flops: float
+    """Dense matrix FLOP/s in bf16 (float32 for a CPU core), as its maker states."""
+    memory_bytes: int
+    utilisation: float
+    """Share of ``flops`` that training is assumed to reach."""
+    gpu: bool = True
+
+
+# Peaks are the makers' dense bf16 figures; V100 has fp16 only. 35 % is what training of this size commonly reaches
+# on these GPUs; the CPU line is one core with AVX2 running small matrices.
+DEVICES = {
+    device.name: device
+    for device in (
+        Device("cpu", "one core, assumed", 100e9, 0, 0.40, gpu=False),
+        Device("v100", "NVIDIA V100 32 GB", 125e12, 32 * GIB, 0.30),
+        Device("a100-40gb", "NVIDIA A100 40 GB", 312e12, 40 * GIB, 0.35),
+        Device("a100-80gb", "NVIDIA A100 80 GB", 312e12, 80 * GIB, 0.35),
+        Device("l40s", "NVIDIA L40S 48 GB", 362e12, 48 * GIB, 0.30),
+        Device("rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 165e12, 24 * GIB, 0.35),
+        Device("h100", "NVIDIA H100 SXM 80 GB", 989e12, 80 * GIB, 0.35),
+        Device("h200", "NVIDIA H200 141 GB", 989e12, 141 * GIB, 0.35),
+        Device("b200", "NVIDIA B200 192 GB", 2250e12, 192 * GIB, 0.30),
+    )
+}
+
+
+@dataclass
+class Probe:
+    """Speeds measured on this machine, for one scale and number of runs at once. Times in seconds."""
+
+    token_seconds: dict[str, float] = field(default_factory=dict)
+    """By ``shape_key``: training, a token."""
+    sequence_seconds: dict[str, float] = field(default_factory=dict)
+    """By ``shape_key``: validation, a sequence."""
+    seconds_per_flop: float = 0.0
+    """Training, median over the measured models, for those that were not."""
+    validation_share: float = 0.0
+    """Validation of a token by training on it, median over the measured models."""
+    fixed_seconds: float = 0.0
+    """A run's start and end."""
+    source: str = ""
+    validation_sequences: int = 0
+    """How many that data source holds out at most."""
+    measured: str = ""
+    """When, and with which torch."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How long a run takes."""
+
+    source: str
+    """What the hours rest on, in words."""
+    probe: Probe | None
+    device: Device
+    devices: int
+    gpu: bool
+
+    def seconds(self, config: RunConfig) -> float:
+        """Wall-clock seconds of the whole run."""
+        if self.probe is None:
+            return training_flops(config) / (self.device.flops * self.device.utilisation * self.devices)
+        probe, key, length = self.probe, shape_key(config), config.data.sequence_length
+        token = probe.token_seconds.get(key) or probe.seconds_per_flop * training_flops(config) / config.tokens
+        sequence = probe.sequence_seconds.get(key) or probe.validation_share * token * length
+        held_out = config.data.validation_tokens // length
+        if config.data.source == probe.source and probe.validation_sequences:
+            held_out = min(held_out, probe.validation_sequences)
+        # There is one validation at the end in any case; the last regular one is the same.
+        validations = -(-config.max_steps // config.recipe.validate_every)
+        return probe.fixed_seconds + (config.tokens * token + validations * held_out * sequence) / self.devices
+
+
+def choose_speed(scale: str, *, gpu: str | None, devices: int, jobs: int, on_cpu: bool) -> Speed:
+    """Hours from ``--gpu`` if given, else from a probe on record, else from an assumed device."""
+    if gpu is not None:
+        name = gpu.lower()
+        if name not in DEVICES:
+            raise unknown("GPU", gpu, DEVICES)
+        return Speed(_assumed(DEVICES[name]), None, DEVICES[name], devices, DEVICES[name].gpu)
+    found = read_probe(scale, jobs=jobs, gpu=bool(local_gpus()))
+    if found is not None:
+        here = bool(local_gpus())
+        device = DEVICES["a100-80gb" if here else "cpu"]
+        scaled = f", shared out over {devices} devices without loss" if devices > 1 else ""
+        source = f"measured on this machine by decaystudy probe, {found.measured}{scaled}"
+        return Speed(source, found, device, devices, here)
+    device = DEVICES["cpu" if on_cpu else "a100-80gb"]
+    advice = "; decaystudy probe measures this machine" if on_cpu or local_gpus() else "; --gpu names another"
+    return Speed(_assumed(device) + advice, None, device, devices, device.gpu)
+
+
+def _assumed(device: Device) -> str:
+    peak = f"{device.flops / 1e12:g} TFLOP/s" if device.gpu else f"{device.flops / 1e9:g} GFLOP/s"
+    return f"assumed: {device.summary} at {device.utilisation:.0%} of {peak}"
+
+
+def training_flops(config: RunConfig) -> int:
+    """FLOPs of the run: three times the forward pass, the attention operator counted as 4·Dk·Dv a head and token."""
+    return forward_flops(config.model, config.data.sequence_length).training * config.tokens
+
+
+def shape_key(config: RunConfig) -> str:
+    """What a token's cost depends on, as a short hash."""
+    model = asdict(config.model)
+    # Options of a decay change its values, not its work.
+    model["decay_options"] = {}
+    parts: list[Any] = [model, config.data.sequence_length, config.recipe.micro_batch_size]
+    parts += [config.trainer.get("precision"), config.threads]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=6).hexdigest()
+
+
+def machine() -> str:
+    """This machine, so that a cache on a shared file system keeps machines apart."""
+    parts = [platform.node(), platform.machine(), str(cpu_count()), *local_gpus()]
+    return f"{platform.node()}-{hashlib.blake2b(' '.join(parts).encode(), digest_size=4).hexdigest()}"
+
+
+def probe_file(scale: str, *, jobs: int, gpu: bool) -> Path:
+    """Where the probe of this machine is kept; runs at once slow each other down on a CPU only."""
+    return cache_folder("probe", machine(), f"{scale}-gpu.json" if gpu else f"{scale}-{jobs}-at-once.json")
+
+
+def read_probe(scale: str, *, jobs: int, gpu: bool) -> Probe | None:
+    """The record of ``decaystudy probe``, or None."""
+    values = read_mapping(probe_file(scale, jobs=jobs, gpu=gpu))
+    try:
+        return Probe(**values) if values else None
+    except TypeError:
+        return None
+
+
+def write_probe(probe: Probe, scale: str, *, jobs: int, gpu: bool) -> Path:
+    """Keep a probe for the plans to come."""
+    path = probe_file(scale, jobs=jobs, gpu=gpu)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(probe))
+    return path
+
+
+def summarise_probe(probe: Probe, configs: dict[str, RunConfig]) -> None:
+    """Fill in what stands for models that were not measured; ``configs`` has the measured ones by ``shape_key``."""
+    flops = {key: training_flops(configs[key]) / configs[key].tokens for key in probe.token_seconds}
+    probe.seconds_per_flop = statistics.median(s / flops[key] for key, s in probe.token_seconds.items())
+    probe.validation_share = statistics.median(
+        s / (probe.token_seconds[key] * configs[key].data.sequence_length) for key, s in probe.sequence_seconds.items()
+    )

@@ -1,0 +1,219 @@
+"""What a study will cost, before it runs: the content of ``--dry-run``. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from decaystudy.formatting import MISSING, aligned, count, hours, size
+from decaystudy.model.count import parameter_count
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import state_of
+from decaystudy.runs.state import FINAL, RunState, states_text
+from decaystudy.serial import to_plain
+from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.hardware import Speed, training_flops
+from decaystudy.study.planning.plan_schema import Plan, PlannedCell, PlannedRun, Plans, PlanTotal, WholePlan
+
+KEPT_CHECKPOINTS = 1
+"""Checkpoints of a run on disk at a time."""
+_STEP = re.compile(r"step=(\d+)\.ckpt$")
+
+
+def plan_study(study: Study, store: Store, speed: Speed, jobs: int) -> Plan:
+    """Every run of a study with its cost, and what remains to be done.
+
+    Args:
+        jobs: runs at once.
+    """
+    runs = [plan_run(run, store, speed) for run in study.runs()]
+    return Plan(
+        study=study.name,
+        scale=study.scale,
+        hours_from=speed.source,
+        devices=speed.devices,
+        device_bytes=speed.device.memory_bytes,
+        jobs=jobs,
+        runs=tuple(runs),
+        cells=plan_cells(runs),
+        total=plan_total(runs, len(runs), jobs),
+        not_run=study.left_out,
+    )
+
+
+def plan_all(studies: Sequence[Study], store: Store, speed: Speed, jobs: int) -> Plans:
+    """Plans of studies that run together, whose total counts each distinct run once."""
+    plans = tuple(plan_study(study, store, speed, jobs) for study in studies)
+    distinct = {run.id: run for plan in plans for run in plan.runs}
+    without_sharing = sum(len(plan.runs) for plan in plans)
+    return Plans(studies=plans, total=plan_total(list(distinct.values()), without_sharing, jobs))
+
+
+def plan_json(plans: Plans, more: Mapping[str, Any] | None = None) -> str:
+    """The plans as JSON: a single study's own plan, or ``studies`` and their ``total``; then what ``more`` has."""
+    content = plans.studies[0] if len(plans.studies) == 1 else plans
+    return json.dumps({**to_plain(content), **(more or {})}, indent=2, ensure_ascii=False)
+
+
+def plan_run(run: Run, store: Store, speed: Speed) -> PlannedRun:
+    """One run: what it is and what the whole of it costs."""
+    folder = store.find(run)
+    state = state_of(folder) if folder else RunState.PLANNED
+    hours = speed.seconds(run.config) / 3600
+    done = 0.0
+    if state in FINAL:
+        done = 1.0
+    elif folder is not None:
+        steps = [int(m[1]) for path in folder.checkpoints.glob("*.ckpt") if (m := _STEP.search(path.name))]
+        done = max(steps, default=0) / run.config.max_steps
+    return PlannedRun(
+        id=run.hash,
+        name=run.cell,
+        cell=run.cell,
+        seed=run.seed,
+        status=state,
+        learning_rate=run.learning_rate,
+        done=done,
+        parameters=parameter_count(run.config.model),
+        tokens=run.config.tokens,
+        train_flops=training_flops(run.config),
+        memory_bytes=memory_bytes(run.config, speed.devices),
+        hours=hours,
+        gpu_hours=hours * speed.devices if speed.gpu else 0.0,
+        disk_bytes=disk_bytes(run.config),
+    )
+
+
+def plan_cells(runs: Sequence[PlannedRun]) -> tuple[PlannedCell, ...]:
+    """The cells that these runs belong to, in their order."""
+    by_cell: dict[str, list[PlannedRun]] = {}
+    for run in runs:
+        by_cell.setdefault(run.cell, []).append(run)
+    return tuple(
+        PlannedCell(
+            name=name,
+            seeds=tuple(dict.fromkeys(run.seed for run in own)),
+            status=states_text([run.status for run in own]),
+            runs=len(own),
+            done=math.fsum(run.done for run in own) / len(own),
+            parameters=own[0].parameters,
+            tokens=sum(run.tokens for run in own),
+            train_flops=sum(run.train_flops for run in own),
+            memory_bytes=max(run.memory_bytes for run in own),
+            hours=math.fsum(run.hours for run in own),
+            gpu_hours=math.fsum(run.gpu_hours for run in own),
+            disk_bytes=sum(run.disk_bytes for run in own),
+        )
+        for name, own in by_cell.items()
+    )
+
+
+def plan_total(runs: Sequence[PlannedRun], without_sharing: int, jobs: int) -> PlanTotal:
+    """What remains to be done; under ``whole`` what all runs cost, whether done or not."""
+    remaining = [(run, 1 - run.done) for run in runs if run.done < 1]
+    longest = max((run.hours * share for run, share in remaining), default=0.0)
+    hours = math.fsum(run.hours * share for run, share in remaining)
+    return PlanTotal(
+        runs=len(remaining),
+        tokens=round(math.fsum(run.tokens * share for run, share in remaining)),
+        train_flops=round(math.fsum(run.train_flops * share for run, share in remaining)),
+        hours=hours,
+        gpu_hours=math.fsum(run.gpu_hours * share for run, share in remaining),
+        elapsed_hours=max(longest, hours / max(jobs, 1)),
+        disk_bytes=sum(run.disk_bytes for run, _ in remaining),
+        whole=WholePlan(
+            runs=len(runs),
+            without_sharing=without_sharing,
+            tokens=sum(run.tokens for run in runs),
+            train_flops=sum(run.train_flops for run in runs),
+            hours=math.fsum(run.hours for run in runs),
+            gpu_hours=math.fsum(run.gpu_hours for run in runs),
+        ),
+    )
+
+
+def memory_bytes(config: RunConfig, devices: int = 1) -> int:
+    """Estimated peak memory of a device.
+
+    Weights, gradients and AdamW's two moments take 16 bytes per parameter (a share of them with FSDP). For the backward
+    pass a block keeps about 16 values of width d and 4 of the GLU's width per token, in the precision of training, and
+    4 of width d in float32 for the decay; the logits are kept twice in float32. A third is added for working memory.
+    """
+    model = config.model
+    sharded = devices if config.strategy in ("fsdp", "model_parallel") else 1
+    states = 16 * parameter_count(model) / sharded
+    value = 2 if "16" in str(config.trainer.get("precision", "32")) else 4
+    block = value * (16 * model.d_model + 4 * model.glu_width) + 4 * 4 * model.d_model
+    micro = min(config.recipe.micro_batch_size, max(1, config.recipe.global_batch_size // devices))
+    tokens = micro * config.data.sequence_length
+    return round(states + 4 / 3 * tokens * (model.layers * block + 8 * model.padded_vocab_size))
+
+
+def disk_bytes(config: RunConfig) -> int:
+    """A run's checkpoints (weights and AdamW's moments), its weights, and a megabyte of curves and logs."""
+    return parameter_count(config.model) * (12 * KEPT_CHECKPOINTS + 4) + 2**20
+
+
+def plan_text(plans: Plans, studies: Sequence[Study], store: Store) -> str:
+    """The plans for people."""
+    lines: list[str] = []
+    for plan, study in zip(plans.studies, studies, strict=True):
+        lines += [f"{study.spec.title} ({plan.study}, scale {plan.scale})", "", _runs_table(plan), ""]
+        if plan.not_run:
+            lines += [f"left out without --all-cells: {', '.join(plan.not_run)}", ""]
+    first, rest, whole = plans.studies[0], plans.total, plans.total.whole
+    if len(plans.studies) > 1:
+        lines.append(f"{whole.runs} distinct runs; each study on its own would train {whole.without_sharing} in all")
+    lines.append(
+        f"to train: {rest.runs} of {whole.runs} runs, {count(rest.tokens)} tokens, {rest.train_flops:.2e} FLOPs, "
+        f"{hours(rest.hours)} of runs"
+        + (f", {rest.gpu_hours:.1f} GPU-hours" if rest.gpu_hours else "")
+        + f"; about {hours(rest.elapsed_hours)} with {first.jobs} at once"
+    )
+    free = shutil.disk_usage(_existing(store)).free
+    lines.append(f"disk: {size(rest.disk_bytes)} more in {store.path}, {size(free)} free")
+    lines.append(f"hours: {first.hours_from}")
+    if any(_too_large(run, plan) for plan in plans.studies for run in plan.runs):
+        lines.append("!: likely more than the device has; lower --recipe.micro_batch_size or use --strategy fsdp")
+    lines.append(
+        "FLOPs: three times the forward pass; the attention operator counts as 4·Dk·Dv per head and token (DPLR: 8), "
+        "softmax as 2·T·d. Memory is an estimate per device"
+    )
+    return "\n".join(lines)
+
+
+def _runs_table(plan: Plan) -> str:
+    heading = ["cell", "seed", "state", "parameters", "tokens", "FLOPs", "memory", "time", "GPU-hours"]
+    rows = []
+    for run in plan.runs:
+        partly = f" at {run.done:.0%}" if 0 < run.done < 1 else ""
+        rows.append(
+            [
+                run.cell + ("" if run.learning_rate is None else f" lr {run.learning_rate:g}"),
+                str(run.seed),
+                f"{run.status}{partly}",
+                count(run.parameters),
+                count(run.tokens),
+                f"{run.train_flops:.2e}",
+                size(run.memory_bytes) + (" !" if _too_large(run, plan) else ""),
+                hours(run.hours),
+                f"{run.gpu_hours:.1f}" if run.gpu_hours else MISSING,
+            ]
+        )
+    return aligned(rows, heading=heading, left=(0, 2))
+
+
+def _too_large(run: PlannedRun, plan: Plan) -> bool:
+    return run.memory_bytes > plan.device_bytes > 0
+
+
+def _existing(store: Store) -> str:
+    path = store.path.absolute()
+    while not path.exists():
+        path = path.parent
+    return str(path)

@@ -1,0 +1,1 @@
+"""Results as text, CSV, Markdown, LaTeX, HTML and figures."""

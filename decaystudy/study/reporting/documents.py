@@ -1,0 +1,80 @@
+"""A study's answer as text for a terminal, Markdown, LaTeX and CSV. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from decaystudy.runs.state import RunState
+from decaystudy.study.analysis.results import RunRow, StudyResults
+from decaystudy.study.reporting.tables import (
+    cells_table,
+    claims_table,
+    lengths_table,
+    rates_table,
+    run_data,
+    tasks_table,
+)
+from decaystudy.table import Table
+
+
+def as_text(results: StudyResults) -> str:
+    """What run-study prints at its end."""
+    parts = [results.title, *(table.text() for table in tables(results))]
+    if results.claims:
+        parts.append(claims_table(results, marks=True).text())
+    remarks = [
+        *(f"✘ {failure_text(run)}" for run in ended_badly(results)),
+        *(f"note: {note}" for note in results.notes),
+    ]
+    parts += ["\n".join(remarks)] if remarks else []
+    return "\n\n".join(parts)
+
+
+def as_markdown(results: StudyResults) -> str:
+    """Tables, claims, failures and notes."""
+    parts = [f"# {results.title}", results.question, *(table.markdown() for table in tables(results))]
+    if results.claims:
+        parts.append(claims_table(results).markdown())
+    failures = ended_badly(results)
+    if failures:
+        parts += ["## Runs that did not finish", "\n".join(f"- {failure_text(run)}" for run in failures)]
+    parts += ["\n".join(f"- {note}" for note in results.notes)] if results.notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def as_tex(results: StudyResults) -> str:
+    """The tables of cells, tasks and claims, to be \\input into a paper that uses booktabs."""
+    about = f"{results.title} (scale {results.scale})."
+    label = f"tab:{results.study}"
+    parts = [f"% {results.study} at scale {results.scale}, made by decaystudy report"]
+    parts.append(replace(cells_table(results), title=about).latex(label))
+    tasks = tasks_table(results)
+    if tasks is not None:
+        parts.append(replace(tasks, title=f"Tasks: {about}").latex(f"{label}-tasks"))
+    if results.claims:
+        parts.append(replace(claims_table(results), title=f"Claims tested: {about}").latex(f"{label}-claims"))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(results: StudyResults) -> str:
+    """One line per run."""
+    return run_data(results).csv()
+
+
+def tables(results: StudyResults) -> list[Table]:
+    """Those that there are: cells, learning rates, tasks, lengths."""
+    found = [cells_table(results), rates_table(results), tasks_table(results), lengths_table(results)]
+    return [table for table in found if table is not None]
+
+
+def ended_badly(results: StudyResults) -> list[RunRow]:
+    """Runs that were begun and did not finish."""
+    return [run for run in results.failures if run.status != RunState.PLANNED]
+
+
+def failure_text(run: RunRow) -> str:
+    """``gla seed 0 diverged at step 7: the loss was nan (log: …)``."""
+    at = "" if run.step is None else f" at step {run.step}"
+    message = f": {run.message}" if run.message else ""
+    log = f" (log: {run.log})" if run.log else ""
+    return f"{run.cell} seed {run.seed} {run.status}{at}{message}{log}"

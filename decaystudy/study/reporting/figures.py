@@ -1,0 +1,117 @@
+"""The figures of a study as SVG text. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from decaystudy.evaluation import figures
+from decaystudy.evaluation.tasks.catalog import NEEDLE_DISTANCES
+from decaystudy.evaluation.tasks.recall import chance
+from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure, svg
+from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults
+
+
+def differences(results: StudyResults) -> str | None:
+    """Paired differences with their intervals, those that hold zero in grey."""
+    rows = []
+    for row in results.comparisons:
+        if row.difference is not None and row.low is not None and row.high is not None:
+            colour = MUTED if row.verdict == ComparisonVerdict.INDISTINGUISHABLE else ACCENT
+            rows.append((f"{row.a} − {row.b}", row.low, row.difference, row.high, colour))
+    label = "difference in validation loss, nats per token (below zero: the first is better)"
+    return intervals(rows, label, zero=True)
+
+
+def losses(results: StudyResults) -> str | None:
+    """Each cell's validation loss with its interval."""
+    rows = [
+        (cell.name, cell.low, cell.val_loss, cell.high, INK)
+        for cell in results.cells
+        if cell.val_loss is not None and cell.low is not None and cell.high is not None
+    ]
+    return intervals(rows, "validation loss, nats per token")
+
+
+def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, *, zero: bool = False) -> str | None:
+    """Values with their intervals, from above; None where there are none.
+
+    Args:
+        rows: name, low, value, high and colour of each.
+        zero: mark zero by a line.
+    """
+    if not rows:
+        return None
+    figure, axes = new_figure(0.32 * len(rows) + 1.0)
+    upward = list(reversed(rows))
+    for y, (_, low, value, high, colour) in enumerate(upward):
+        draw_interval(axes, y, low, value, high, colour)
+    if zero:
+        axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in upward])
+    axes.set_xlabel(label)
+    return svg(figure)
+
+
+def decays(results: StudyResults) -> str | None:
+    """Median λ against the layer, one line per cell (the mean over its seeds)."""
+    seeds: dict[str, list[list[float]]] = {}
+    for run in results.runs:
+        if run.decay and run.chosen is not False:
+            seeds.setdefault(run.cell, []).append([layer.median for layer in run.decay])
+    if not seeds:
+        return None
+    figure, axes = new_figure()
+    means = {name: [sum(layer) / len(layer) for layer in zip(*medians, strict=True)] for name, medians in seeds.items()}
+    figures.draw_medians(axes, means)
+    return svg(figure)
+
+
+def loss_by_position(results: StudyResults) -> str | None:
+    """Loss against the position in the sequence, one line per cell, over the lengths that were measured."""
+    measured = [cell for cell in results.cells if cell.positions]
+    if not measured:
+        return None
+    lengths = {cell.lengths[0].length for cell in measured if cell.lengths}
+    return svg(figures.loss_by_position({cell.name: cell.positions for cell in measured}, lengths))
+
+
+def recall_by_distance(results: StudyResults) -> str | None:
+    """Accuracy at recalling a needle against its distance, one line per cell, with intervals; a line marks chance."""
+    tasks = {distance: f"recall_needle_{distance}" for distance in NEEDLE_DISTANCES}
+    asked = [cell for cell in results.cells if any(task in cell.tasks for task in tasks.values())]
+    if not asked:
+        return None
+    figure, axes = new_figure()
+    for i, cell in enumerate(asked):
+        found = [(at, cell.tasks[task]) for at, task in tasks.items() if task in cell.tasks]
+        known = [(at, task) for at, task in found if task.accuracy is not None]
+        distances = [at for at, _ in known]
+        values = [task.accuracy or 0.0 for _, task in known]
+        colour = draw_line(axes, i, len(asked), distances, values, cell.name)
+        low, high = [task.low or 0.0 for _, task in known], [task.high or 0.0 for _, task in known]
+        axes.fill_between(distances, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.axhline(chance(tasks[NEEDLE_DISTANCES[0]]), color=MUTED, linewidth=0.8)
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("distance, tokens")
+    axes.set_ylabel("accuracy")
+    add_legend(axes)
+    return svg(figure)
+
+
+def loss_by_decay(results: StudyResults) -> str | None:
+    """Validation loss against median λ, one point per cell."""
+    points = [
+        (cell.name, cell.median_decay, cell.val_loss)
+        for cell in results.cells
+        if cell.median_decay is not None and cell.val_loss is not None
+    ]
+    if len(points) < 2:
+        return None
+    figure, axes = new_figure(4.0)
+    for name, median, loss in points:
+        axes.plot(median, loss, "o", color=ACCENT, markersize=5)
+        axes.annotate(name, (median, loss), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
+    axes.set_xlabel("median λ over layers")
+    axes.set_ylabel("validation loss, nats per token")
+    return svg(figure)

@@ -1,0 +1,88 @@
+"""A study's report as one page that needs nothing beside it: what ``templates/report.html`` is filled with. Needs no
+torch; imports jinja2 when it writes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from decaystudy.formatting import hours
+from decaystudy.study.analysis.results import StudyResults
+from decaystudy.study.planning.plan_schema import Plan
+from decaystudy.study.reporting import figures, tables
+from decaystudy.table import Table
+
+LOG_LINES = 20
+
+
+def as_html(results: StudyResults, plan: Plan, out: Path) -> str:
+    """The report.
+
+    Args:
+        plan: as the study was planned.
+        out: the folder of all runs, where their logs are.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    took, planned = cost(results, plan)
+    return environment.get_template("report.html").render(
+        results=results,
+        plan=plan,
+        tables=all_tables(results, plan),
+        figures=all_figures(results),
+        log_tails={run.id: tail(out / run.run / "log.txt") if run.run else "" for run in results.failures},
+        took=took,
+        planned=planned,
+    )
+
+
+def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
+    """The tables of the page by name; None for those that this study doesn't have."""
+    return {
+        "cells": tables.cells_table(results, with_runs=True),
+        "rates": tables.rates_table(results),
+        "comparisons": tables.comparisons_table(results),
+        "tasks": tables.tasks_table(results),
+        "accuracies": tables.accuracies_table(results),
+        "lengths": tables.lengths_table(results),
+        "claims": tables.claim_details_table(results),
+        "runs": tables.runs_table(results, plan),
+    }
+
+
+def all_figures(results: StudyResults) -> dict[str, str | None]:
+    """The figures of the page by name, as svg elements; None for those that this study doesn't have."""
+    return {
+        "losses": figures.losses(results),
+        "differences": figures.differences(results),
+        "recall_by_distance": figures.recall_by_distance(results),
+        "loss_by_position": figures.loss_by_position(results),
+        "decays": figures.decays(results),
+        "loss_by_decay": figures.loss_by_decay(results),
+    }
+
+
+def cost(results: StudyResults, plan: Plan) -> tuple[str, str]:
+    """How long the runs took and were planned to take, over those where both are known; empty where none is."""
+    planned = {run.id: run.hours for run in plan.runs}
+    known = [
+        (run.cost.seconds / 3600, planned[run.id]) for run in results.runs if run.cost.seconds and run.id in planned
+    ]
+    if not known:
+        return "", ""
+    return hours(math.fsum(took for took, _ in known)), hours(math.fsum(hoped for _, hoped in known))
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log; empty where there is none."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+    except OSError:
+        return ""

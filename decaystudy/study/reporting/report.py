@@ -1,0 +1,98 @@
+"""``decaystudy report``: results.json of studies from their runs, and CSV, Markdown, LaTeX and one self-contained HTML
+page from results.json. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from decaystudy.errors import UserError
+from decaystudy.io import read_mapping, write_json, write_text
+from decaystudy.serial import Mismatch, from_plain, to_plain
+from decaystudy.study.analysis.analyse import analyse
+from decaystudy.study.analysis.results import SCHEMA, StudyResults
+from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution.outcomes import read_outcomes
+from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.record import read_plan, studies_of
+from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex
+from decaystudy.study.reporting.html import as_html
+
+
+def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
+    """Rebuild the tables, figures and the report of studies from what their runs have left.
+
+    Args:
+        studies: names, or paths of study files; all that were run in ``out`` unless given.
+        out: where runs and results are.
+    """
+    store = Store(out)
+    names = list(studies) or studies_of(store)
+    if not names:
+        raise UserError(f"no study has been run in {out}: give the folder of the runs with --out")
+    for name in names:
+        plan = read_plan(store, name)
+        folder = store.study_folder(plan.study)
+        try:
+            study = plan.call.expand()
+        except UserError as error:
+            # The study's file has gone or changed; its results may still be here.
+            file = folder / "results.json"
+            if not file.exists():
+                raise
+            try:
+                results = read_results(file)
+            except UserError as unreadable:
+                raise UserError(f"{unreadable}; first mend this: {error}") from unreadable
+            print(f"decaystudy: {error}; the report is made from {file} as it is")
+            write_tables(folder, results)
+        else:
+            results = write_results(study, store, {})
+        write_text(folder / "report.tex", as_tex(results))
+        write_text(folder / "report.html", as_html(results, plan, store.out))
+        print(f"{folder / 'report.html'} (and report.tex, results.csv, results.md)")
+    return 0
+
+
+def write_results(study: Study, store: Store, failures: Mapping[str, str]) -> StudyResults:
+    """Write results.json, results.csv and results.md of a study, and link its runs.
+
+    Args:
+        failures: by hash, the runs that could not even start, with the reason.
+    """
+    results = analyse(study, read_outcomes(study, store, failures))
+    store.link(study, study.runs())
+    folder = store.study_folder(study.name)
+    write_json(folder / "results.json", to_plain(results))
+    write_tables(folder, results)
+    return results
+
+
+def write_tables(folder: Path, results: StudyResults) -> None:
+    """Write results.csv and results.md."""
+    write_text(folder / "results.csv", as_csv(results))
+    write_text(folder / "results.md", as_markdown(results))
+
+
+def read_results(path: str | Path) -> StudyResults:
+    """The content of a results.json.
+
+    Raises:
+        UserError: there is none, or another version of decaystudy wrote it.
+    """
+    file = Path(path)
+    plain = read_mapping(file)
+    if plain is None:
+        raise UserError(f"{file} does not exist or was cut short: run the study, or decaystudy report")
+    again = f"decaystudy report {file.absolute().parent.name} writes it anew from the runs"
+    schema = plain.get("schema", 0)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UserError(
+            f"{file} has schema {schema} and this version of decaystudy reads up to {SCHEMA}: upgrade decaystudy"
+        )
+    if schema != SCHEMA:
+        raise UserError(f"{file} was written by an earlier version of decaystudy: {again}")
+    try:
+        return from_plain(StudyResults, plain)
+    except Mismatch as error:
+        raise UserError(f"{file} is not a study's results ({error}): {again}") from error

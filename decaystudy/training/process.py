@@ -1,0 +1,89 @@
+"""A training process from start to exit code: trains one run and prints how it ended. Imports torch late."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from decaystudy.data.tokenizers.opening import fetch_tokenizer
+from decaystudy.errors import UserError
+from decaystudy.runs.config import RunConfig, build_section, merge
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.records import finished_result
+from decaystudy.runs.result import RunResult
+from decaystudy.runs.state import RunState
+from decaystudy.training.loggers import LOGGERS
+
+
+def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """The run that a folder's config.yaml describes, with ``changes`` to its layout (devices, strategy).
+
+    A tokenizer that isn't known yet is fetched, because its vocabulary decides the size of the model.
+
+    Raises:
+        UserError: there is no config.yaml, or its settings cannot be obeyed here.
+    """
+    held = folder.read_config()
+    if held is None:
+        raise UserError(f"{folder.path} is no run folder: it has no config.yaml")
+    values = merge(held, changes or {})
+    fetch_tokenizer(build_section("data", values["data"]))
+    return RunConfig.from_dict(values)
+
+
+def train(config: RunConfig, out: Path) -> int:
+    """Train the run in folder ``out``, or resume it, and print the result.
+
+    Returns:
+        0, 3 if the run diverged, or 4 if it ran out of memory.
+
+    Raises:
+        UserError: the settings cannot be obeyed, or the folder holds another run or is in use.
+    """
+    folder = RunFolder(out)
+    result = finished_result(folder, config)
+    if result is not None:
+        print(f"{out} is already finished; nothing to train")
+        print_result(config, out, result)
+        return 0
+    folder.create()  # before the slow imports, so that an unwritable folder is reported at once
+    from decaystudy.training.fit import OutOfMemory, fit
+
+    first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+    try:
+        result = fit(config, out)
+    except OutOfMemory as error:
+        line = str(error).strip().splitlines()[0]
+        print(
+            f"decaystudy: out of memory ({line}): lower --recipe.micro_batch_size, or shard with --strategy fsdp",
+            file=sys.stderr,
+        )
+        return 4
+    if first:
+        print_result(config, out, result)
+    return 3 if result.status == RunState.DIVERGED else 0
+
+
+def print_result(config: RunConfig, out: Path, result: RunResult) -> None:
+    """Print the result in a few lines, and where the files and curves are."""
+    if result.status == RunState.DIVERGED:
+        last = result.last_finite or {}
+        before = f"; at step {last['step']} it was {last['loss']:.4f}" if "loss" in last else ""
+        print(f"diverged: {result.message}{before}; see {out}", file=sys.stderr)
+        return
+    speed = result.tokens_per_second
+    print(
+        f"finished {result.step} steps, {result.tokens:,} tokens"
+        + (f", {speed:,.0f} tokens/s" if speed else "")
+        + f"\nvalidation loss {result.val_loss:.4f} nats, perplexity {result.val_perplexity:.2f}"
+        f" (unigram entropy {result.unigram_entropy:.4f})"
+    )
+    if result.decay:
+        print("median λ by layer: " + ", ".join(f"{row.median:.3f}" for row in result.decay))
+    print(f"results: {out / 'result.json'}")
+    for name in config.logger:
+        if name in LOGGERS:
+            print(f"curves:  {LOGGERS[name].look.format(folder=out)}")

@@ -1,0 +1,72 @@
+"""A run's folder: states, locks, and files that are whole or absent."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from decaystudy.errors import UserError
+from decaystudy.io import read_mapping, write_json
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.records import claim
+
+
+def hold(path, ready):
+    folder = RunFolder(path)
+    with folder.locked():
+        folder.write_status("running", step=3)
+        ready.set()
+        time.sleep(60)
+
+
+def test_states(tmp_path):
+    folder = RunFolder(tmp_path / "a" / "run")
+    assert folder.state() == "planned"
+    folder.create()
+    ready = multiprocessing.get_context("fork").Event()
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(folder.path, ready))
+    process.start()
+    assert ready.wait(20)
+    assert folder.state() == "running" and folder.held()
+    with pytest.raises(UserError, match="being trained by process"), folder.locked():
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    # The kernel lets go at once: no waiting for a heartbeat to grow old.
+    assert folder.state() == "killed" and not folder.held()
+    folder.write_status("diverged", step=4)
+    assert folder.state() == "diverged"
+
+
+def test_a_run_on_another_host_is_judged_by_its_heartbeat(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_json(folder.status, {"state": "running", "host": "elsewhere", "heartbeat": time.time() - 10})
+    assert folder.state() == "running"
+    write_json(folder.status, {"state": "running", "host": "elsewhere", "heartbeat": time.time() - 1000})
+    assert folder.state() == "killed"
+
+
+def test_cut_files_count_as_absent(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text('{"status": "fin')
+    assert read_mapping(path) is None
+    write_json(path, {"a": 1})
+    assert read_mapping(path) == {"a": 1} and [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_unwritable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --out"):
+        RunFolder(tmp_path / "file" / "run").create()
+
+
+def test_a_folder_keeps_to_its_run(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.create()
+    claim(folder, RunConfig.build("tiny"))
+    claim(folder, RunConfig.build("tiny", trainer={"devices": 2}))
+    with pytest.raises(UserError, match=r"model.decay is 'mamba2' there and 'gla' here"):
+        claim(folder, RunConfig.build("tiny", model={"decay": "gla"}))

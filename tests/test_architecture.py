@@ -1,0 +1,140 @@
+"""The house: imports run one way, without circles, and rooms stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import decaystudy
+
+ROOT = Path(decaystudy.__file__).parent
+# From the ground up: a room may import what stands before it, and its own modules.
+FLOORS = (
+    ("errors", "imports", "io", "serial", "formatting", "table", "metrics", "plotting", "scales", "statistics"),
+    ("decay",),
+    ("ops",),
+    ("model",),
+    ("data",),
+    ("runs",),
+    ("training",),
+    ("hub",),
+    ("evaluation",),
+    ("study",),
+    ("commands",),
+    ("cli", "__main__"),
+)
+# The same within a room, from its folders to the files above them.
+INNER = {
+    "data": (("sources",), ("tokenizers",), ("cache",), ("stream",)),
+    "study": (("definition",), ("execution",), ("planning",), ("analysis",), ("reporting",)),
+}
+MOST_FILES_IN_STUDY = 6
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package below ``decaystudy``, by dotted name; a package is its ``__init__``."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.AST, package: str) -> set[str]:
+    """Modules of the package that a file imports, inside functions too, but not for type checking."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join(["decaystudy", *above, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.split(".")[0] != "decaystudy":
+                continue
+            inner = name.removeprefix("decaystudy").lstrip(".")
+            while inner and inner not in MODULES:
+                inner = inner.rpartition(".")[0]
+            if inner:
+                found.add(inner)
+        found |= imports(node, package)
+    return found
+
+
+def arrows() -> dict[str, set[str]]:
+    """What each module imports. A package's face hands names on: an import of it counts, its own imports don't."""
+    drawn = {}
+    for name, path in MODULES.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        drawn[name] = imports(ast.parse(path.read_text(encoding="utf-8")), package) - {name, ""}
+    return drawn
+
+
+ARROWS = arrows()
+
+
+def test_there_is_no_circle():
+    state: dict[str, int] = {}
+    circles = []
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        state[name] = 1
+        for other in sorted(ARROWS[name]):
+            if state.get(other) == 1:
+                circles.append(" -> ".join([*above[above.index(other) :], other]))
+            elif other not in state:
+                visit(other, (*above, other))
+        state[name] = 2
+
+    for name in ARROWS:
+        if name not in state:
+            visit(name, (name,))
+    assert not circles, "these modules import each other:\n" + "\n".join(circles)
+
+
+def floor(name: str, floors: tuple[tuple[str, ...], ...], where: str) -> int:
+    for number, rooms in enumerate(floors):
+        if name in rooms:
+            return number
+    pytest.fail(f"{name!r} in {where} has no floor: add it to the plan in {Path(__file__).name}")
+
+
+def test_no_arrow_runs_upward():
+    upward = []
+    for name, others in ARROWS.items():
+        room = name.split(".")[0]
+        for other in others:
+            if floor(other.split(".")[0], FLOORS, "decaystudy") > (floor(room, FLOORS, "decaystudy") if room else 99):
+                upward.append(f"{name} -> {other}")
+    assert not upward, "these imports run upward:\n" + "\n".join(sorted(upward))
+
+
+@pytest.mark.parametrize("room", INNER)
+def test_no_arrow_runs_upward_inside_a_room(room):
+    rank = {inner: number for number, names in enumerate(INNER[room]) for inner in names}
+    folders = {name.split(".")[1] for name in MODULES if name.count(".") >= 2 and name.startswith(f"{room}.")}
+    assert folders == set(rank)
+    upward = []
+    for name, others in ARROWS.items():
+        for other in others:
+            if name.startswith(f"{room}.") and other.startswith(f"{room}."):
+                inner, outer = rank.get(name.split(".")[1], 99), rank.get(other.split(".")[1])
+                if inner != 99 and outer is not None and outer > inner:
+                    upward.append(f"{name} -> {other}")
+                if inner != 99 and outer is None and room == "study":
+                    upward.append(f"{name} -> {other}")
+    assert not upward, "these imports run upward:\n" + "\n".join(sorted(upward))
+
+
+def test_study_is_not_a_heap():
+    direct = [path.name for path in (ROOT / "study").glob("*.py")]
+    assert len(direct) <= MOST_FILES_IN_STUDY, direct

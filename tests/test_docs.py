@@ -1,0 +1,79 @@
+"""The code of docs/ works as it stands there: written into a user's package and run from the command line."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import decaystudy
+from decaystudy.data.config import DataConfig
+from decaystudy.data.registry import SOURCES
+
+DOCS = Path(__file__).parents[1] / "docs"
+SHORT = ["--model.layers", "1", "--model.d_model", "32", "--model.glu_width", "64", "--data.sequence_length", "64"]
+SHORT += ["--trainer.max_steps", "4", "--trainer.log_every_n_steps", "2", "--data.validation_tokens", "500"]
+
+
+def write_package(page: str, folder: Path) -> None:
+    """Every Python block of a page as the file that its first line names; "continued" appends."""
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S):
+        match = re.match(r"# ([\w/]+\.py)(, continued)?\n", block)
+        assert match, f"{page}: a block must begin with the name of its file"
+        file = folder / match[1]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held = file.read_text() if match[2] else ""
+        file.write_text(held + block)
+
+
+def fit(folder: Path, *words: str) -> str:
+    """``decaystudy fit`` as a user would call it: from the folder of their package, which is not installed."""
+    program = "import sys; sys.path.pop(0); from decaystudy.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "fit", *SHORT, "--out", "run", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(decaystudy.__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_index_names_every_page() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
+    assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text()):
+        assert (DOCS / link).exists(), link
+
+
+def test_add_a_logger(tmp_path: Path) -> None:
+    write_package("add-a-logger.md", tmp_path)
+    fit(tmp_path, "--seed", "3", "--logger", "csv,mypackage.loggers.JSONLines,mypackage.loggers.plain_csv")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("step") for line in lines] == [2, 4, 4, None] and lines[-1] == {"ended": "success"}
+    assert {line["seed"] for line in lines[:-1]} == {3}
+    text = (DOCS / "add-a-logger.md").read_text()
+    for name in {*lines[1], *lines[2]} - {"step", "seed"}:
+        assert f"`{name}`" in text, f"the page doesn't mention {name}"
+    assert "train/loss" in (tmp_path / "run" / "lightning" / "metrics.csv").read_text()
+
+
+def test_add_a_data_source(tmp_path: Path) -> None:
+    write_package("add-a-data-source.md", tmp_path)
+    source = SOURCES["python-docs"].open(DataConfig())
+    texts = [document.text for part in source.parts() for document in source.documents(part)][:1500]
+    with sqlite3.connect(tmp_path / "notes.db") as database:
+        database.execute("create table notes (id integer primary key, body text)")
+        database.executemany("insert into notes (body) values (?)", [(text,) for text in texts])
+    fit(tmp_path, "--data.source", "mypackage.sources.Notes", "--data.files", "notes.db")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["data"]["source"] == "mypackage.sources.Notes" and result["data"]["vocab_size"] == 512
+    assert result["data"]["documents"] == 1500 and 0 < result["data"]["validation_documents"] < 60
+    assert result["val_loss"] < 6.5

@@ -1,0 +1,35 @@
+"""Figures: the same numbers give the same file, and what cannot be written is said in a sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from decaystudy.errors import UserError
+from decaystudy.evaluation.figures import loss_by_position
+from decaystudy.plotting import colours, save, svg
+from decaystudy.runs.evaluation import PositionLoss
+
+CURVES = {"a": (PositionLoss(0, 15, 3.0), PositionLoss(16, 31, 2.5)), "b": (PositionLoss(0, 15, 3.5),)}
+
+
+def test_the_same_numbers_give_the_same_figure() -> None:
+    first, second = (svg(loss_by_position(CURVES, {16})) for _ in range(2))
+    assert first == second and first.startswith("<svg") and ">a</text>" in first and "training length" in first
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf"])
+def test_files_have_no_date(tmp_path: Path, ending: str) -> None:
+    files = [save(loss_by_position(CURVES, {16}), tmp_path / f"{name}.{ending}") for name in ("one", "two")]
+    one, two = (file.read_bytes() for file in files)
+    assert one == two and b"CreationDate" not in one
+
+
+def test_mistakes_get_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ends in .svg, .pdf or .png"):
+        save(loss_by_position(CURVES, set()), tmp_path / "a.xyz")
+    with pytest.raises(UserError, match="no such file"):
+        save(loss_by_position(CURVES, set()), tmp_path / "none" / "a.svg")
+
+
+def test_lines_have_colours_of_their_own() -> None:
+    assert len(set(colours(8))) == 8 and len(colours(1)) == 1

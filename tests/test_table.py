@@ -1,0 +1,75 @@
+"""One table, four forms."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from decaystudy.table import Column, Kind, Table, latex_escape
+
+TABLE = Table(
+    (Column("cell", Kind.WORDS), Column("loss"), Column("id", Kind.CODE), Column("says", Kind.PROSE)),
+    (("a|b", "3.1", "x_1", "λ & 5 %"), ("longer", "10.25", "", 'a "quoted", word')),
+    title="Losses of A_1",
+    notes=("A note.",),
+)
+
+
+def test_text() -> None:
+    assert TABLE.text().splitlines() == [
+        "cell     loss  id   says",
+        "──────  ─────  ───  ────────────────",
+        "a|b       3.1  x_1  λ & 5 %",
+        'longer  10.25       a "quoted", word',
+        "",
+        "A note.",
+    ]
+
+
+def test_csv_reads_back() -> None:
+    assert list(csv.reader(io.StringIO(TABLE.csv()))) == [TABLE.headings, *map(list, TABLE.rows)]
+
+
+def test_markdown() -> None:
+    assert TABLE.markdown().splitlines() == [
+        "## Losses of A_1",
+        "",
+        "| cell | loss | id | says |",
+        "| :--- | ---: | :--- | :--- |",
+        "| a\\|b | 3.1 | x_1 | λ & 5 % |",
+        '| longer | 10.25 |  | a "quoted", word |',
+        "",
+        "A note.",
+    ]
+
+
+def test_latex() -> None:
+    text = TABLE.latex("tab:losses")
+    assert (
+        r"\begin{tabular}{lrlp{8cm}}" in text and r"\caption{Losses of A\_1}" in text and r"\label{tab:losses}" in text
+    )
+    assert r"a|b & 3.1 & \texttt{x\_1} & $\lambda$ \& 5 \% \\" in text and "longer & 10.25 &  & a" in text
+    assert [len(re.findall(r"(?<!\\)&", line)) for line in text.splitlines() if line.endswith(r"\\")] == [3, 3, 3]
+    assert "A note." in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")
+def test_latex_compiles(tmp_path: Path) -> None:
+    main = tmp_path / "main.tex"
+    body = TABLE.latex("tab:losses")
+    main.write_text(rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}")
+    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", main.name], cwd=tmp_path, check=True)
+
+
+def test_what_latex_would_read_is_escaped() -> None:
+    assert latex_escape("λ 5 % a_b") == r"$\lambda$ 5 \% a\_b"
+    assert latex_escape("\\~^{}<&>#$") == (r"\textbackslash{}\textasciitilde{}\textasciicircum{}\{\}$<$\&$>$\#\$")
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="a row has 1 fields for 2 columns"):
+        Table((Column("a"), Column("b")), (("1",),))
