@@ -5,20 +5,20 @@ import triton.language as tl
 
 from decaystudy.ops.triton_levels import (
     CHUNK,
-    SPANS,
+    READ,
+    WRITE,
     load_decay,
-    load_resets,
+    load_members,
     load_rows,
     narrow,
     operand,
-    spans,
-    sums,
+    sums_of_rows,
 )
 
 
 @triton.jit(do_not_specialize=["T", "H", "chunks"])
 def carry_kernel(
-    x, y, g, resets, first, states, last, block_sums,
+    x, y, g, ceilings, members, first, states, last,
     T, H, chunks,
     x_b, x_t, x_h, y_b, y_t, y_h, g_b, g_t, g_h,
     DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
@@ -29,8 +29,7 @@ def carry_kernel(
 
     Forwards x is k, decayed to the chunk's end, and y is v. Backwards, where S is the gradient of the state after the
     chunk, x is q, decayed from the chunk's start, and y is the gradient of o.
-    One program holds BV × BK channels of one head. first and last are (B, H, DK, DV) in float32. It also stores the
-    chunks' sums of log-decays over whole blocks, (B·H, chunks, SPANS, DK) in float32.
+    One program holds BV × BK channels of one head. first and last are (B, H, DK, DV) in float32.
     """
     k_tiles: tl.constexpr = (DK + BK - 1) // BK
     v_tiles: tl.constexpr = (DV + BV - 1) // BV
@@ -43,22 +42,14 @@ def carry_kernel(
     vs = v_tile * BV + tl.arange(0, BV)[None, :]
     vr = v_tile * BV + tl.arange(0, BV)[:, None]
     rows = tl.arange(0, CHUNK)[:, None]
-    columns = tl.arange(0, CHUNK)[None, :]
     x += b * x_b + h * x_h
     y += b * y_b + h * y_h
     g += b * g_b + h * g_h
-    resets += b * T
+    ceilings += b * T
     states += head * chunks * (DK * DV)
     tile = (vr < DV) & (ks < DK)
     ends = head * (DK * DV) + ks * DV + vr
-    if BACKWARD:
-        members = columns <= rows
-    else:
-        members = columns > rows
-    sum_rows = tl.arange(0, SPANS)[:, None]
-    in_spans = spans(sum_rows, columns)
-    kept_sums = (sum_rows + v_tile * SPANS < SPANS) & (ks < DK)
-    block_sums += head * chunks * (SPANS * DK) + sum_rows * DK + ks
+    through = load_members(members, READ if BACKWARD else WRITE, rows, tl.arange(0, CHUNK)[None, :])
     if HAS_FIRST:
         state = tl.load(first + ends, mask=tile, other=0.0)
     else:
@@ -67,15 +58,12 @@ def carry_kernel(
         chunk = tl.zeros((), tl.int64) + (chunks - 1 - n if BACKWARD else n)
         start = chunk * CHUNK
         inside = start + rows < T
-        cut = load_resets(resets + start, rows, inside, HAS_RESETS)
-        decay = load_decay(g + start * g_t, rows, ks, g_t, inside, cut, DK, SCALAR)
+        decay = load_decay(g + start * g_t, ceilings + start, rows, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
         wide = load_rows(x + start * x_t, rows, ks, x_t, inside, DK).to(tl.float32)
         values = operand(load_rows(y + start * y_t, rows, vs, y_t, inside, DV), PRECISION, INTERPRETED)
         narrowed = narrow(state, PRECISION, INTERPRETED)
         tl.store(states + chunk * (DK * DV) + vr * DK + ks, narrowed.to(states.dtype.element_ty), mask=tile)
-        over_blocks = sums(in_spans, decay, PRECISION, INTERPRETED)
-        tl.store(block_sums + chunk * (SPANS * DK), over_blocks, mask=kept_sums)
-        wide = narrow(wide * tl.exp2(sums(members, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
+        wide = narrow(wide * tl.exp2(sums_of_rows(through, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
         total = tl.exp2(tl.sum(decay, 0))[None, :]
         state = tl.where(total > 0.0, state * total, 0.0)
         state = tl.dot(tl.trans(values), wide, state, input_precision=DOT)

@@ -15,34 +15,34 @@ from importlib import metadata
 import torch
 from torch import Tensor
 
-from decaystudy.ops.backends import Call
+from decaystudy.ops.call import AttentionCall, CallFacts
 
 CHANNELS = (16, 256)
 """Fewest (a tensor core's tile) and most channels per head."""
 OLDEST_TRITON = (3, 2)
 
 
-def refusal(call: Call) -> str | None:
-    """Why these kernels can't serve the call, or None."""
-    device, dtype, channels = call.q.device, call.q.dtype, (call.q.shape[-1], call.v.shape[-1])
-    if call.beta is not None:
+def refusal(facts: CallFacts) -> str | None:
+    """Why these kernels can't serve such calls, or None."""
+    widths = (facts.key_width, facts.value_width)
+    kind = facts.device.type
+    if facts.dplr:
         return "its kernels have no DPLR attention"
-    if device.type != "cuda" and not (device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"):
-        return f"its kernels need an NVIDIA GPU and the tensors are on {device}"
-    if dtype == torch.float64:
+    if kind != "cuda" and not (kind == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"):
+        return f"its kernels need an NVIDIA GPU and the tensors are on {facts.device}"
+    if facts.dtype == torch.float64:
         return "its kernels have no float64"
-    if min(channels) < CHANNELS[0] or max(channels) > CHANNELS[1]:
-        return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {channels[0]} and {channels[1]}"
+    if min(widths) < CHANNELS[0] or max(widths) > CHANNELS[1]:
+        return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {widths[0]} and {widths[1]}"
     return _missing()
 
 
-def run(call: Call) -> tuple[Tensor, Tensor]:
+def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
     """Serve a call that `refusal` lets pass."""
     from decaystudy.ops.triton_operator import decay_attention
 
     dtype = call.q.dtype
-    resets = getattr(call, "resets", None)
-    return decay_attention(call.q, call.k.to(dtype), call.v.to(dtype), call.log_decay, resets, call.initial_state)
+    return decay_attention(call.q, call.k.to(dtype), call.v.to(dtype), call.log_decay, call.resets, call.initial_state)
 
 
 @functools.cache

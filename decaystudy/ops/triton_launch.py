@@ -1,17 +1,18 @@
 """Launching the Triton kernels: buffers, precision and launch configurations, from shapes, dtypes and the device."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from decaystudy.ops import triton_levels
 from decaystudy.ops.triton_backward import gradient_kernel, value_gradient_kernel
 from decaystudy.ops.triton_carry import carry_kernel
 from decaystudy.ops.triton_forward import output_kernel
-from decaystudy.ops import triton_levels
 
 CHUNK: int = triton_levels.CHUNK.value
-SPANS: int = triton_levels.SPANS.value
+LEVELS: int = triton_levels.LEVELS.value
 
 INTERPRETED = type(carry_kernel).__name__ == "InterpretedFunction"
 """Whether TRITON_INTERPRET=1 was set when the kernels were defined: then they run on CPU tensors."""
@@ -31,11 +32,11 @@ class Config:
     """At most so many per thread, so that more programs run at a time; the compiler's choice if None."""
 
 
-CARRY = Config(keys=32, values=128, stages=2)
-OUTPUT = Config(keys=32, values=128)
-VALUE_GRADIENT = Config(keys=32, values=128)
-GRADIENT = Config(keys=32, values=128)
-WIDE = Config(keys=16, values=64)
+CARRY = Config(keys=32, values=128, stages=3)
+OUTPUT = Config(keys=64, values=128, stages=2)
+VALUE_GRADIENT = Config(keys=64, values=128, stages=2)
+GRADIENT = Config(keys=32, values=128, stages=2)
+WIDE = Config(keys=32, values=64)
 """float32, whose factors take twice the space, of two or three parts each."""
 
 
@@ -58,12 +59,33 @@ def precision(dtype: torch.dtype) -> Precision:
     return Precision("bf16", "tf32", torch.float32 if INTERPRETED else torch.bfloat16)
 
 
+@functools.cache
+def member_matrices(device: torch.device) -> Tensor:
+    """Which log-decays u the factor of token i holds, (LEVELS + 2, CHUNK, CHUNK) of 0 and 1 at [·, i, u].
+
+    In a right half those from the half's start to i, in a left one those after i to its end. Then READ: those of the
+    chunk up to i; and WRITE: those after i.
+    """
+    i, u = torch.arange(CHUNK)[:, None], torch.arange(CHUNK)[None, :]
+    until = u <= i
+    levels = [(i >> n == u >> n) & (until == ((i >> n) % 2 == 1)) for n in range(LEVELS)]
+    members = torch.stack([*levels, until, ~until])
+    return members.to(torch.float32 if INTERPRETED else torch.bfloat16).to(device)
+
+
+def ceilings(resets: Tensor | None) -> Tensor | None:
+    """What log-decays may be at most, (B, T) float32: the kernels' −inf at resets (B, T), +inf elsewhere."""
+    if resets is None:
+        return None
+    return torch.where(resets, triton_levels.CUT.value, torch.inf)
+
+
 def _power(width: int) -> int:
     """The smallest power of two that holds width, at least a tensor core's tile."""
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _tiles(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
+def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None) -> dict[str, object]:
     keys, values = q.shape[-1], v.shape[-1]
     kind = precision(q.dtype)
     if kind.name != "bf16":
@@ -73,6 +95,8 @@ def _tiles(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
         "DV": values,
         "BK": min(config.keys, _power(keys)),
         "BV": min(config.values, _power(values)),
+        "SCALAR": g.dim() == 3,
+        "HAS_RESETS": ceiling is not None,
         "PRECISION": kind.name,
         "DOT": kind.dot,
         "INTERPRETED": INTERPRETED,
@@ -81,6 +105,11 @@ def _tiles(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
         "maxnreg": config.registers,
         "enable_fp_fusion": True,
     }
+
+
+def _tiles(width: int, tile: object) -> int:
+    assert isinstance(tile, int)
+    return -(-width // tile)
 
 
 def _strides(*tensors: Tensor) -> list[int]:
@@ -112,38 +141,35 @@ def new_final_state(q: Tensor, v: Tensor) -> Tensor:
 
 
 def carry(
-    x: Tensor, y: Tensor, g: Tensor, resets: Tensor | None, first: Tensor | None, backward: bool, config: Config = CARRY
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Each chunk's state before it (B·H, chunks, Dv, Dk), in the order of the carrying, the last one, and block sums."""
+    x: Tensor, y: Tensor, g: Tensor, ceiling: Tensor | None, first: Tensor | None, backward: bool,
+    config: Config = CARRY,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Each chunk's state before it (B·H, chunks, Dv, Dk), in the order of the carrying, and the last one."""
     batch, tokens, heads, width = x.shape
-    options = _tiles(config, x, y)
+    options = _options(config, x, y, g, ceiling)
     states, last = new_states(x, y), new_final_state(x, y)
-    block_sums = g.new_empty(*states.shape[:2], SPANS, width)
-    tiles = -(-width // options["BK"]) * -(-y.shape[-1] // options["BV"])
+    programs = batch * heads * _tiles(width, options["BK"]) * _tiles(y.shape[-1], options["BV"])
     arguments = [readable(t) for t in (x, y, g)]
-    carry_kernel[(batch * heads * tiles,)](
+    carry_kernel[(programs,)](
         *arguments,
-        g if resets is None else resets,
+        g if ceiling is None else ceiling,
+        member_matrices(x.device),
         g if first is None else first.contiguous(),
         states,
         last,
-        block_sums,
         tokens,
         heads,
         states.shape[1],
         *_strides(*arguments),
         BACKWARD=backward,
-        SCALAR=g.dim() == 3,
-        HAS_RESETS=resets is not None,
         HAS_FIRST=first is not None,
         **options,
     )
-    return states, last, block_sums
+    return states, last
 
 
 def output(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, states: Tensor, block_sums: Tensor,
-    keep_scores: bool,
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, states: Tensor, keep_scores: bool,
     config: Config = OUTPUT,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """o (B, T, H, Dv) and the chunks' decayed scores (B·H, chunks, CHUNK, CHUNK), empty unless kept."""
@@ -153,28 +179,27 @@ def output(
     target = o.float() if INTERPRETED else o
     scores = new_scores(q, keep_scores)
     arguments = [readable(t) for t in (q, k, v, g)]
-    output_kernel[(batch * heads * chunks,)](
+    options = _options(config, q, v, g, ceiling)
+    output_kernel[(batch * heads * chunks * _tiles(v.shape[-1], options["BV"]),)](
         *arguments,
-        g if resets is None else resets,
+        g if ceiling is None else ceiling,
+        member_matrices(q.device),
         states,
-        block_sums,
         target,
         scores,
         tokens,
         heads,
         chunks,
         *_strides(*arguments),
-        SCALAR=g.dim() == 3,
-        HAS_RESETS=resets is not None,
         KEEP_SCORES=keep_scores,
-        **_tiles(config, q, v),
+        **options,
     )
     return o.copy_(target) if INTERPRETED else o, scores
 
 
 def value_gradient(
-    k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, d_o: Tensor, scores: Tensor, d_states: Tensor,
-    block_sums: Tensor, config: Config = VALUE_GRADIENT,
+    k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, d_o: Tensor, scores: Tensor, d_states: Tensor,
+    config: Config = VALUE_GRADIENT,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The gradient of v, and those of the scores as symmetric matrices (B·H, chunks, CHUNK, CHUNK) in float32."""
     batch, tokens, heads, _ = k.shape
@@ -185,48 +210,46 @@ def value_gradient(
     arguments = [readable(t) for t in (k, v, g, d_o)]
     value_gradient_kernel[(batch * heads * chunks,)](
         *arguments[:3],
-        g if resets is None else resets,
+        g if ceiling is None else ceiling,
+        member_matrices(k.device),
         arguments[3],
         scores,
         d_states,
-        block_sums,
         target,
         pairs,
         tokens,
         heads,
         chunks,
         *_strides(*arguments),
-        SCALAR=g.dim() == 3,
-        HAS_RESETS=resets is not None,
-        **_tiles(config, k, v),
+        **_options(config, k, v, g, ceiling),
     )
     return d_v.copy_(target) if INTERPRETED else d_v, pairs
 
 
 def gradient(
-    q: Tensor, k: Tensor, v: Tensor, g: Tensor, resets: Tensor | None, d_o: Tensor, pairs: Tensor, states: Tensor,
-    d_states: Tensor, block_sums: Tensor, needs_decay: bool, config: Config = GRADIENT,
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, d_o: Tensor, pairs: Tensor, states: Tensor,
+    d_states: Tensor, needs_decay: bool, config: Config = GRADIENT,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Of q, k and g (empty unless needed)."""
-    batch, tokens, heads, _ = q.shape
+    batch, tokens, heads, width = q.shape
     chunks = states.shape[1]
     d_q, d_k = grads = [x.new_empty(x.shape) for x in (q, k)]
     if INTERPRETED:
         d_q, d_k = (x.float() for x in grads)
-    options = _tiles(config, q, v)
-    tiles = -(-q.shape[-1] // options["BK"])
+    options = _options(config, q, v, g, ceiling)
+    tiles = _tiles(width, options["BK"])
     # Where a head has one log-decay, each tile of channels writes its part: adding them in turn stays reproducible.
     scalar = g.dim() == 3
     d_g = g.new_empty(((tiles,) if scalar else ()) + g.shape if needs_decay else (0,))
     arguments = [readable(t) for t in (q, k, v, g, d_o)]
     gradient_kernel[(batch * heads * chunks * tiles,)](
         *arguments[:4],
-        g if resets is None else resets,
+        g if ceiling is None else ceiling,
+        member_matrices(q.device),
         arguments[4],
         pairs,
         states,
         d_states,
-        block_sums,
         d_q,
         d_k,
         d_g,
@@ -234,8 +257,6 @@ def gradient(
         heads,
         chunks,
         *_strides(*arguments),
-        SCALAR=scalar,
-        HAS_RESETS=resets is not None,
         NEEDS_DECAY=needs_decay,
         **options,
     )

@@ -5,27 +5,23 @@ middle separates it, and there its decay is a product of two factors that are at
 
     exp(sum of log-decays from the middle to i) · exp(sum of log-decays from j + 1 to the middle),
 
-so that at each level every token has one factor, as a query in a right half or as a key in a left one. Sums are
-products with matrices of zeros and ones: no sum is a difference of two, nothing overflows, and no sum holds a later
-token. A log-decay below CUT counts as CUT, whose exponential is zero in float32 like that of −inf.
-
-Tensors inside a chunk are (BLOCKS, ROWS, ·): halves below ROWS tokens ("near") are levels inside blocks, one tensor
-core's tile each; those of ROWS and 2·ROWS tokens ("far") are levels of whole blocks.
+so that at each of the LEVELS every token has one factor, as a query in a right half or as a key in a left one. Two
+more kinds of factors lead through the state: READ from the chunk's start to a token, WRITE from a token to its end.
+Each exponent is a sum that tensor cores make, by a product with a matrix of zeros and ones (`member_matrices`): no sum
+is a difference of two, nothing overflows, and no sum holds a later token. A log-decay below CUT counts as CUT, whose
+exponential is zero in float32 like that of −inf.
 """
 
 import triton
 import triton.language as tl
 
 CHUNK = tl.constexpr(64)
-ROWS = tl.constexpr(16)
-BLOCKS = tl.constexpr(4)
-"""CHUNK // ROWS."""
-SPANS = tl.constexpr(16)
-"""Rows of sums over whole blocks, of which 3·BLOCKS + 1 are used."""
-BEFORE = tl.constexpr(0)
-AFTER = tl.constexpr(1)
-BETWEEN = tl.constexpr(2)
-ALL = tl.constexpr(3)
+LEVELS = tl.constexpr(6)
+"""log2 of CHUNK."""
+READ = tl.constexpr(6)
+WRITE = tl.constexpr(7)
+HALF = tl.constexpr(32)
+"""CHUNK // 2. Both halves of a chunk, their channels one below the other, are a tensor (2·channels, HALF)."""
 CUT = tl.constexpr(-1.0e4)
 LOG2_E = tl.constexpr(1.4426950408889634)
 
@@ -40,7 +36,7 @@ def round_bits(x, DROPPED: tl.constexpr):
 
 @triton.jit
 def factor(x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
-    """A float32 factor of a product inside a chunk. Tensor cores drop the bits that TF32 lacks; rounding comes first."""
+    """A float32 factor of a product inside a chunk, rounded: tensor cores would cut the bits that TF32 lacks."""
     if PRECISION != "fp32":
         if INTERPRETED:
             x = round_bits(x, 13)
@@ -78,54 +74,91 @@ def first_bits(x):
 
 
 @triton.jit
-def sums(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
-    """Sums of rows of x (float32), members (boolean) @ x, whose products with 0 and 1 are exact.
+def sums_of_rows(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
+    """members @ x, x float32; products with 0 and 1 are exact.
 
     x goes in parts of 8 bits: three are all of float32, two leave an error of 2^-16.
     """
     if INTERPRETED:
-        total = tl.dot(members.to(tl.float32), x, input_precision="ieee")
+        total = tl.dot(members, x, input_precision="ieee")
     else:
-        ones = members.to(tl.bfloat16)
         first = first_bits(x)
         rest = x - first.to(tl.float32)
         second = first_bits(rest)
-        total = tl.dot(ones, first)
-        total = tl.dot(ones, second, total)
+        total = tl.dot(members, first)
+        total = tl.dot(members, second, total)
         if PRECISION == "fp32":
-            total = tl.dot(ones, first_bits(rest - second.to(tl.float32)), total)
+            total = tl.dot(members, first_bits(rest - second.to(tl.float32)), total)
     return total
 
 
 @triton.jit
-def gradient_sums(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
-    """`sums` of terms that need no more precision than other factors: they don't cancel."""
-    if PRECISION == "fp32":
-        total = sums(members, x, PRECISION, INTERPRETED)
+def sums_of_columns(x, members, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
+    """x @ members, as `sums_of_rows`."""
+    if INTERPRETED:
+        total = tl.dot(x, members, input_precision="ieee")
+    else:
+        first = first_bits(x)
+        rest = x - first.to(tl.float32)
+        second = first_bits(rest)
+        total = tl.dot(first, members)
+        total = tl.dot(second, members, total)
+        if PRECISION == "fp32":
+            total = tl.dot(first_bits(rest - second.to(tl.float32)), members, total)
+    return total
+
+
+@triton.jit
+def add_gradient_sums(total, x, members, PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr):
+    """total + x @ members for terms that don't cancel, and need no more precision than other factors."""
+    if PRECISION == "bf16" and not INTERPRETED:
+        total = tl.dot(x.to(tl.bfloat16), members, total)
     else:
         x = narrow(x, PRECISION, INTERPRETED)
-        total = tl.dot(members.to(x.dtype), x, input_precision="tf32")
+        total = tl.dot(x, members.to(tl.float32), total, input_precision=DOT)
     return total
 
 
 @triton.jit
-def spans(blocks, u):
-    """Whether log-decay u of a chunk is part of a sum over whole blocks, by the sum's row (SPANS, 1).
+def paired(x):
+    """x with its columns in another order, in which a product's result has the layout of a TF32 product's factor.
 
-    For each block a: rows a, all blocks before it; BLOCKS + a, all after it; 2·BLOCKS + a, those between it and the
-    chunk's middle; and 3·BLOCKS, all blocks.
+    A tensor core's thread holds columns 2c and 2c + 1 of a result, and c and c + 4 of a factor. Both factors of a
+    product must be `paired`, along the dimension that is summed.
     """
-    a, b = blocks % BLOCKS, u // ROWS
-    before = (blocks < BLOCKS) & (b < a)
-    after = (blocks // BLOCKS == 1) & (b > a)
-    between = (blocks // BLOCKS == 2) & (((a == 0) & (b == 1)) | ((a == 3) & (b == 2)))
-    return before | after | between | (blocks >= 3 * BLOCKS)
+    rows: tl.constexpr = x.shape[0]
+    columns: tl.constexpr = x.shape[1]
+    x = tl.permute(tl.reshape(x, (rows, columns // 8, 4, 2)), (0, 1, 3, 2))
+    return tl.reshape(x, (rows, columns))
 
 
 @triton.jit
-def load_span(sums, kind: tl.constexpr, blocks, columns, WIDTH: tl.constexpr):
-    """Rows kind·BLOCKS + blocks of the sums over whole blocks that `spans` describes, stored (SPANS, WIDTH)."""
-    return tl.load(sums + (kind * BLOCKS + blocks) * WIDTH + columns, mask=columns < WIDTH, other=0.0)
+def before_pairing(column):
+    """The column of x that is at `column` in `paired`(x)."""
+    return (column & -8) | ((column & 3) << 1) | ((column >> 2) & 1)
+
+
+@triton.jit
+def to_halves(x):
+    """(CHUNK, channels) as (2·channels, HALF)."""
+    channels: tl.constexpr = x.shape[1]
+    return tl.reshape(tl.permute(tl.reshape(x, (2, HALF, channels)), (0, 2, 1)), (2 * channels, HALF))
+
+
+@triton.jit
+def from_halves(x):
+    """(2·channels, HALF) as (CHUNK, channels)."""
+    channels: tl.constexpr = x.shape[0] // 2
+    return tl.reshape(tl.permute(tl.reshape(x, (2, channels, HALF)), (0, 2, 1)), (CHUNK, channels))
+
+
+@triton.jit
+def other_half(x):
+    """(2·channels,): the other half's."""
+    channels: tl.constexpr = x.shape[0] // 2
+    to, of = tl.arange(0, 2)[:, None, None], tl.arange(0, 2)[None, :, None]
+    x = tl.where(to != of, tl.reshape(x, (1, 2, channels)), 0.0)
+    return tl.reshape(tl.sum(x, 1), (2 * channels,))
 
 
 @triton.jit
@@ -135,15 +168,15 @@ def is_query(i, level):
 
 
 @triton.jit
-def in_factor(i, u, level):
-    """Whether the factor of token i at a level holds the log-decay of token u."""
-    return (i >> level == u >> level) & ((u <= i) == is_query(i, level))
-
-
-@triton.jit
 def is_pair(i, j, level):
     """Whether i and j are separated by the middle of a block of two halves of 2^level tokens."""
     return (i ^ j) >> level == 1
+
+
+@triton.jit
+def load_members(members, level, i, u):
+    """Whether the factor of token i at a level (or READ, WRITE) holds the log-decay of token u, as 1 and 0."""
+    return tl.load(members + level * (CHUNK * CHUNK) + i * CHUNK + u)
 
 
 @triton.jit
@@ -158,19 +191,20 @@ def store_rows(x, values, rows, columns, stride, inside, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def load_decay(g, rows, columns, stride, inside, cut, WIDTH: tl.constexpr, SCALAR: tl.constexpr):
-    """Log-decays (base 2) of rows, at least CUT; `cut` (boolean) marks rows that forget everything."""
+def load_decay(
+    g, ceilings, rows, columns, stride, inside,
+    WIDTH: tl.constexpr, SCALAR: tl.constexpr, HAS_RESETS: tl.constexpr,
+):  # fmt: skip
+    """Log-decays (base 2) of rows, at least CUT, and CUT where `ceilings` (B, T) has it: at resets.
+
+    rows broadcast with columns. One log-decay per head comes with one column.
+    """
     if SCALAR:
-        x = tl.load(g + rows * stride + columns * 0, mask=inside, other=0.0)
+        x = tl.load(g + rows * stride, mask=inside, other=0.0)
     else:
         x = load_rows(g, rows, columns, stride, inside, WIDTH)
-    return tl.where(cut | (x < CUT), CUT, x) * LOG2_E
-
-
-@triton.jit
-def load_resets(resets, rows, inside, HAS_RESETS: tl.constexpr):
     if HAS_RESETS:
-        cut = tl.load(resets + rows, mask=inside, other=0) != 0
-    else:
-        cut = rows < 0
-    return cut
+        ceiling = tl.load(ceilings + rows, mask=inside, other=0.0)
+        x = tl.minimum(x, ceiling, propagate_nan=tl.PropagateNan.ALL)
+    x = tl.maximum(x, CUT, propagate_nan=tl.PropagateNan.ALL) * LOG2_E
+    return x + tl.zeros_like(columns + rows).to(tl.float32) if SCALAR else x

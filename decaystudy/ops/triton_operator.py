@@ -17,10 +17,6 @@ def decay_attention(
     return o, state
 
 
-def _bytes(resets: Tensor | None) -> Tensor | None:
-    return None if resets is None else resets.contiguous().view(torch.uint8)
-
-
 @torch.library.custom_op(
     "decaystudy::decay_attention",
     mutates_args=(),
@@ -30,9 +26,9 @@ def _bytes(resets: Tensor | None) -> Tensor | None:
 def _forward(q, k, v, log_decay, resets, initial_state, keep):
     """o, the final state, and what the backward pass needs (empty unless kept): the chunks' states and scores."""
     with torch.cuda.device_of(q):
-        resets = _bytes(resets)
-        states, final, block_sums = triton_launch.carry(k, v, log_decay, resets, initial_state, backward=False)
-        o, scores = triton_launch.output(q, k, v, log_decay, resets, states, block_sums, keep_scores=keep)
+        ceiling = triton_launch.ceilings(resets)
+        states, final = triton_launch.carry(k, v, log_decay, ceiling, initial_state, backward=False)
+        o, scores = triton_launch.output(q, k, v, log_decay, ceiling, states, keep_scores=keep)
     return o, final, states if keep else states.new_empty(0), scores
 
 
@@ -52,11 +48,11 @@ def _(q, k, v, log_decay, resets, initial_state, keep):
 def _backward(d_o, d_final, q, k, v, log_decay, resets, states, scores, needs_decay):
     """Gradients of q, k, v, log_decay (empty unless needed) and the initial state."""
     with torch.cuda.device_of(q):
-        resets = _bytes(resets)
-        d_states, d_initial, block_sums = triton_launch.carry(q, d_o, log_decay, resets, d_final, backward=True)
-        d_v, pairs = triton_launch.value_gradient(k, v, log_decay, resets, d_o, scores, d_states, block_sums)
+        ceiling = triton_launch.ceilings(resets)
+        d_states, d_initial = triton_launch.carry(q, d_o, log_decay, ceiling, d_final, backward=True)
+        d_v, pairs = triton_launch.value_gradient(k, v, log_decay, ceiling, d_o, scores, d_states)
         d_q, d_k, d_decay = triton_launch.gradient(
-            q, k, v, log_decay, resets, d_o, pairs, states, d_states, block_sums, needs_decay
+            q, k, v, log_decay, ceiling, d_o, pairs, states, d_states, needs_decay
         )
     return d_q, d_k, d_v, d_decay, d_initial
 
