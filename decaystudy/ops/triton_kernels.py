@@ -28,7 +28,7 @@ def refusal(facts: CallFacts) -> str | None:
     kind = facts.device.type
     if facts.dplr:
         return "its kernels have no DPLR attention"
-    if kind != "cuda" and not (kind == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"):
+    if kind != "cuda" and not (kind == "cpu" and _interpreted()):
         return f"its kernels need an NVIDIA GPU and the tensors are on {facts.device}"
     if facts.dtype == torch.float64:
         return "its kernels have no float64"
@@ -45,8 +45,19 @@ def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
     return decay_attention(call.q, call.k.to(dtype), call.v.to(dtype), call.log_decay, call.resets, call.initial_state)
 
 
-@functools.cache
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _interpreted() -> bool:
+    """Whether Triton's interpreter runs the kernels, on CPU tensors."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _missing() -> str | None:
+    return _look_for_triton()
+
+
+@functools.cache
+def _look_for_triton() -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed (pip install 'decaystudy[gpu]')"
     version = metadata.version("triton")
