@@ -1,8 +1,8 @@
 """The backends and the choice between them.
 
-A backend says in one sentence why it can't serve a call, or serves it. Those that need a GPU are modules of this package
-with two functions, ``refusal(facts: CallFacts) -> str | None`` and ``run(call: AttentionCall) -> (o, state)``, imported
-when they are asked for: `triton_kernels` are our own, `fla_kernels` those of flash-linear-attention.
+A backend says in one sentence why it can't serve a call, or serves it. Those that need a GPU are modules of this
+package with two functions, ``refusal(facts: CallFacts) -> str | None`` and ``run(call: AttentionCall) -> (o, state)``,
+imported when they are asked for: `triton_kernels` are our own, `fla_kernels` those of flash-linear-attention.
 """
 
 from collections.abc import Callable
