@@ -82,14 +82,15 @@ def test_float32_is_exact(cuda: torch.device, shape: dict) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("strongest", [0.05, 1.0, 200.0])
 def test_bfloat16_costs_little_more_than_rounding(cuda: torch.device, strongest: float, shape: dict) -> None:
-    """Errors of what is bfloat16 against those of exact results of the same inputs, rounded; and twice the same bits."""
+    """Errors of bfloat16 results against those of exact ones of the same inputs, rounded; and the same bits twice."""
     call = gpu_call(cuda, torch.bfloat16, strongest=strongest, specials=False, **shape)
     tokens = call["q"].shape[1]
     for resets in (None, resets_at(tokens, [0], [tokens // 2]).to(cuda)):
-        got, again = (
-            outputs_and_gradients(call, lambda leaves, resets=resets: attend(leaves, "triton", resets))
-            for _ in range(2)
-        )
+
+        def run(leaves: Call, resets: Tensor | None = resets) -> tuple[Tensor, Tensor]:
+            return attend(leaves, "triton", resets)
+
+        got, again = outputs_and_gradients(call, run), outputs_and_gradients(call, run)
         assert all(torch.equal(again[name], x) for name, x in got.items())
         for name, exact in in_float64(call, resets).items():
             error = rms(got[name].double() - exact)
