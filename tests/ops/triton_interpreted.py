@@ -1,10 +1,9 @@
 """The Triton kernels under Triton's interpreter, against the recurrence in float64.
 
-`test_triton` runs this file in a process with TRITON_INTERPRET=1, which Triton reads when it is imported. The interpreter
-runs a kernel's programs one after another in NumPy: shapes are small here.
+`test_triton` runs this file in a process with TRITON_INTERPRET=1, which Triton reads when it is imported. The
+interpreter runs a kernel's programs one after another in NumPy: shapes are small here.
 """
 
-import itertools
 from collections.abc import Callable
 
 import pytest
@@ -106,7 +105,7 @@ def test_documents_are_as_if_alone(resets: Tensor, scalar: bool) -> None:
 @pytest.mark.parametrize("forgotten_by", ["reset", "-inf", "-200"])
 @pytest.mark.parametrize("huge", ["q", "k", "v", "initial_state"])
 def test_nothing_crosses_however_large(huge: str, forgotten_by: str) -> None:
-    """Numbers of 1e30 that are forgotten leave every bit of what comes later as it was, and get no gradient from there."""
+    """Numbers of 1e30 that are forgotten change no bit of what comes later, and get no gradient from there."""
     place = 37
     call = small_call(4, specials=False)
     resets = resets_at(70, [place]) if forgotten_by == "reset" else None
@@ -184,9 +183,7 @@ def test_views_give_the_same_bits(view: Callable[[Call], Call], scalar: bool) ->
     assert all(torch.equal(of_views[name], x) for name, x in of_copies.items())
 
 
-@pytest.mark.parametrize(
-    "wanted", [*itertools.combinations(["q", "k", "v", "log_decay", "initial_state"], 1), ("k", "log_decay")]
-)
+@pytest.mark.parametrize("wanted", [("q",), ("k",), ("v",), ("log_decay",), ("initial_state",), ("k", "log_decay")])
 def test_only_wanted_gradients_are_made(wanted: tuple[str, ...]) -> None:
     call = small_call(10)
     expected = with_triton(call)
@@ -255,10 +252,7 @@ def test_half_precision_costs_little_more_than_rounding(scalar: bool) -> None:
                 rounding = (exact.to(dtype).double() - exact).square().mean().sqrt()
                 assert error < times * rounding, (name, dtype)
             else:
-                assert error < 0.03 * exact.square().mean().sqrt() and error < 8 * unit * exact.abs().max(), (
-                    name,
-                    dtype,
-                )
+                assert error < 8 * unit * exact.square().mean().sqrt(), (name, dtype)
 
 
 def test_what_it_cannot_serve_is_named() -> None:
