@@ -3,25 +3,35 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+PIP := -m pip install --quiet --disable-pip-version-check
 OUT ?= runs
 
-.PHONY: help setup study test test-slow lint bench clean
+.PHONY: help setup study test test-slow test-extras test-oldest test-newest test-minimal test-wheel test-all coverage lint \
+  bench clean
 
 help:
-	@echo "make setup      install everything into $(VENV)"
-	@echo "make study      the sharing study at scale tiny: offline, on a CPU, in minutes"
-	@echo "make test       the tests (two cores, no network, no GPU)"
-	@echo "make test-slow  the slow proofs: kill and resume, two-process DDP and FSDP, SLURM"
-	@echo "make lint       ruff and mypy"
-	@echo "make bench      speed and memory of the operators, the data and decoding"
+	@echo "make setup         install everything into $(VENV)"
+	@echo "make study         the sharing study at scale tiny: offline, on a CPU, in minutes"
+	@echo "make test          the tests (two cores, no network, no GPU)"
+	@echo "make test-slow     the slow ones: kill and resume, two-process DDP and FSDP, SLURM"
+	@echo "make test-extras   Weights & Biases and Trackio, for real and offline"
+	@echo "make test-oldest   the tests with the oldest dependencies that pyproject.toml admits"
+	@echo "make test-newest   the tests with the newest ones, whatever constraints.txt says"
+	@echo "make test-minimal  what plans and prints, without torch and the other heavy packages"
+	@echo "make test-wheel    a wheel, installed and run outside of any checkout"
+	@echo "make test-all      all of these, lint and coverage"
+	@echo "make coverage      how much of the package the tests run, child processes included"
+	@echo "make lint          ruff, codespell and mypy"
+	@echo "make bench         speed and memory of the operators, the data and decoding"
+	@echo "make test PYTHON=python3.13 VENV=.venv-3.13    with another Python"
 
 setup: $(STAMP)
 
 # torch comes first and pinned: a plain torch pulls gigabytes of CUDA onto machines without a GPU.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python $(PIP) -c constraints.txt torch
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
 
 study: setup
@@ -36,7 +46,57 @@ test-slow: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
+
+# Data files of child processes are put together; nothing of this slows `make test` down.
+coverage: setup
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-all: test test-slow test-extras test-oldest test-minimal test-wheel lint coverage
+
+# Each of the following has an environment of its own, so that none changes what the others test.
+test-extras: $(VENV)-extras/.ready
+	$(VENV)-extras/bin/python -m pytest -m extras -rs
+
+$(VENV)-extras/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-extras
+	$(VENV)-extras/bin/python $(PIP) -c constraints.txt torch
+	$(VENV)-extras/bin/python $(PIP) -c constraints.txt -e ".[wandb,trackio]" pytest
+	@touch $@
+
+test-oldest: $(VENV)-oldest/.ready
+	$(VENV)-oldest/bin/python -m pytest -n 2
+
+$(VENV)-oldest/.ready: pyproject.toml constraints.txt .ci/oldest.py
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python .ci/oldest.py > $(VENV)-oldest/constraints.txt
+	$(VENV)-oldest/bin/python $(PIP) -c $(VENV)-oldest/constraints.txt torch
+	$(VENV)-oldest/bin/python $(PIP) -c $(VENV)-oldest/constraints.txt -e ".[evaluate]" pytest pytest-xdist
+	@touch $@
+
+test-newest: $(VENV)-newest/.ready
+	$(VENV)-newest/bin/python -m pytest -n 2
+
+$(VENV)-newest/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python $(PIP) --upgrade --upgrade-strategy eager -e ".[evaluate]" pytest pytest-xdist
+	@touch $@
+
+test-minimal: $(VENV)-minimal/.ready
+	$(VENV)-minimal/bin/python .ci/minimal.py
+
+$(VENV)-minimal/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-minimal
+	$(VENV)-minimal/bin/python $(PIP) -c constraints.txt "jsonargparse[signatures]" numpy pyyaml scipy
+	$(VENV)-minimal/bin/python $(PIP) --no-deps -e .
+	@touch $@
+
+test-wheel:
+	PYTHON=$(PYTHON) bash .ci/wheel
 
 bench: setup
 	$(BIN)/python benchmarks/ops.py
@@ -44,4 +104,4 @@ bench: setup
 	$(BIN)/python benchmarks/decode.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-* build *.egg-info .coverage* .pytest_cache .ruff_cache .mypy_cache

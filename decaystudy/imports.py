@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decaystudy.errors import UserError
+from decaystudy.errors import UserError, unknown
 
 FOLDERS = "DECAYSTUDY_IMPORT_FOLDERS"
 """Environment variable: folders that hold modules of the user's own, joined as in PATH."""
@@ -23,6 +24,22 @@ def add_import_folder(folder: str | Path) -> None:
     path = str(Path(folder).absolute())
     if path not in known:
         os.environ[FOLDERS] = os.pathsep.join([*known, path])
+
+
+def find_object(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """What ``known`` holds under that name, or what stands at the import path if the name is one.
+
+    Args:
+        what: for the message, such as "decay".
+
+    Raises:
+        UserError: there is no such thing; the message names the nearest one.
+    """
+    if name in known:
+        return known[name]
+    if "." not in name:
+        raise unknown(what, name, known)
+    return import_object(name, what)
 
 
 def import_object(path: str, what: str) -> Any:

@@ -26,20 +26,26 @@ class Scale:
     """CPU threads of a run. Fixed where runs are expected on a CPU, whose sums depend on it."""
 
 
+def _recipe(
+    batch: int, micro_batch: int, learning_rate: float, *, warmup: int, validate: int, checkpoint: int
+) -> dict[str, Any]:
+    return {
+        "global_batch_size": batch,
+        "micro_batch_size": micro_batch,
+        "learning_rate": learning_rate,
+        "warmup_steps": warmup,
+        "validate_every": validate,
+        "checkpoint_every": checkpoint,
+    }
+
+
 def _paper(name: str, summary: str, micro_batch_size: int, **model: Any) -> Scale:
     return Scale(
         name,
         summary,
         model={"vocab_size": 50257, **model},
         data={"source": "fineweb-edu", "tokenizer": "gpt2", "sequence_length": 2048},
-        recipe={
-            "global_batch_size": 256,
-            "micro_batch_size": micro_batch_size,
-            "learning_rate": 3e-4,
-            "warmup_steps": 1000,
-            "validate_every": 1000,
-            "checkpoint_every": 500,
-        },
+        recipe=_recipe(256, micro_batch_size, 3e-4, warmup=1000, validate=1000, checkpoint=500),
         trainer={"max_steps": 20_000, "precision": "bf16-mixed"},
     )
 
@@ -52,14 +58,7 @@ SCALES: dict[str, Scale] = {
             "3 layers of 128, 1.2 M parameters: under a minute a run on one CPU core",
             model={"layers": 3, "d_model": 128, "heads": 2, "glu_width": 352, "vocab_size": 2048},
             data={"source": "python-docs", "tokenizer": "auto", "sequence_length": 256},
-            recipe={
-                "global_batch_size": 8,
-                "micro_batch_size": 8,
-                "learning_rate": 2e-3,
-                "warmup_steps": 50,
-                "validate_every": 75,
-                "checkpoint_every": 50,
-            },
+            recipe=_recipe(8, 8, 2e-3, warmup=50, validate=75, checkpoint=50),
             trainer={"max_steps": 150, "precision": "32-true"},
             threads=1,
         ),
@@ -68,14 +67,7 @@ SCALES: dict[str, Scale] = {
             "8 layers of 384, about 54 M parameters with GPT-2's vocabulary: minutes a run on one GPU",
             model={"layers": 8, "d_model": 384, "heads": 3, "glu_width": 1024, "vocab_size": 50257},
             data={"source": "fineweb-edu", "tokenizer": "gpt2", "sequence_length": 1024},
-            recipe={
-                "global_batch_size": 64,
-                "micro_batch_size": 16,
-                "learning_rate": 6e-4,
-                "warmup_steps": 200,
-                "validate_every": 250,
-                "checkpoint_every": 250,
-            },
+            recipe=_recipe(64, 16, 6e-4, warmup=200, validate=250, checkpoint=250),
             trainer={"max_steps": 2000, "precision": "bf16-mixed"},
         ),
         _paper(

@@ -21,8 +21,8 @@ SHORT += ["--trainer.max_steps", "4", "--trainer.log_every_n_steps", "2", "--dat
 
 def write_package(page: str, folder: Path) -> None:
     """Every Python block of a page as the file that its first line names; "continued" appends."""
-    for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S):
-        match = re.match(r"# ([\w/]+\.py)(, continued)?\n", block)
+    for block in re.findall(r"```(?:python|yaml\n(?=# ))\n?(.*?)```", (DOCS / page).read_text(), re.S):
+        match = re.match(r"# ([\w/]+\.(?:py|yaml))(, continued)?\n", block)
         assert match, f"{page}: a block must begin with the name of its file"
         file = folder / match[1]
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +31,14 @@ def write_package(page: str, folder: Path) -> None:
 
 
 def fit(folder: Path, *words: str) -> str:
-    """``decaystudy fit`` as a user would call it: from the folder of their package, which is not installed."""
+    """A short ``decaystudy fit``."""
+    return call(folder, "fit", *SHORT, "--out", "run", *words)
+
+
+def call(folder: Path, *words: str) -> str:
+    """``decaystudy`` as a user would call it: from the folder of their package, which is not installed."""
     program = "import sys; sys.path.pop(0); from decaystudy.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", program, "fit", *SHORT, "--out", "run", *words]
+    command = [sys.executable, "-c", program, *words]
     environment = {**os.environ, "PYTHONPATH": str(Path(decaystudy.__file__).parents[1])}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -57,10 +62,10 @@ def test_add_a_logger(tmp_path: Path) -> None:
     write_package("add-a-logger.md", tmp_path)
     fit(tmp_path, "--seed", "3", "--logger", "csv,mypackage.loggers.JSONLines,mypackage.loggers.plain_csv")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line.get("step") for line in lines] == [2, 4, 4, None] and lines[-1] == {"ended": "success"}
+    assert [line.get("step") for line in lines] == [0, 2, 4, 4, None] and lines[-1] == {"ended": "success"}
     assert {line["seed"] for line in lines[:-1]} == {3}
     text = (DOCS / "add-a-logger.md").read_text()
-    for name in {*lines[1], *lines[2]} - {"step", "seed"}:
+    for name in {*lines[2], *lines[3]} - {"step", "seed"}:
         assert f"`{name}`" in text, f"the page doesn't mention {name}"
     assert "train/loss" in (tmp_path / "run" / "lightning" / "metrics.csv").read_text()
 
@@ -77,3 +82,26 @@ def test_add_a_data_source(tmp_path: Path) -> None:
     assert result["data"]["source"] == "mypackage.sources.Notes" and result["data"]["vocab_size"] == 512
     assert result["data"]["documents"] == 1500 and 0 < result["data"]["validation_documents"] < 60
     assert result["val_loss"] < 6.5
+
+
+SMALL_STUDY = ["--data.sequence_length", "32", "--recipe.global_batch_size", "2", "--trainer.max_steps", "2"]
+SMALL_STUDY += ["--recipe.warmup_steps", "1", "--data.validation_tokens", "500", "--seeds", "0", "--out", "out"]
+
+
+def test_add_a_decay(tmp_path: Path) -> None:
+    write_package("add-a-decay.md", tmp_path)
+    plan = json.loads(call(tmp_path, "run-study", "gated.yaml", "--dry-run", "--json", *SMALL_STUDY))
+    call(tmp_path, "run-study", "gated.yaml", *SMALL_STUDY)
+    results = json.loads((tmp_path / "out" / "gated" / "results.json").read_text())
+    assert results["complete"] and {run["cell"] for run in results["runs"]} == {"strength-0.25", "strength-1"}
+    assert [run["parameters"] for run in plan["runs"]] == [run["parameters"] for run in results["runs"]]
+    weaker, full = (run["decay"][0]["median"] for run in results["runs"])
+    assert weaker > full, "a quarter of the strength forgets less"
+
+
+def test_add_a_launcher(tmp_path: Path) -> None:
+    write_package("add-a-launcher.md", tmp_path)
+    own = ["--launcher", "mypackage.launchers.Processes", "--launcher_options.most", "2"]
+    call(tmp_path, "run-study", "dplr", "--evaluate", *own, *SMALL_STUDY, "--data.sequence_length", "128")
+    results = json.loads((tmp_path / "out" / "dplr" / "results.json").read_text())
+    assert results["complete"] and all(run["evaluation"] for run in results["runs"])

@@ -30,7 +30,7 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Descriptions as they are written, room for long names, and of each setting its type and default."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34, width=118)
+        super().__init__(prog, max_help_position=34, width=118)  # type: ignore[no-untyped-call]
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = str(action.help or "")
@@ -75,7 +75,7 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
 def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, Any]:
     """``values`` (nested) converted to the parser's types; a wrong type is a ``UserError``."""
     try:
-        return parser.parse_object(dict(values), defaults=False).as_dict()
+        return dict(parser.parse_object(dict(values), defaults=False).as_dict())
     except (argparse.ArgumentError, ValueError, TypeError) as error:
         raise explain(parser, str(error)) from None
 

@@ -43,7 +43,11 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--devices", type=int, default=1, help="GPUs, or processes, of each run")
     parser.add_argument("--gpu", type=str | None, default=None, help="GPU that planned hours assume, such as a100-80gb")
     parser.add_argument(
-        "--sweep", type=str | None, default=None, metavar="lr=A,B,…", help="learning rates to try each cell at"
+        "--sweep",
+        type=str | None,
+        default=None,
+        metavar="SETTING=A,B,…",
+        help="a setting and values to try each cell at",
     )
     parser.add_argument("--evaluate", action="store_true", help="evaluate every cell on the study's tasks")
     parser.add_argument("--launcher", type=str, default="local", help="local, slurm, or the import path of your own")
@@ -75,6 +79,8 @@ def run(arguments: list[str]) -> int:
         slurm=SlurmOptions(**(others.get("slurm") or {})),
         **{name: others[name] for name in ("launcher", "launcher_options", "devices", "jobs", "gpu")},
     )
+    if others["json"] and not others["dry_run"]:
+        raise UserError("--json prints a plan: add --dry-run")
     if others["dry_run"]:
         return show_plan(request, execution, as_json=others["json"])
     if others["cancel"]:

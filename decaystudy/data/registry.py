@@ -1,12 +1,14 @@
 """The text sources by name, or by the import path of a class in somebody else's package. Each is cheap to import."""
 
+from typing import cast
+
 from decaystudy.data.sources.base import Source
 from decaystudy.data.sources.files import Files
 from decaystudy.data.sources.hub import FinewebEdu, Hub
 from decaystudy.data.sources.python_docs import PythonDocs
 from decaystudy.data.sources.recall import Recall
-from decaystudy.errors import UserError, unknown
-from decaystudy.imports import import_object
+from decaystudy.errors import UserError
+from decaystudy.imports import find_object
 
 SOURCES: dict[str, type[Source]] = {
     "python-docs": PythonDocs,
@@ -23,11 +25,7 @@ def find_source(name: str) -> type[Source]:
     Raises:
         UserError: no such source; the message names the nearest one.
     """
-    if name in SOURCES:
-        return SOURCES[name]
-    if "." not in name:
-        raise unknown("data source", name, SOURCES)
-    found = import_object(name, "data source")
-    if not (isinstance(found, type) and Source in found.__mro__):
+    found = find_object("data source", name, SOURCES)
+    if name not in SOURCES and not (isinstance(found, type) and Source in found.__mro__):
         raise UserError(f"{name!r} is not a data source: it must be a class derived from decaystudy.data.Source")
-    return found
+    return cast(type[Source], found)

@@ -14,8 +14,8 @@ from decaystudy.decay.lightnet import LightNet
 from decaystudy.decay.mamba2 import Mamba2, Mamba2NoA, Mamba2NoANoDelta, Mamba2NoDelta
 from decaystudy.decay.simple import Simple
 from decaystudy.decay.tnl import TNL, TNLL
-from decaystudy.errors import UserError, nearest, unknown
-from decaystudy.imports import import_object
+from decaystudy.errors import UserError, nearest
+from decaystudy.imports import find_object
 
 DECAYS: dict[str, type[Decay]] = {
     decay.name: decay
@@ -42,11 +42,7 @@ def decay_class(name: str) -> type[Decay]:
     Raises:
         UserError: no such decay; the message names the nearest one.
     """
-    if name in DECAYS:
-        return DECAYS[name]
-    if "." not in name:
-        raise unknown("decay", name, DECAYS)
-    found = import_object(name, "decay")
+    found = find_object("decay", name, DECAYS)
     if not (isinstance(found, type) and issubclass(found, Decay) and dataclasses.is_dataclass(found)):
         raise UserError(f"{name!r} is not a decay: it must be a dataclass derived from decaystudy.decay.Decay")
     return found

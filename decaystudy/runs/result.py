@@ -60,6 +60,8 @@ class RunResult:
     """Entropy of the token frequencies of the validation text, nats per token."""
     decay: tuple[LayerDecay, ...] = ()
     """λ of each layer after training; empty for softmax attention."""
+    decay_start: tuple[LayerDecay, ...] = ()
+    """The same before the first step; empty where it was not recorded."""
     message: str | None = None
     """Why a run diverged."""
     last_finite: dict[str, float] | None = None

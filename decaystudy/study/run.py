@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from decaystudy.errors import UserError
+from decaystudy.study.analysis.expected import expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.schema import studies_folder
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
+from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
 from decaystudy.study.execution.scheduler import Failures, Scheduler
+from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import refuse_tasks, refuse_unknown_tasks, tasks_of_runs
 from decaystudy.study.planning.hardware import Speed, choose_speed
@@ -25,6 +28,7 @@ from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.reporting.report import write_results
 
 INTERRUPTED = 130
+DETACHED = "the same command with --attach watches them, with --cancel ends them"
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,13 @@ class StudyRequest:
     all_cells: bool = False
     """Also the cells that the study leaves out at this scale."""
     sweep: str | None = None
-    """Learning rates to try each cell at, such as lr=1e-4,3e-4,1e-3."""
+    """A setting and values to try each cell at, such as lr=1e-4,3e-4,1e-3."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all cells, nested: {"data": {"source": "files"}, "trainer": {"max_steps": 100}}."""
     evaluate: bool = False
     """Evaluate every cell on the study's tasks, even if its file doesn't ask for it."""
     out: str = "runs"
     """Folder of runs and results."""
-
-    @property
-    def learning_rates(self) -> tuple[float, ...] | None:
-        """Those of ``sweep``."""
-        return None if self.sweep is None else parse_sweep(self.sweep)
 
     def expand(self) -> list[Study]:
         """The studies, read and checked whole."""
@@ -61,13 +60,13 @@ class StudyRequest:
             seeds=self.seeds,
             all_cells=self.all_cells,
             overrides=self.overrides,
-            learning_rates=self.learning_rates,
+            sweep=self.sweep,
         )
         for study in studies:
             refuse_devices(study)
             if self.evaluate or study.spec.evaluate is not None:
                 refuse_tasks(study)
-        return studies
+        return [with_proposals(study, Store(self.out)) for study in studies]
 
     def call(self, study: Study) -> Call:
         """The request as the folder of a study records it."""
@@ -77,7 +76,7 @@ class StudyRequest:
             seeds=study.seeds,
             all_cells=self.all_cells,
             overrides=dict(self.overrides),
-            learning_rates=self.learning_rates,
+            sweep=self.sweep,
         )
 
 
@@ -103,27 +102,35 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
     if not attach:
         refuse_unknown_tasks(tasks.values())
     launcher.check(union(studies))
-    write_plans(request, studies, store, launcher)
+    failures, waiting = Failures(), union(studies)
     progress = ProgressPrinter()
-    scheduler = Scheduler(union(studies), store, launcher, progress, tasks, retry=not attach)
-    progress.begin(studies, store)
-    try:
-        if launcher.detached and not attach:
-            scheduler.submit()
-        else:
-            scheduler.run()
-    except KeyboardInterrupt:
-        if not launcher.detached:
-            raise
-        progress.say("the jobs go on without you: the same command with --attach watches them, with --cancel ends them")
-        return INTERRUPTED
-    finally:
-        progress.close()
-    if scheduler.unfinished:
-        link_runs(studies, store)
-        progress.say("the jobs run on their own: the same command with --attach watches them, with --cancel ends them")
-        return 1 if scheduler.failures else 0
-    return write_all_results(studies, store, scheduler.failures)
+    while waiting:
+        write_plans(request, studies, store, launcher)
+        progress.begin(studies, store)
+        scheduler = Scheduler(waiting, store, launcher, progress, tasks, retry=not attach)
+        try:
+            if launcher.detached and not attach:
+                scheduler.submit()
+            else:
+                scheduler.run()
+        except KeyboardInterrupt:
+            if not launcher.detached:
+                raise
+            progress.say(f"the jobs go on without you: {DETACHED}")
+            return INTERRUPTED
+        finally:
+            progress.close()
+        failures.update(scheduler.failures)
+        if scheduler.unfinished:
+            link_runs(studies, store)
+            progress.say(f"the jobs run on their own: {DETACHED}")
+            return 1 if failures else 0
+        known = {run.hash for run in union(studies)}
+        studies = [with_proposals(study, store) for study in studies]
+        tasks = tasks_of_runs(studies, always=request.evaluate)
+        waiting = [run for run in union(studies) if run.hash not in known]
+        launcher = open_launcher(execution or ExecutionOptions())
+    return write_all_results(studies, store, failures)
 
 
 def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, *, as_json: bool = False) -> int:
@@ -137,7 +144,9 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     if as_json:
         print(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
-        print(plan_text(plans, studies, store) + ("" if preview is None else f"\n\n{preview.text}"))
+        resolutions = [(study.name, expected_resolution(study, read_outcomes(study, store))) for study in studies]
+        lines = [f"{name}: {text}" if len(studies) > 1 else text for name, text in resolutions if text]
+        print("\n".join([plan_text(plans, studies, store), *lines, *([] if preview is None else ["", preview.text])]))
     return 0
 
 
@@ -169,10 +178,10 @@ def refuse_devices(study: Study) -> None:
 def needed_jobs(runs: Sequence[Run], store: Store, launcher: Launcher, tasks: Mapping[str, str]) -> list[Job]:
     """The jobs that would be submitted now."""
     try:
-        launcher.check([])
-    except UserError:  # a plan for a cluster, made elsewhere: nothing is in its queue
+        launcher.check(runs)
+        return Scheduler(runs, store, launcher, Silent(), tasks).needed()
+    except UserError:  # a plan made elsewhere than on the cluster: nothing is known of its queue
         return Scheduler(runs, store, launcher, Silent(), tasks, adopt=False).needed()
-    return Scheduler(runs, store, launcher, Silent(), tasks).needed()
 
 
 def plan_speed(studies: Sequence[Study], launcher: Launcher) -> tuple[Speed, int]:
@@ -211,19 +220,3 @@ def write_all_results(studies: Sequence[Study], store: Store, failures: Failures
         print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
         print(f"curves:   tensorboard --logdir {folder}")
     return 0 if complete else 1
-
-
-def parse_sweep(text: str) -> tuple[float, ...]:
-    """Learning rates from ``lr=1e-4,3e-4,1e-3``.
-
-    Raises:
-        UserError: it is something else.
-    """
-    name, _, values = text.partition("=")
-    try:
-        rates = tuple(float(value) for value in values.split(","))
-    except ValueError:
-        rates = ()
-    if name.strip() not in ("lr", "learning_rate") or not rates or min(rates) <= 0 or len(set(rates)) != len(rates):
-        raise UserError(f"--sweep {text!r} is not understood: give learning rates, such as lr=1e-4,3e-4,1e-3")
-    return rates

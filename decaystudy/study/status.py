@@ -9,6 +9,7 @@ from typing import Any
 
 from decaystudy.errors import UserError
 from decaystudy.formatting import MISSING, aligned, duration
+from decaystudy.runs.folder import state_of
 from decaystudy.runs.state import FINAL, RunState
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.several import union
@@ -17,6 +18,7 @@ from decaystudy.study.execution.jobs import JobKind
 from decaystudy.study.execution.launcher import LAUNCHERS, ExecutionOptions, open_launcher
 from decaystudy.study.execution.outcomes import Outcome, read_outcome
 from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.tasks import is_evaluated
 from decaystudy.study.planning.record import expand_recorded
 
 REFRESH_SECONDS = 2.0
@@ -61,16 +63,16 @@ def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
 
 
 def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
-    """By hash, the jobs on a cluster that have not ended, such as ``job 12_3 queued``."""
+    """By hash, the jobs on a cluster that have not ended, such as ``job 12_3 queued``; or that an evaluation failed."""
+    folders = {run.hash: folder for run in runs if (folder := store.find(run)) is not None}
     found: dict[str, str] = {}
     for name in LAUNCHERS:
         recorded: dict[tuple[str, JobKind], RecordedJob] = {}
-        for run in runs:
-            folder = store.find(run)
+        for key, folder in folders.items():
             for kind in JobKind:
-                job = read_job(name, folder, kind) if folder is not None else None
+                job = read_job(name, folder, kind)
                 if job is not None:
-                    recorded[run.hash, kind] = job
+                    recorded[key, kind] = job
         if not recorded:
             continue
         launcher = open_launcher(ExecutionOptions(launcher=name))
@@ -80,9 +82,11 @@ def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
         except UserError:  # on another machine, or the cluster does not answer: what is on disk must do
             continue
         for (key, kind), job in recorded.items():
-            state = reports[job.id].state
+            state, folder = reports[job.id].state, folders[key]
             if key not in found and not state.ended:
                 found[key] = f"{'evaluation ' if kind is JobKind.EVALUATE else ''}job {job.id} {state}"
+            elif kind is JobKind.EVALUATE and state_of(folder) == "finished" and not is_evaluated(folder, job.tasks):
+                found[key] = "not evaluated"
     return found
 
 

@@ -12,7 +12,6 @@ import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.data import DataModule
 from decaystudy.errors import UserError
@@ -23,6 +22,7 @@ from decaystudy.runs.records import claim, finished_result
 from decaystudy.runs.result import RunResult
 from decaystudy.training.callbacks.curves import Curves
 from decaystudy.training.callbacks.progress import Progress
+from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.checkpoints import FILE_NAME, checkpoint_path, last_checkpoint
@@ -31,7 +31,7 @@ from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
-from decaystudy.training.strategy import device_count, make_strategy
+from decaystudy.training.strategy import device_count, make_strategy, process_rank
 
 LOG = logging.getLogger("decaystudy")
 
@@ -46,6 +46,7 @@ class Session:
 
     losses: StepLoss
     throughput: Throughput
+    start: StartDecays
     progress: Progress
     trainer: L.Trainer
 
@@ -74,7 +75,7 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
     layout = _layout(config)
     session = _session(config, folder, layout)
     claim(folder, config)
-    if _rank() == 0:
+    if process_rank() == 0:
         LOG.info("training %d steps of %s tokens in %s", config.max_steps, f"{config.tokens_per_step:,}", out)
     with _owned(folder) as heartbeat:
         session.progress.heartbeat = heartbeat
@@ -109,8 +110,9 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
         save_on_train_epoch_end=False,
     )
     # The order matters: each callback reads what those before it have measured.
-    callbacks = [losses, throughput, Curves(losses, throughput, every), progress, checkpoints]
-    return Session(losses, throughput, progress, _trainer(config, folder, layout, callbacks))
+    start = StartDecays()
+    callbacks = [losses, throughput, start, Curves(losses, throughput, every), progress, checkpoints]
+    return Session(losses, throughput, start, progress, _trainer(config, folder, layout, callbacks))
 
 
 def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
@@ -136,7 +138,9 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     if module.validated_at != trainer.global_step:
         trainer.validate(module, datamodule=data, verbose=False)
     weights = trainer.strategy.lightning_module_state_dict()  # gathered from all processes, so all take part
-    result = result_of_finished(config, trainer, module, data, session.losses, session.throughput)
+    result = result_of_finished(
+        config, session.trainer, module, data, session.losses, session.throughput, session.start
+    )
     if trainer.is_global_zero:
         if session.progress.heartbeat is not None:
             session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
@@ -193,7 +197,7 @@ def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterat
 @contextlib.contextmanager
 def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
     """Hold the folder while training; the first process of a run does so for all of them."""
-    if _rank() != 0:
+    if process_rank() != 0:
         yield None
         return
     with folder.locked():
@@ -210,8 +214,3 @@ def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
                 folder.write_status(state, **facts)
             raise
         heartbeat.stop()
-
-
-def _rank() -> int:
-    """This process's place among those of the run, known before Lightning has set anything up."""
-    return int(getattr(rank_zero_only, "rank", 0) or 0)

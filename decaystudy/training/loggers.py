@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decaystudy.errors import UserError, unknown
-from decaystudy.imports import import_object
+from decaystudy.errors import UserError
+from decaystudy.imports import find_object, import_object
 from decaystudy.io import write_text
 
 if TYPE_CHECKING:
@@ -76,13 +76,11 @@ def check_loggers(names: Iterable[str]) -> None:
         UserError: a name is unknown, a package is not installed, or an import path leads nowhere.
     """
     for name in names:
-        if name in LOGGERS:
-            package = LOGGERS[name].package
-            if package is not None and not is_installed(package):
-                raise UserError(f"--logger {name} needs a package: pip install 'decaystudy[{package}]'")
-        elif "." not in name:
-            raise unknown("logger", name, LOGGERS)
-        elif not callable(import_object(name, "logger")):
+        found = find_object("logger", name, LOGGERS)
+        if isinstance(found, LoggerKind):
+            if found.package is not None and not is_installed(found.package):
+                raise UserError(f"--logger {name} needs a package: pip install 'decaystudy[{found.package}]'")
+        elif not callable(found):
             raise UserError(f"--logger {name} is no class or function: it must make a logger from (folder, config)")
 
 

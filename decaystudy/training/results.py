@@ -15,6 +15,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import git_revision, versions
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.lightning_module import LanguageModel
@@ -27,6 +28,7 @@ def result_of_finished(
     data: DataModule,
     losses: StepLoss,
     throughput: Throughput,
+    start: StartDecays,
 ) -> RunResult:
     """The result of a run that has reached its last step."""
     assert module.document_losses is not None
@@ -43,6 +45,7 @@ def result_of_finished(
         seconds=throughput.seconds,
         unigram_entropy=data.validation_unigram_entropy(),
         decay=tuple(LayerDecay(**layer) for layer in module.validation_decays),
+        decay_start=tuple(LayerDecay(**layer) for layer in start.layers),
         data=data.description(),
         device=device_name(trainer.strategy.root_device),
         world_size=trainer.world_size,

@@ -6,10 +6,16 @@ from typing import Any
 
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy, StrategyRegistry
+from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.errors import UserError, unknown
 from decaystudy.model.block import Block
 from decaystudy.model.transformer import DecayTransformer
+
+
+def process_rank() -> int:
+    """This process's number among those of the run, known before Lightning has set anything up."""
+    return int(getattr(rank_zero_only, "rank", 0) or 0)
 
 
 def device_count(trainer: dict[str, Any]) -> int:

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.runs.config import RunConfig
 from decaystudy.training.loggers import kept_id
+from decaystudy.training.strategy import process_rank
 
 
 class TrackioRun(Logger):
@@ -27,7 +28,7 @@ class TrackioRun(Logger):
         super().__init__()
         self.project = os.environ.get("TRACKIO_PROJECT", "decaystudy")
         self._run: Any = None
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        if process_rank() == 0:
             self._name = kept_id(folder, "trackio")
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for the run's result
                 self._run = trackio.init(

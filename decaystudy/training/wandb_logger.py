@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from decaystudy.errors import UserError
 from decaystudy.runs.config import RunConfig
 from decaystudy.training.loggers import kept_id
+from decaystudy.training.strategy import process_rank
 
 
 class WandbRun(WandbLogger):
@@ -25,7 +26,7 @@ class WandbRun(WandbLogger):
         super().__init__(
             name=folder.resolve().name,
             save_dir=folder,
-            id=kept_id(folder, "wandb") if getattr(rank_zero_only, "rank", 0) == 0 else None,
+            id=kept_id(folder, "wandb") if process_rank() == 0 else None,
             project=os.environ.get("WANDB_PROJECT", "decaystudy"),
             config=config.to_dict(),
         )

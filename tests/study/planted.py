@@ -1,9 +1,11 @@
 """Finished runs with known effects, written where ``fit`` would have written them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.study.analysis.analyse import analyse
@@ -12,8 +14,11 @@ from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.store import Store
 
-SEQUENCES = 80
+DOCUMENTS = 80
+TOKENS = 64
+BYTES_PER_TOKEN = 4.0
 ENTROPY = 5.0
+DATA = {"source": "planted", "revision": "1", "tokenizer_digest": "words", "validation_digest": "documents"}
 
 
 def plant(
@@ -22,26 +27,33 @@ def plant(
     effects: Mapping[str, float],
     *,
     decays: Mapping[str, Sequence[float]] | None = None,
+    starts: Mapping[str, Sequence[float]] | None = None,
     seed_noise: float = 0.002,
-    sequence_noise: float = 0.01,
+    shared_noise: float = 0.01,
+    document_noise: float = 0.01,
     rest: float = 0.02,
+    data: Mapping[str, Mapping[str, Any]] | None = None,
     key: int = 0,
 ) -> None:
-    """Give each cell the loss 3 + effect, with noise of seeds, sequences (as cells see them) and the rest."""
+    """Give each cell the loss 3 + effect, with noise of seeds (shared by cells, and of each), documents (shared, and as
+    cells see them) and the rest.
+
+    Args:
+        decays: median λ of each layer at the end, by cell.
+        starts: the same at step 0; 0.99 in each layer unless given.
+        data: what a cell's runs record of their data, where that differs from the others.
+    """
     rng = np.random.default_rng(key)
-    common = rng.normal(0, 0.5, SEQUENCES)
-    tastes = {cell.name: rng.normal(0, sequence_noise, SEQUENCES) for cell in study.cells}
+    common = rng.normal(0, 0.5, DOCUMENTS)
+    tastes = {cell.name: rng.normal(0, document_noise, DOCUMENTS) for cell in study.cells}
+    shared = {seed: rng.normal(0, shared_noise) for seed in study.seeds}
     for run in study.runs():
         loss = 3 + effects.get(run.cell, 0.0) + common + tastes[run.cell] - tastes[run.cell].mean()
-        loss = loss + rng.normal(0, seed_noise) + rng.normal(0, rest, SEQUENCES)
+        loss = loss + shared[run.seed] + rng.normal(0, seed_noise) + rng.normal(0, rest, DOCUMENTS)
         folder = store.claim(run)
-        np.save(folder.validation_loss, loss)
+        write_losses(folder, loss)
         medians = (decays or {}).get(run.cell, [0.7, 0.8, 0.9])
         wobble = rng.normal(0, 0.002, len(medians))
-        layers = tuple(
-            LayerDecay(i, median=m + w, q25=m - 0.05, q75=m + 0.05, mean=m + w)
-            for i, (m, w) in enumerate(zip(medians, wobble, strict=True))
-        )
         mean = float(loss.mean())
         folder.write_result(
             RunResult(
@@ -54,10 +66,31 @@ def plant(
                 unigram_entropy=ENTROPY,
                 seconds=1.0,
                 tokens_per_second=1000.0,
-                decay=layers,
+                decay=layers([m + w for m, w in zip(medians, wobble, strict=True)]),
+                decay_start=layers((starts or {}).get(run.cell, [0.99] * len(medians))),
+                data={**DATA, **(data or {}).get(run.cell, {})},
             )
         )
         folder.write_status("finished", step=run.config.max_steps)
+
+
+def write_losses(folder: RunFolder, loss: np.ndarray) -> None:
+    """The loss of each document, (documents,), nats per token."""
+    tokens = np.full(len(loss), TOKENS)
+    np.save(folder.validation_loss, loss)
+    np.savez(folder.validation_documents, nll=loss * tokens, tokens=tokens, bytes=tokens * BYTES_PER_TOKEN)
+
+
+def read_losses(folder: RunFolder) -> np.ndarray:
+    """The loss of each document, (documents,), nats per token."""
+    with np.load(folder.validation_documents) as arrays:
+        return np.asarray(arrays["nll"] / arrays["tokens"])
+
+
+def layers(medians: Sequence[float]) -> tuple[LayerDecay, ...]:
+    """Layers with these medians of λ."""
+    inside = [min(1.0, max(0.0, median)) for median in medians]
+    return tuple(LayerDecay(i, median=m, q25=m / 2, q75=(m + 1) / 2, mean=m) for i, m in enumerate(inside))
 
 
 def answer_of(study: Study, store: Store) -> StudyResults:

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +16,7 @@ from decaystudy.io import write_json
 from decaystudy.runs.evaluation import EvaluationFolder, TaskResult, Validation
 from decaystudy.study.definition.expand import Run, expand
 from decaystudy.study.definition.schema import read_study
+from decaystudy.study.execution.cluster_job import ClusterJob
 from decaystudy.study.execution.job_file import read_job
 from decaystudy.study.execution.jobs import ActiveJob
 from decaystudy.study.execution.launcher import (
@@ -30,6 +34,7 @@ from decaystudy.study.execution.progress import Event, EventKind
 from decaystudy.study.execution.scheduler import Scheduler
 from decaystudy.study.execution.slurm import SlurmLauncher
 from decaystudy.study.execution.store import Store
+from decaystudy.study.execution.tasks import tasks_of_runs
 from decaystudy.study.run import StudyRequest, run_study
 from tests.study import small
 from tests.study.planted import plant
@@ -186,6 +191,11 @@ def test_a_launcher_of_ones_own_runs_a_study_to_its_end(tmp_path: Path) -> None:
     assert len((tmp_path / "notes").read_text().splitlines()) == 4
 
 
+class Forgetful(Pretender):
+    def __init__(self, options: ExecutionOptions) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -194,6 +204,7 @@ def test_a_launcher_of_ones_own_runs_a_study_to_its_end(tmp_path: Path) -> None:
         ({"launcher": "builtins.repr"}, "it makes a str; derive it from"),
         ({"launcher": "sys.path"}, "it is a list; give a class or a function"),
         ({"launcher": "decaystudy.study.execution.launcher.Launcher"}, "it lacks cancel, poll, submit"),
+        ({"launcher": "tests.study.test_launcher.Forgetful"}, r"must call super\(\).__init__\(options\)"),
         ({"launcher": "local", "launcher_options": {"quue": "a"}}, "doesn't take these --launcher_options: .*'quue'"),
     ],
 )
@@ -347,14 +358,74 @@ def test_arrays_hold_what_needs_the_same_and_no_more_than_the_cluster_takes(runs
     assert launcher.next_batch([]) == []
 
 
-def test_gpus_are_dealt_out_and_given_back(runs: list[Run]) -> None:
+def test_gpus_are_dealt_out_and_given_back(runs: list[Run], tmp_path: Path) -> None:
     launcher = LocalLauncher(ExecutionOptions(devices=2), gpus=["0", "1", "2"])
     training = jobs_of(runs, launcher, JobKind.TRAIN, [None] * 3)
     assert launcher.at_once(runs) == 1 and launcher.on_gpu(runs)
     assert launcher.next_batch(training) == training[:1]
-    with pytest.raises(UserError, match="--devices 2: this machine has 1 GPUs"):
+    with pytest.raises(UserError, match="--devices 2: this machine has 1 GPUs; ask for fewer"):
         LocalLauncher(ExecutionOptions(devices=2), gpus=["0"]).check(runs)
     with pytest.raises(UserError, match="ask for --jobs 1"):
         LocalLauncher(ExecutionOptions(devices=2, jobs=2), gpus=["0", "1", "2"]).check(runs)
-    with pytest.raises(UserError, match="ask for fewer"):
-        LocalLauncher(ExecutionOptions(devices=2), gpus=["0"]).check(runs)
+    store = Store(tmp_path / "out")
+    for run in runs:
+        store.claim(run)
+    training = [replace(job, folder=store.place(job.run)) for job in training]
+    (first,) = launcher.submit(training[:1])
+    assert visible_gpus() == ["0,1"] and launcher.next_batch(training[1:]) == []
+    asks = replace(training[1], kind=JobKind.EVALUATE, tasks=TASKS, resources=Resources())
+    assert launcher.next_batch([training[1], asks]) == [asks], "one GPU is free"
+    (second,) = launcher.submit([asks])
+    assert visible_gpus() == ["0,1", "2"]
+    assert {report.state for report in launcher.poll([first, second]).values()} == {JobState.RUNNING}
+    launcher.cancel([first])
+    assert visible_gpus() == ["2"] and launcher.next_batch(training[1:]) == training[1:2]
+    launcher.close()
+    assert visible_gpus() == []
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that each child of this process was given."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    found = [Path(f"/proc/{child}/environ").read_text().split("\0") for child in children]
+    gpus = [line.partition("=")[2] for lines in found for line in lines if line.startswith("CUDA_VISIBLE_DEVICES=")]
+    return sorted(gpu for gpu in gpus if gpu)
+
+
+def test_a_run_of_two_studies_is_asked_what_both_ask(tmp_path: Path) -> None:
+    studies = []
+    for name, tasks in (("one", "[piqa, boolq]"), ("other", "[boolq, arc_easy]"), ("neither", None)):
+        text = small.STUDY.replace("hgrn2", "lightnet" if name == "other" else "hgrn2")
+        asked = f"evaluate: {tasks}\n" if tasks else ""
+        studies.append(expand(read_study(str(small.write_study(tmp_path, text + asked, name)))))
+    cells = {run.hash: run.cell for study in studies for run in study.runs()}
+    both = {"mamba2": "piqa,boolq,arc_easy", "gla": "piqa,boolq,arc_easy"}
+    found = {cells[key]: tasks for key, tasks in tasks_of_runs(studies, always=False).items()}
+    assert found == {**both, "hgrn2": "piqa,boolq", "lightnet": "boolq,arc_easy"}
+
+
+def test_a_job_that_saves_nothing_is_not_requeued_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    job = ClusterJob(JobKind.TRAIN, str(tmp_path), {}, "", limit=10)
+    job.began = time.time() - 60
+    assert job.checkpoint().function is job, "preempted early"
+    job.began = time.time() - 510
+    with pytest.raises(UserError, match=r"time limit of 10 minutes: raise --slurm\.time"):
+        job.checkpoint()
+    (tmp_path / "checkpoints" / "step=5.ckpt").touch()
+    assert job.checkpoint().function is job
+
+
+def test_the_log_of_a_cluster_job_that_never_reached_its_run(runs: list[Run], tmp_path: Path) -> None:
+    """SLURM's own log tells why; the run's log does, once the job has written to it."""
+    launcher = SlurmLauncher(ExecutionOptions(launcher="slurm"))
+    folder = Store(tmp_path).claim(runs[0])
+    job = Job(runs[0], folder, JobKind.TRAIN)
+    folder.log.write_text("an earlier attempt\n")
+    os.utime(folder.log, (1, 1))
+    (tmp_path / "store" / ".slurm").mkdir()
+    (tmp_path / "store" / ".slurm" / "12_submission.sh").touch()
+    (tmp_path / "store" / ".slurm" / "12_3_0_log.err").write_text("python: not found\n")
+    assert launcher.logs(job, "12_3") == "python: not found\n"
+    folder.log.write_text("this attempt\n")
+    assert launcher.logs(job, "12_3") == "this attempt"

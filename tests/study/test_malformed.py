@@ -120,7 +120,7 @@ MALFORMED: list[tuple[str, int, str]] = [
     (CLAIM + "{id: x, says: y, decay: {cell: a, layers: 12}, above: 0}\n", 8, "layer 12"),
     (CLAIM + "{id: x, says: y, decay: {cell: a, statistic: mode}, above: 0}\n", 8, "statistic"),
     (CLAIM + "{id: x, says: y, decay: {cel: a}, above: 0}\n", 8, "'cell'"),
-    (CLAIM + "{id: x, says: y, optimum: {at: 7}}\n", 8, "from 0 to 1"),
+    (CLAIM + "{id: x, says: y, optimum: {at: 7}}\n", 8, "between 0 and 1"),
     (CLAIM + "{id: x, says: y, optimum: {cells: [a, b]}}\n", 8, "at least 4"),
     (CLAIM + "{id: x, says: y, diference: [a, b], below: 0}\n", 8, "'difference'"),
     (

@@ -9,6 +9,7 @@ import pytest
 
 from decaystudy.cli import main
 from decaystudy.serial import from_plain
+from decaystudy.study.analysis.results import SCHEMA
 from decaystudy.study.definition.expand import Study, expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
@@ -22,10 +23,15 @@ BEFORE = Path(__file__).parent / "before_schemas"
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    """A store as the version before schemas left it: two seeds of three cells, finished; its folder."""
+    """A store as the version before schemas left it: two seeds of three cells, finished; its folder.
+
+    Losses by document came later still.
+    """
     file = small.write_study(tmp_path / "file")
     study = expand(read_study(str(file)), seeds=(0, 1))
     plant(study, Store(tmp_path / "out"), {"gla": 0.05})
+    for documents in (tmp_path / "out" / "store").glob("*/validation_documents.npz"):
+        documents.unlink()
     folder = tmp_path / "out" / "small"
     folder.mkdir(exist_ok=True)
     for name, target in (("plan.json", "plan.json"), ("study.json", "results.json")):
@@ -62,7 +68,7 @@ def test_a_plan_from_before_schemas_is_read_as_it_was_meant(before: Path) -> Non
     old = json.loads((before / "out/small/plan.json").read_text())
     old["earlier"] = {"160m": {**old["call"], "scale": "160m", "learning_rates": [0.1]}}
     (before / "out/small/plan.json").write_text(json.dumps(old))
-    assert read_plan(store, "small").earlier["160m"].learning_rates == (0.1,)
+    assert read_plan(store, "small").earlier["160m"].sweep == "lr=0.1"
 
 
 def test_report_on_a_store_from_before_schemas(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,9 +76,11 @@ def test_report_on_a_store_from_before_schemas(before: Path, capsys: pytest.Capt
     assert "report.html" in capsys.readouterr().out
     written = json.loads((before / "out/small/results.json").read_text())
     old = json.loads((BEFORE / "study.json").read_text())
-    assert written["schema"] == 1 and len(written["runs"]) == 6 and len(written["cells"]) == 3
+    assert written["schema"] == SCHEMA and len(written["runs"]) == 6 and len(written["cells"]) == 3
     for new_row, old_row in zip(written["comparisons"], old["comparisons"], strict=True):
-        assert new_row["difference"] == pytest.approx(old_row["difference"], abs=1e-12)
+        assert (new_row["a"], new_row["b"], new_row["difference"]) == (old_row["a"], old_row["b"], None)
+        assert "no losses by document; train it again" in new_row["why"]
+    assert [cell["val_loss"] for cell in written["cells"]] == pytest.approx([3.0, 3.05, 3.0], abs=0.2)
     assert "planned were" in (before / "out/small/report.html").read_text()
 
 
@@ -99,7 +107,7 @@ def test_run_study_on_a_store_from_before_schemas(before: Path, capsys: pytest.C
     # The plan is the one that was made before the runs ran, in today's form.
     assert plan["schema"] == 1 and [run["hours"] for run in plan["runs"]] == [run["hours"] for run in old["cells"]]
     assert from_plain(RecordedPlan, plan) == read_plan(Store(out), "small")
-    assert json.loads((out / "small/results.json").read_text())["schema"] == 1
+    assert json.loads((out / "small/results.json").read_text())["schema"] == SCHEMA
 
 
 def test_results_from_before_schemas_are_not_misread(before: Path, capsys: pytest.CaptureFixture[str]) -> None:

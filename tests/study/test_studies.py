@@ -11,13 +11,15 @@ import pytest
 from decaystudy.errors import UserError
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
-from decaystudy.study.definition.schema import describe_studies, parse_seeds, read_study
+from decaystudy.study.definition.schema import describe_studies, parse_seeds, parse_sweep, read_study
+from decaystudy.study.definition.search import Sweep
+from decaystudy.study.definition.settings import SettingNames
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.launcher import ExecutionOptions, open_launcher
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_all
 from decaystudy.study.planning.plan_schema import SCHEMA
-from decaystudy.study.run import StudyRequest, parse_sweep, plan_speed, show_plan
+from decaystudy.study.run import StudyRequest, plan_speed, show_plan
 from tests.study import small
 
 EIGHT = (
@@ -194,19 +196,21 @@ def test_seeds_and_sweeps() -> None:
     assert parse_seeds("3") == (3,)
     assert parse_seeds("0,1") == (0, 1)
     assert parse_seeds("0-4") == (0, 1, 2, 3, 4)
-    assert parse_sweep("lr=1e-4,3e-4") == (1e-4, 3e-4)
+    names = SettingNames()
+    assert parse_sweep("lr=1e-4,3e-4", names) == Sweep("learning_rate", (1e-4, 3e-4))
+    assert parse_sweep("sharing=true,false", names) == Sweep("sharing", (True, False))
     for wrong in ("", "a", "1,1", "2-1", "-1", "1.5"):
         with pytest.raises(UserError):
             parse_seeds(wrong)
-    for wrong in ("lr", "lr=", "lr=a", "wd=0.1", "lr=0.1,0.1", "lr=-1"):
+    for wrong in ("lr", "lr=", "lr=a", "wd=0.1", "lr=0.1,0.1", "layers=two", "lr=-1"):
         with pytest.raises(UserError):
-            parse_sweep(wrong)
+            parse_sweep(wrong, names)
 
 
 def test_tuning_shares_the_runs_at_the_usual_rate() -> None:
     usual = {run.hash for run in expand_all(["dplr"])[0].runs()}
     own = SCALES["tiny"].recipe["learning_rate"]
-    tuned = expand_all(["dplr"], learning_rates=(own / 2, own))[0]
+    tuned = expand_all(["dplr"], sweep=f"lr={own / 2},{own}")[0]
     assert usual <= {run.hash for run in tuned.runs()}
     assert len(tuned.runs()) == 2 * len(usual)
 

@@ -46,7 +46,7 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
-    for words in ("worse than mamba2", "Held-out unigram entropy: 5.0000", "✔ supported", "tensorboard --logdir"):
+    for words in ("one seed", "Held-out unigram entropy: 5.0000", "– not judged (one seed)", "tensorboard --logdir"):
         assert words in printed.out
     assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
 
@@ -81,7 +81,7 @@ def test_report_is_one_whole_page(finished: Path) -> None:
     tags.feed(page)
     assert not tags.open and not tags.loads
     assert "A small &amp; &lt;odd&gt; study_1" in page and "<odd>" not in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 2, "with one seed there are no intervals to draw"
     results = json.loads((folder / "results.json").read_text())
     for run in results["runs"]:
         assert run["id"] in page
@@ -256,6 +256,25 @@ def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:
     assert plan.total.runs == 1
     assert plan.total.hours == pytest.approx(plan.runs[1].hours * 0.75)
     assert plan.total.whole.hours == pytest.approx(sum(run.hours for run in plan.runs))
+
+
+def test_a_plan_says_what_it_could_resolve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = small.write_study(tmp_path / "file", small.STUDY.replace("above: 0}", "above: 0.02}")), tmp_path / "out"
+
+    def said(*seeds: int) -> str:
+        assert show_plan(StudyRequest([str(file)], out=str(out), seeds=",".join(map(str, seeds)))) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("resolution: ")]
+        return line
+
+    assumed = said(0)
+    assert "one seed resolves nothing" in assumed and "assuming a seed sd of 0.05" in assumed
+    assert "the claims ask 0.02, which takes about" in assumed
+    before = said(0, 1, 2)
+    plant(expand(read_study(str(file)), seeds=(0, 1, 2)), Store(out), {}, seed_noise=0.002)
+    after = said(0, 1, 2)
+    assert "by 9 finished runs" in after and "assuming" not in after
+    small_now, large = (float(line.split("±")[1].split()[0]) for line in (after, before))
+    assert small_now < 0.02 < large
 
 
 def test_unwritable_out(tmp_path: Path) -> None:

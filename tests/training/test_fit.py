@@ -40,6 +40,10 @@ def test_what_a_run_writes(finished):
     assert [row["layer"] for row in got["decay"]] == [0, 1, 2]
     assert all(0 < row["q25"] <= row["median"] <= row["q75"] <= 1 for row in got["decay"])
     assert {"torch", "lightning", "python", "decaystudy"} <= set(got["versions"]) and "git_revision" in got
+    starts = [row["median"] for row in got["decay_start"]]
+    assert (
+        len(starts) == 3 and starts == pytest.approx([row["median"] for row in got["decay"]], abs=0.05) != got["decay"]
+    )
     with np.load(finished / "validation_documents.npz") as documents:
         nll, tokens, sizes = documents["nll"], documents["tokens"], documents["bytes"]
     assert nll.sum() / tokens.sum() == pytest.approx(result(finished)["val_loss"], rel=1e-9)
@@ -92,7 +96,7 @@ def test_other_settings_are_refused(finished, capsys):
 def test_its_configuration_trains_anew_to_the_same_numbers(finished, tmp_path):
     assert main(["fit", "--config", str(finished / "config.yaml"), "--out", str(tmp_path / "new")]) == 0
     new, old = result(tmp_path / "new"), result(finished)
-    assert new["val_loss"] == old["val_loss"] and new["train_loss"] == old["train_loss"]
+    assert all(new[key] == old[key] for key in ("val_loss", "train_loss", "decay_start", "decay"))
     assert new["decay"] == old["decay"]
     one, two = load_file(finished / "model.safetensors"), load_file(tmp_path / "new" / "model.safetensors")
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -117,7 +121,7 @@ def test_going_on_from_a_checkpoint_gives_the_same_run(finished, tmp_path, monke
     monkeypatch.undo()
     assert fit("--out", tmp_path / "run") == 0
     new, old = result(tmp_path / "run"), result(finished)
-    assert new["val_loss"] == old["val_loss"] and new["train_loss"] == old["train_loss"]
+    assert all(new[key] == old[key] for key in ("val_loss", "train_loss", "decay_start", "decay"))
     one, two = load_file(finished / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
     assert all(torch.equal(one[name], two[name]) for name in one)
 

@@ -133,4 +133,4 @@ class Corpus:
 
     def validation_order(self) -> list[int]:
         """The order in which shards are searched for held-out documents: scattered, and the same for every seed."""
-        return permutation(len(self), len(self)).tolist()
+        return [int(shard) for shard in permutation(len(self), len(self))]

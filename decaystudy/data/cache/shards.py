@@ -22,7 +22,7 @@ from decaystudy.data.folders import cache_json, cached_file
 from decaystudy.data.sources.base import Document, Part
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
-from decaystudy.io import read_json
+from decaystudy.io import read_json, read_mapping
 
 log = logging.getLogger("decaystudy")
 
@@ -101,7 +101,7 @@ class ShardFolder:
 
     def counts(self, shard: int) -> dict[str, Any] | None:
         """The shard's documents, tokens, bytes of text and checksums, or None if it is not done."""
-        return read_json(self.path(shard, "json"))
+        return read_mapping(self.path(shard, "json"))
 
     def missing(self) -> list[int]:
         """Shards that are not done, in source order."""

@@ -2,7 +2,7 @@
 
 import logging
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
@@ -16,6 +16,8 @@ from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import HeldOutDocuments, ValidationSet
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
+
+T = TypeVar("T")
 
 log = logging.getLogger("decaystudy")
 
@@ -194,7 +196,7 @@ class DataModule(LightningDataModule):
                     "resume with what it had, or train again in another folder"
                 )
 
-    def _ready(self, part: Any) -> Any:
+    def _ready(self, part: T | None) -> T:
         if part is None:
             raise RuntimeError("call prepare_data() and setup() first")
         return part

@@ -67,7 +67,8 @@ class TokenStream:
 
     def block(self, i: int) -> np.ndarray:
         """Block ``i`` >= 0: (sequence_length + 1,) token ids."""
-        return self.blocks(i, 1)[0]
+        block: np.ndarray = self.blocks(i, 1)[0]
+        return block
 
     def blocks(self, first: int, count: int) -> np.ndarray:
         """Blocks [first, first + count): (count, sequence_length + 1) token ids, uint16 or uint32."""

@@ -69,9 +69,10 @@ def eos_of(folder: Path) -> str | None:
 
     for kind in (AutoTokenizer, PreTrainedTokenizerFast):
         try:
-            return kind.from_pretrained(folder, local_files_only=True).eos_token
+            token: str | None = kind.from_pretrained(folder, local_files_only=True).eos_token
         except (OSError, ValueError, KeyError, TypeError, ImportError):
             continue  # AutoTokenizer also wants to know the model, which a tokenizer alone doesn't say
+        return token
     return None
 
 

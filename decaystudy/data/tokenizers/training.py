@@ -64,8 +64,8 @@ def byte_level(size: int) -> tuple[Any, Any]:
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     fast = Fast(models.BPE())
-    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    fast.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[EOS], initial_alphabet=alphabet, show_progress=False)
     return fast, trainer
@@ -78,6 +78,6 @@ def closed(size: int) -> tuple[Any, Any]:
 
     fast = Fast(models.WordLevel(unk_token=UNKNOWN))
     # Spelled out in a text, EOS would be found among the words.
-    fast.normalizer = normalizers.Replace(EOS, f" {UNKNOWN} ")  # type: ignore[assignment]
-    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    fast.normalizer = normalizers.Replace(EOS, f" {UNKNOWN} ")
+    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return fast, trainers.WordLevelTrainer(vocab_size=size, special_tokens=[EOS, UNKNOWN], show_progress=False)

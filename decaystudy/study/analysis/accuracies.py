@@ -1,134 +1,171 @@
-"""Accuracies of a study's cells by task, and paired differences over the same questions. Needs no torch.
+"""Accuracies of a study's cells by task, as one family over seeds and questions. Needs no torch.
 
-Two cells answer the same questions, so their difference is taken question by question: with d = −1, 0 or 1 the error
-of its mean is McNemar's, and with several seeds the crossed one of ``statistics``. The tasks are taken as they are: the
-error of a mean over tasks is of other questions and seeds, not of other tasks.
+The tasks are taken as they are: the error of a mean over tasks is of other questions and seeds, not of other tasks.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr
 
 from decaystudy.evaluation.tasks.catalog import GROUPS
 from decaystudy.runs.evaluation import Evaluation, TaskResult, accuracy_metric
-from decaystudy.study.analysis.comparisons import corrections, verdict_of
-from decaystudy.study.analysis.results import AccuracyComparison, CellTask, ComparisonVerdict
-from decaystudy.study.analysis.statistics import ALPHA, Estimate, Losses, Unavailable, crossed_mean, widened
-from decaystudy.study.definition.expand import Comparison
+from decaystudy.statistics.accuracy import UNIT, mean_over_tasks, read_answers
+from decaystudy.statistics.effects import Effect, Pair
+from decaystudy.statistics.sample import Sample
+from decaystudy.study.analysis.judgement import facts_of, family_facts, finite
+from decaystudy.study.analysis.measurements import Floats, Measurement, Unavailable, family_of
+from decaystudy.study.analysis.results import Accuracy, AccuracyComparison, CellTask, Family
+from decaystudy.study.analysis.runs import Cells, machine_notes, withheld
+from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import Outcome
 
 MEAN = "mean"
+Asked = tuple[str, str, str | None]
+"""A task, a cell and its baseline; None for the cell itself."""
 
 
 class Answers:
     """The answers of a study's cells.
 
     Args:
-        cells: the runs of each cell, in the order of its seeds.
+        cells: the runs of each cell.
+        asked: all that the report prints: rows of its tables and claims. They are one family.
     """
 
-    def __init__(self, cells: Mapping[str, Sequence[Outcome]]) -> None:
-        self._outcomes = cells
-        self.evaluations = {name: evaluated(outcomes) for name, outcomes in cells.items()}
-        """Of each cell's seeds; empty unless all of them were evaluated: none is averaged over the others."""
-        found = {task for own in self.evaluations.values() for evaluation in own for task in evaluation.tasks}
+    def __init__(self, cells: Cells, asked: Sequence[Asked]) -> None:
+        self._runs = {name: _answered(outcomes) for name, outcomes in cells.items()}
+        self._missing = {name: why for name in cells if (why := withheld(cells[name])) is not None}
+        found = {task for runs in self._runs.values() for o in runs.values() for task in _evaluation(o).tasks}
         known = [task for group in GROUPS.values() for task in group]
         self.tasks = tuple([task for task in known if task in found] + sorted(found - set(known)))
+        self.accuracy_tasks = [task for task in self.tasks if any(self._table(name, task) for name in cells)]
+        """The tasks that count right answers."""
+        places: dict[tuple[str, str], list[Pair]] = {}
+        for task, a, b in dict.fromkeys(self._all_tasks(asked)):
+            kind = self._kind(task, a, b)
+            if not isinstance(kind, Unavailable):
+                places.setdefault((task, kind), []).append((a, b))
+        self.measurements = [self._measurement(*place, tuple(pairs)) for place, pairs in places.items()]
+        self._effects: dict[Asked, Effect] = {}
+        for (task, _), effects in zip(places, family_of(self.measurements), strict=True):
+            self._effects |= {(task, *pair): effect for pair, effect in effects.items()}
+        self._own = self._alone()
+
+    def difference(self, a: str, b: str | None, task: str) -> Effect | Unavailable:
+        """Accuracy of ``a``, or what it has more than ``b``, as it was asked for."""
+        kind = self._kind(task, a, b)
+        if isinstance(kind, Unavailable):
+            return kind
+        effect = self._effects.get((task, a, b))
+        return Unavailable(f"no seed of {a} and {b} was evaluated in both") if effect is None else effect
+
+    def accuracy(self, cell: str, task: str) -> Effect | None:
+        """A cell's own accuracy. Intervals of all cells and tasks hold together, apart from those of differences."""
+        return self._own.get((task, cell))
 
     def results(self, cell: str, task: str) -> list[TaskResult]:
-        """What each seed of a cell has on a task; empty if a seed lacks it."""
-        own = self.evaluations.get(cell, [])
-        found = [evaluation.tasks[task] for evaluation in own if task in evaluation.tasks]
-        return found if len(found) == len(own) else []
+        """What each evaluated seed of a cell has on a task; empty if one lacks it."""
+        found = [_evaluation(o).tasks.get(task) for o in self._runs[cell].values()]
+        known = [result for result in found if result is not None]
+        return known if len(known) == len(found) else []
 
-    def accuracy_tasks(self) -> list[str]:
-        """The tasks that count right answers."""
-        return [task for task in self.tasks if any(self.table(name, task) is not None for name in self.evaluations)]
+    def evaluations(self, cell: str) -> list[Evaluation]:
+        """Of each evaluated seed of a cell."""
+        return [_evaluation(outcome) for outcome in self._runs[cell].values()]
 
-    def table(self, cell: str, task: str) -> Losses | None:
-        """Right or wrong, 1 or 0, as (seeds, questions); None if a seed has not answered, or not the same questions."""
-        results = self.results(cell, task)
-        if len({result.questions for result in results}) != 1:
+    def runs(self, *names: str) -> list[Outcome]:
+        """The evaluated runs of these cells."""
+        return [outcome for name in names for outcome in self._runs[name].values()]
+
+    def _all_tasks(self, asked: Sequence[Asked]) -> list[Asked]:
+        return [one for one in asked if one[0] == MEAN or one[0] in self.tasks]
+
+    def _table(self, cell: str, task: str) -> dict[int, Floats] | None:
+        """Right or wrong, 1 or 0, by seed, (questions,); None if a seed has not answered, or not the same questions."""
+        if len({result.questions for result in self.results(cell, task)}) != 1:
             return None
-        found = [outcome.answers.get(task) for outcome in self._outcomes[cell]]
-        answers = [values for values in found if values is not None and len(values) >= 2]
-        return np.stack(answers) if len(answers) == len(found) else None
+        table = {seed: o.answers[task] for seed, o in self._runs[cell].items() if task in o.answers}
+        right = all(len(values) > 1 and np.isin(values, (0, 1)).all() for values in table.values())
+        return table if right and len(table) == len(self._runs[cell]) else None
 
-    def questions(self, cell: str, task: str) -> str | None:
-        """What tells one set of questions from another."""
-        results = self.results(cell, task)
-        return results[0].questions if results else None
+    def _questions(self, cell: str, task: str) -> str | None:
+        """What tells the questions that a cell was asked from others; None if it has not answered."""
+        tasks = self.accuracy_tasks if task == MEAN else [task]
+        if not tasks or any(self._table(cell, one) is None for one in tasks):
+            return None
+        return " ".join(f"{self.results(cell, one)[0].questions}" for one in tasks)
 
-    def accuracy(self, cell: str, task: str) -> Estimate | Unavailable:
-        """A cell's accuracy on a task, or its mean over tasks."""
-        tables = [self.table(cell, t) for t in (self.accuracy_tasks() if task == MEAN else [task])]
-        known = [table for table in tables if table is not None]
-        if not known or len(known) < len(tables):
-            return Unavailable(f"{cell} has not been evaluated on {task}")
-        return mean_answer(known)
+    def _kind(self, task: str, a: str, b: str | None) -> str | Unavailable:
+        """The questions that a pair is compared on."""
+        kinds = []
+        for cell in [a] if b is None else [a, b]:
+            if cell in self._missing:
+                return Unavailable(self._missing[cell])
+            kind = self._questions(cell, task)
+            if kind is None:
+                return Unavailable(f"{cell} has not been evaluated on {task}")
+            kinds.append(kind)
+        return kinds[0] if len(set(kinds)) == 1 else Unavailable("the cells were asked different questions")
 
-    def difference(self, a: str, b: str, task: str) -> Estimate | Unavailable:
-        """Accuracy of ``a`` minus that of ``b`` on a task's questions, or its mean over tasks."""
-        tables = []
-        for one in self.accuracy_tasks() if task == MEAN else [task]:
-            table_a, table_b = self.table(a, one), self.table(b, one)
-            if table_a is None or table_b is None:
-                return Unavailable(f"{a if table_a is None else b} has not been evaluated on {one}")
-            if table_a.shape != table_b.shape or self.questions(a, one) != self.questions(b, one):
-                return Unavailable("the cells were asked different questions")
-            tables.append(table_a - table_b)
-        return mean_answer(tables) if tables else Unavailable("no task counts right answers")
+    def _measurement(self, task: str, kind: str, pairs: tuple[Pair, ...] = ()) -> Measurement:
+        """The answers of all cells that were asked the same questions."""
+        cells = [name for name in self._runs if name not in self._missing and self._questions(name, task) == kind]
+        tasks = self.accuracy_tasks if task == MEAN else [task]
+        values: dict[str, dict[int, Floats]] = {}
+        for cell in cells:
+            tables = [self._table(cell, one) or {} for one in tasks]
+            values[cell] = {seed: np.concatenate([table[seed] for table in tables]) for seed in tables[0]}
+        counts = [len(next(iter((self._table(cells[0], one) or {}).values()))) for one in tasks]
+        return Measurement(values, partial(_read, tasks, [sum(counts[: i + 1]) for i in range(len(counts) - 1)]), pairs)
 
-
-def evaluated(outcomes: Sequence[Outcome]) -> list[Evaluation]:
-    """The evaluations of a cell's runs; empty unless all have one."""
-    found = [outcome.evaluation for outcome in outcomes if outcome.evaluation is not None]
-    return found if len(found) == len(outcomes) else []
-
-
-def joined(tables: Sequence[Losses]) -> Losses:
-    """One (seeds, questions) table whose mean is the mean of the tasks' means, and whose noise is theirs.
-
-    A task's answers are weighted by how many questions the others have, about its own mean, so that tasks of different
-    difficulty don't count as noise.
-    """
-    if len(tables) == 1:
-        return tables[0]
-    total = sum(table.shape[1] for table in tables)
-    mean = math.fsum(float(table.mean()) for table in tables) / len(tables)
-    weights = [total / (len(tables) * table.shape[1]) for table in tables]
-    return np.hstack([mean + weight * (t - t.mean()) for weight, t in zip(weights, tables, strict=True)])
-
-
-def mean_answer(tables: Sequence[Losses]) -> Estimate:
-    """The share of right answers, or the mean of differences between answers to the same questions, over tasks.
-
-    The standard error is never zero, even when all answers agree: Agresti and Coull (American Statistician 52,
-    1998) count two more answers of either kind, which is a variance of 2 / (n + 4)² where n were alike, and little
-    beside that of answers that vary.
-    """
-    questions = [table.shape[1] for table in tables]
-    unseen = math.fsum(2 / (count + 4) ** 2 for count in questions) / len(tables) ** 2
-    return widened(crossed_mean(joined(tables)), unseen, min(questions) - 1)
+    def _alone(self) -> dict[tuple[str, str], Effect]:
+        found: dict[tuple[str, str], Effect] = {}
+        tasks = [*self.accuracy_tasks, *([MEAN] if self.accuracy_tasks else [])]
+        places: dict[tuple[str, str], list[Pair]] = {}
+        for task in tasks:
+            for cell in self._runs:
+                kind = self._kind(task, cell, None)
+                if not isinstance(kind, Unavailable):
+                    places.setdefault((task, kind), []).append((cell, None))
+        measurements = [self._measurement(*place, tuple(pairs)) for place, pairs in places.items()]
+        for (task, _), effects in zip(places, family_of(measurements), strict=True):
+            found |= {(task, cell): effect for (cell, _), effect in effects.items()}
+        return found
 
 
-def possible(estimate: Estimate, least: float, alpha: float = ALPHA) -> tuple[float, float]:
-    """The part of the interval that lies between ``least`` and 1; all of it for a metric of another range."""
-    low, high = estimate.interval(alpha)
-    return (max(least, low), min(1.0, high)) if least <= estimate.value <= 1 else (low, high)
+def _read(tasks: Sequence[str], cuts: Sequence[int], arrays: Mapping[str, Floats]) -> Sample:
+    """The sample of one task, or of the mean over several, from answers end to end."""
+    pieces = {cell: np.split(array, cuts, axis=1) for cell, array in arrays.items()}
+    samples = [read_answers({cell: own[i] for cell, own in pieces.items()}, task=task) for i, task in enumerate(tasks)]
+    return samples[0] if len(samples) == 1 else mean_over_tasks(samples)
 
 
-def mcnemar(a: Losses, b: Losses) -> float:
-    """Two-sided exact p of McNemar's test on the answers of one seed each, (questions,)."""
-    only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
-    if only_a + only_b == 0:
-        return 1.0
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+def _answered(outcomes: Sequence[Outcome]) -> dict[int, Outcome]:
+    return {outcome.run.seed: outcome for outcome in outcomes if outcome.evaluation is not None}
+
+
+def _evaluation(outcome: Outcome) -> Evaluation:
+    assert outcome.evaluation is not None
+    return outcome.evaluation
+
+
+def asked_accuracies(study: Study, cells: Cells) -> list[Asked]:
+    """Everything about accuracies that a report of the study prints: its rows on each task, and its claims."""
+    tasks = [task for o in (o for own in cells.values() for o in own) if o.evaluation for task in o.evaluation.tasks]
+    rows = [(task, c.a, c.b) for task in (MEAN, *dict.fromkeys(tasks)) for c in study.comparisons]
+    claims = [
+        (task, claim.cells[0], claim.cells[1] if len(claim.cells) > 1 else None)
+        for claim in study.claims
+        if claim.kind == "accuracy"
+        for task in claim.tasks
+    ]
+    return [*rows, *claims]
 
 
 def task_rows(answers: Answers, cell: str) -> dict[str, CellTask]:
@@ -145,46 +182,44 @@ def task_rows(answers: Answers, cell: str) -> dict[str, CellTask]:
             if all(name in own for own in values)
         }
         facts: dict[str, Any] = {"samples": results[0].samples, "metrics": metrics}
-        metric, estimate = accuracy_metric(task, results[0]), answers.accuracy(cell, task)
-        if metric is not None and isinstance(estimate, Estimate):
-            low, high = possible(estimate, 0.0)
-            facts |= {"metric": metric, "accuracy": estimate.value, "low": low, "high": high}
+        metric, effect = accuracy_metric(task, results[0]), answers.accuracy(cell, task)
+        if metric is not None and effect is not None:
+            own = accuracy_facts(effect)
+            facts |= {"metric": metric, "accuracy": own.mean, "low": own.low, "high": own.high}
+            facts["standard_error"] = own.standard_error
         found[task] = CellTask(**facts)
     return found
 
 
-def compare_answers(comparisons: Sequence[Comparison], answers: Answers) -> tuple[AccuracyComparison, ...]:
-    """Each comparison on each task with its verdict: Holm-corrected over the means, and over the tasks."""
+def accuracy_facts(effect: Effect) -> Accuracy:
+    """A cell's own accuracy as results.json has it."""
+    return Accuracy(
+        mean=effect.estimate,
+        low=finite(effect.low),
+        high=finite(effect.high),
+        standard_error=effect.standard_error,
+    )
+
+
+def compare_answers(study: Study, answers: Answers) -> tuple[AccuracyComparison, ...]:
+    """Each comparison on the mean and on each task, with its verdict."""
     if not answers.tasks:
         return ()
     rows = []
-    for tasks in ([MEAN], answers.accuracy_tasks()):
-        asked = [(c.a, c.b, task) for c in comparisons for task in tasks]
-        estimates = [answers.difference(*question) for question in asked]
-        corrected = corrections(estimates)
-        for i, ((a, b, task), estimate) in enumerate(zip(asked, estimates, strict=True)):
-            if isinstance(estimate, Unavailable):
-                incomplete = ComparisonVerdict.INCOMPLETE
-                rows.append(AccuracyComparison(a=a, b=b, task=task, verdict=incomplete, why=estimate.why))
-                continue
-            p_holm, level = corrected[i]
-            low, high = possible(estimate, -1.0, level)
-            rows.append(
-                AccuracyComparison(
-                    a=a,
-                    b=b,
-                    task=task,
-                    verdict=verdict_of(low, high),
-                    difference=estimate.value,
-                    low=low,
-                    high=high,
-                    uncorrected=possible(estimate, -1.0),
-                    p_holm=p_holm,
-                    p_mcnemar=_mcnemar(answers.table(a, task), answers.table(b, task)),
-                )
-            )
+    for task in (MEAN, *answers.accuracy_tasks):
+        for comparison in study.comparisons:
+            a, b = comparison.a, comparison.b
+            effect = answers.difference(a, b, task)
+            notes = [] if isinstance(effect, Unavailable) else machine_notes(answers.runs(a, b))
+            facts = facts_of(effect, higher_is_better=True, notes=notes)
+            rows.append(AccuracyComparison(a=a, b=b, task=task, **facts))
     return tuple(rows)
 
 
-def _mcnemar(a: Losses | None, b: Losses | None) -> float | None:
-    return None if a is None or b is None or len(a) != 1 else mcnemar(a[0], b[0])
+def accuracy_family(answers: Answers, asked: Sequence[Asked]) -> Family | None:
+    """What a report says of all its comparisons of accuracies."""
+    if not answers.tasks:
+        return None
+    found = {one: answers.difference(one[1], one[2], one[0]) for one in asked}
+    effects = [effect for effect in found.values() if not isinstance(effect, Unavailable)]
+    return replace(family_facts(answers.measurements, effects, UNIT), effects=len(effects))

@@ -11,11 +11,22 @@ import numpy as np
 from decaystudy.metrics import perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.state import states_text
-from decaystudy.study.analysis.accuracies import MEAN, Answers, compare_answers, possible, task_rows
+from decaystudy.study.analysis.accuracies import (
+    MEAN,
+    Answers,
+    accuracy_facts,
+    accuracy_family,
+    asked_accuracies,
+    compare_answers,
+    task_rows,
+)
 from decaystudy.study.analysis.claims import judge
-from decaystudy.study.analysis.comparisons import Cells, all_losses, compare
+from decaystudy.study.analysis.comparisons import compare, loss_family, loss_pairs
+from decaystudy.study.analysis.decays import Decays
+from decaystudy.study.analysis.judgement import finite
+from decaystudy.study.analysis.losses import OTHER_DATA, Losses
+from decaystudy.study.analysis.measurements import Unavailable
 from decaystudy.study.analysis.results import (
-    Accuracy,
     AccuracyComparison,
     CellLength,
     CellPosition,
@@ -26,8 +37,9 @@ from decaystudy.study.analysis.results import (
     RunRow,
     StudyResults,
 )
-from decaystudy.study.analysis.statistics import Estimate, Losses, crossed_mean, seed_mean
+from decaystudy.study.analysis.runs import Cells, learned_nothing
 from decaystudy.study.definition.expand import Cell, Study
+from decaystudy.study.definition.search import Sweep, Trial, TrialResult
 from decaystudy.study.execution.outcomes import Outcome
 
 T = TypeVar("T")
@@ -40,14 +52,17 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
     Args:
         outcomes: of all its runs, in their order.
     """
-    chosen = choose_rates(study, outcomes)
+    chosen = chosen_trials(study, outcomes)
     kept = {
-        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.learning_rate == chosen.get(cell.name)]
+        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.trial == chosen.get(cell.name)]
         for cell in study.cells
     }
-    answers = Answers(kept)
-    comparisons = compare(study.comparisons, kept)
-    answered = compare_answers(study.comparisons, answers)
+    losses = Losses(kept, loss_pairs(study))
+    asked = asked_accuracies(study, kept)
+    answers = Answers(kept, asked)
+    decays = Decays(kept, [claim for claim in study.claims if claim.kind == "decay"])
+    comparisons = compare(study.comparisons, kept, losses, study.claims)
+    answered = compare_answers(study, answers)
     to_baseline = first_by_cell(comparisons)
     answered_to_baseline = first_by_cell([row for row in answered if row.task == MEAN])
     return StudyResults(
@@ -58,14 +73,14 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         axis=study.spec.axis,
         seeds=study.seeds,
         complete=all(outcome.finished for outcome in outcomes),
-        notes=tuple(notes(study, outcomes, chosen)),
+        notes=tuple(notes(study, outcomes, kept, chosen)),
         unigram_entropy=common([o.result.unigram_entropy for o in outcomes if o.finished and o.result]),
         tasks=answers.tasks,
         runs=tuple(run_row(outcome, chosen) for outcome in outcomes),
         cells=tuple(
             CellResult(
                 **cell_facts(cell, kept, chosen),
-                **loss_facts(kept[cell.name]),
+                **loss_facts(cell.name, kept[cell.name], losses),
                 **answer_facts(cell.name, answers),
                 difference=to_baseline.get(cell.name),
                 accuracy_difference=answered_to_baseline.get(cell.name),
@@ -74,15 +89,18 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         ),
         comparisons=comparisons,
         accuracy_comparisons=answered,
-        claims=judge(study, kept, answers),
+        claims=judge(study, kept, losses, answers, decays),
+        loss_family=loss_family(study, kept, losses),
+        accuracy_family=accuracy_family(answers, asked),
+        decay_family=decays.family(),
         not_run=study.left_out,
     )
 
 
-def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
+def run_row(outcome: Outcome, chosen: Mapping[str, Trial | None]) -> RunRow:
     """One run as results.json has it."""
     run, result = outcome.run, outcome.result
-    tuned = run.learning_rate is not None
+    tried = run.trial is not None
     numbers = result if outcome.finished else None
     step = result.step if result and result.step is not None else outcome.status.get("step")
     return RunRow(
@@ -92,7 +110,8 @@ def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
         seed=run.seed,
         status=outcome.state,
         learning_rate=run.learning_rate,
-        chosen=chosen.get(run.cell) == run.learning_rate if tuned else None,
+        trial=None if run.trial is None else run.trial.as_dict(),
+        chosen=chosen.get(run.cell) == run.trial if tried else None,
         parameters=parameter_count(run.config.model),
         tokens=numbers.tokens if numbers else run.config.tokens,
         step=step,
@@ -106,6 +125,8 @@ def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
         last_finite=result.last_finite if result and not outcome.finished else None,
         log=outcome.log,
         evaluation=outcome.evaluation.tasks if outcome.evaluation else None,
+        tokenizer=numbers.data.get("tokenizer_digest") if numbers else None,
+        documents=numbers.data.get("validation_digest") if numbers else None,
         cost=Cost(
             seconds=result.seconds if result else None,
             tokens_per_second=result.tokens_per_second if result else None,
@@ -116,46 +137,56 @@ def run_row(outcome: Outcome, chosen: Mapping[str, float | None]) -> RunRow:
     )
 
 
-def cell_facts(cell: Cell, kept: Cells, chosen: Mapping[str, float | None]) -> dict[str, Any]:
+def cell_facts(cell: Cell, kept: Cells, chosen: Mapping[str, Trial | None]) -> dict[str, Any]:
     """What a cell is, and how its runs ended."""
-    outcomes = kept[cell.name]
+    outcomes, trial = kept[cell.name], chosen.get(cell.name)
     return {
         "name": cell.name,
         "seeds": tuple(outcome.run.seed for outcome in outcomes),
         "status": states_text([outcome.state for outcome in outcomes]),
         "parameters": parameter_count(cell.config.model),
-        "learning_rate": chosen.get(cell.name),
+        "learning_rate": None if trial is None else trial.as_dict().get("learning_rate"),
+        "trial": None if trial is None else trial.as_dict(),
     }
 
 
-def loss_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Loss and median λ of a cell; nothing unless all its runs finished."""
-    losses = all_losses(outcomes)
-    if not losses:
-        return {}
-    estimate = cell_loss(losses)
-    low, high = estimate.interval()
-    medians = [median_decay(outcome) for outcome in outcomes]
+def loss_facts(cell: str, outcomes: Sequence[Outcome], losses: Losses) -> dict[str, Any]:
+    """Loss and median λ of a cell; no interval for one that is not compared."""
+    effect = losses.loss(cell)
+    if isinstance(effect, Unavailable):
+        finished = [outcome for outcome in outcomes if outcome.finished]
+        if not finished or len(finished) < len(outcomes) or effect == OTHER_DATA:
+            return {}
+        loss = mean([outcome.val_loss for outcome in finished])
+        learned = learned_nothing(finished) is None
+        seeds = tuple(outcome.run.seed for outcome in finished)
+        return {"judged": seeds, "val_loss": loss, "val_perplexity": perplexity(loss), "learned": learned}
+    runs = losses.judged_runs(cell)
+    low, high = finite(effect.low), finite(effect.high)
+    medians = [median_decay(outcome) for outcome in runs]
     known = [median for median in medians if median is not None]
     return {
-        "val_loss": estimate.value,
+        "judged": tuple(outcome.run.seed for outcome in runs),
+        "val_loss": effect.estimate,
         "low": low,
         "high": high,
-        "val_perplexity": perplexity(estimate.value),
-        "perplexity_low": perplexity(low),
-        "perplexity_high": perplexity(high),
+        "standard_error": effect.standard_error,
+        "bits_per_byte": losses.bits_per_byte(cell, cell, effect.estimate),
+        "val_perplexity": perplexity(effect.estimate),
+        "perplexity_low": None if low is None else perplexity(low),
+        "perplexity_high": None if high is None else perplexity(high),
+        "learned": True,
         "median_decay": math.fsum(known) / len(known) if len(known) == len(medians) else None,
     }
 
 
 def answer_facts(cell: str, answers: Answers) -> dict[str, Any]:
-    """What a cell answered; nothing unless all its runs were evaluated."""
+    """What the evaluated runs of a cell answered."""
     facts: dict[str, Any] = {"tasks": task_rows(answers, cell)}
-    estimate = answers.accuracy(cell, MEAN)
-    if isinstance(estimate, Estimate):
-        low, high = possible(estimate, 0.0)
-        facts["accuracy"] = Accuracy(mean=estimate.value, low=low, high=high)
-    evaluations = answers.evaluations[cell]
+    effect = answers.accuracy(cell, MEAN)
+    if effect is not None:
+        facts["accuracy"] = accuracy_facts(effect)
+    evaluations = answers.evaluations(cell)
     if evaluations and all(evaluation.lengths is not None for evaluation in evaluations):
         facts["lengths"] = tuple(
             CellLength(
@@ -183,16 +214,16 @@ def answer_facts(cell: str, answers: Answers) -> dict[str, Any]:
 def first_by_cell(rows: Sequence[Row]) -> dict[str, Difference]:
     """By cell, its first comparison, which is the one with its baseline where it has one."""
     return {
-        row.a: Difference(b=row.b, difference=row.difference, low=row.low, high=row.high, verdict=row.verdict)
+        row.a: Difference(
+            b=row.b,
+            difference=row.difference,
+            low=row.low,
+            high=row.high,
+            standard_error=row.standard_error,
+            verdict=row.verdict,
+        )
         for row in reversed(rows)
     }
-
-
-def cell_loss(losses: Sequence[Losses]) -> Estimate:
-    """A cell's loss over its seeds; over the validation sequences where there is one seed."""
-    if len(losses) == 1:
-        return crossed_mean(losses[0][None, :])
-    return seed_mean([float(loss.mean()) for loss in losses])
 
 
 def median_decay(outcome: Outcome) -> float | None:
@@ -200,45 +231,58 @@ def median_decay(outcome: Outcome) -> float | None:
     return float(np.median([layer.median for layer in outcome.decay])) if outcome.decay else None
 
 
-def choose_rates(study: Study, outcomes: Sequence[Outcome]) -> dict[str, float | None]:
-    """The learning rate at which each cell is compared: that of the lowest mean loss, among those with all seeds."""
-    if not study.learning_rates:
+def chosen_trials(study: Study, outcomes: Sequence[Outcome]) -> dict[str, Trial | None]:
+    """The trial at which the search has each cell compared; empty for a study that doesn't search."""
+    if study.search is None:
         return {}
-    chosen: dict[str, float | None] = {}
+    chosen: dict[str, Trial | None] = {}
     for cell in study.cells:
-        means = {}
-        for rate in study.learning_rates:
-            mine = [o for o in outcomes if o.run.cell == cell.name and o.run.learning_rate == rate]
-            if all(outcome.finished for outcome in mine):
-                means[rate] = mean([outcome.val_loss for outcome in mine])
-        chosen[cell.name] = min(means, key=lambda rate: means[rate]) if means else study.learning_rates[0]
+        results = []
+        for trial in study.trials[cell.name]:
+            mine = [o for o in outcomes if (o.run.cell, o.run.trial) == (cell.name, trial)]
+            losses = tuple(o.val_loss if o.finished else None for o in mine)
+            results.append(TrialResult(trial.as_dict(), losses))
+        chosen[cell.name] = Trial.of(study.search.choose(results))
     return chosen
 
 
-def notes(study: Study, outcomes: Sequence[Outcome], chosen: Mapping[str, float | None]) -> list[str]:
+def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells, chosen: Mapping[str, Trial | None]) -> list[str]:
     """What a reader must know about these numbers."""
     found = []
     if len(study.seeds) == 1:
-        found.append("One seed: intervals are over validation sequences only and say nothing about other seeds.")
-    elif len(study.seeds) == 2:
-        found.append("Two seeds: intervals over seeds have one degree of freedom and are wide; use three or more.")
-    if study.learning_rates:
-        rates = ", ".join(f"{rate:g}" for rate in study.learning_rates)
         found.append(
-            f"Each cell is compared at its best learning rate of {rates}, chosen on the validation sequences that it "
-            "is judged on: all cells gain by that alike, and their losses are slightly too low."
+            "One seed: each difference is that of two checkpoints and says nothing about the cells, so nothing is "
+            "judged. Run three seeds or more."
         )
-        edges = {min(study.learning_rates), max(study.learning_rates)}
-        at_edge = [name for name, rate in chosen.items() if rate in edges]
+    elif len(study.seeds) == 2:
+        found.append("Two seeds: how much cells differ between seeds is hardly known; run three or more.")
+    for cell, own in kept.items():
+        why = learned_nothing([outcome for outcome in own if outcome.finished])
+        if why is not None:
+            found.append(f"No verdict on {cell}: {why}.")
+    if isinstance(study.search, Sweep):
+        sweep, values = study.search, [str(value) for value in study.search.values]
+        found.append(
+            f"Each cell is compared at its best {sweep.setting.replace('_', ' ')} of {', '.join(values)}, chosen "
+            "on the validation sequences that it is judged on: all gain alike; their losses are a little low."
+        )
+        numbers = [value for value in sweep.values if isinstance(value, (int, float))]
+        edges = {min(numbers), max(numbers)} if numbers else set()
+        at_edge = [name for name, trial in chosen.items() if trial and trial.as_dict()[sweep.setting] in edges]
         if at_edge:
-            found.append(f"At the edge of the learning rates tried, so try more: {', '.join(at_edge)}.")
+            found.append(f"At the edge of the values tried, so try more: {', '.join(at_edge)}.")
+    elif study.search is not None:
+        found.append(
+            f"Each cell is compared at the settings that {type(study.search).__name__} chose for it, on the validation "
+            "sequences that it is judged on: their losses are slightly too low."
+        )
     if study.left_out:
         found.append(f"Not run at scale {study.scale} without --all-cells: {', '.join(study.left_out)}.")
     unfinished = sum(not outcome.finished for outcome in outcomes)
     if unfinished:
         found.append(
-            f"{unfinished} of {len(outcomes)} runs have not finished; cells with such a run have no loss here and are "
-            "not compared."
+            f"{unfinished} of {len(outcomes)} runs have not finished; a cell with a diverged run is not compared, any "
+            "other by the seeds that have finished."
         )
     return found
 

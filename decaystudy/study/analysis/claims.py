@@ -1,212 +1,167 @@
-"""Verdicts on a study's claims, from the losses, decays and answers of finished runs. Needs no torch."""
+"""Verdicts on a study's claims, from the same intervals as the rows of its tables. Needs no torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from decaystudy.statistics import claims as statistics
+from decaystudy.statistics.claims import NO_INTERVAL, Bound, ClaimVerdict, Judgement
+from decaystudy.statistics.clusters import FEWEST
+from decaystudy.statistics.effects import Effect
+from decaystudy.statistics.half_life import decay_at, log_half_life
+from decaystudy.statistics.optimum import NEAR, judge_optimum, loss_optimum
 from decaystudy.study.analysis.accuracies import Answers
-from decaystudy.study.analysis.comparisons import Cells, difference, unfinished
-from decaystudy.study.analysis.results import ClaimPart, ClaimResult, ClaimVerdict
-from decaystudy.study.analysis.statistics import ALPHA, Estimate, Unavailable, holm, seed_mean
-from decaystudy.study.definition.claims import Claim, layer_statistic
+from decaystudy.study.analysis.decays import Decays, decay_groups, mean_positions, shown_interval
+from decaystudy.study.analysis.judgement import finite
+from decaystudy.study.analysis.losses import NATS, Losses
+from decaystudy.study.analysis.measurements import LEVEL, Unavailable
+from decaystudy.study.analysis.results import ClaimPart, ClaimResult
+from decaystudy.study.analysis.runs import Cells
+from decaystudy.study.definition.claims import Claim
 from decaystudy.study.definition.expand import Study
-from decaystudy.study.execution.outcomes import Outcome
+
+FEW_DOCUMENTS = Judgement(ClaimVerdict.NOT_JUDGED, "few documents")
+LEFT_OUT = "its cells don't all run at this scale without --all-cells"
+_ORDER = (ClaimVerdict.REFUTED, ClaimVerdict.NOT_JUDGED, ClaimVerdict.NOT_RESOLVED, ClaimVerdict.SUPPORTED)
 
 
-@dataclass(frozen=True)
-class Requirement:
-    """One number that a claim is about, and where it must lie for the claim to hold."""
-
-    about: str
-    estimate: Estimate
-    low: float
-    high: float
-    shown: Callable[[float], float] = float
-    """From the scale of the estimate to the one that is shown."""
-
-    def p_inside(self) -> float:
-        """Smallest level at which the interval lies wholly where the claim wants it."""
-        if self.estimate.error == 0:
-            return 0.0 if self.low < self.estimate.value < self.high else 1.0
-        below = 1 - self.estimate.tail(self.high) if math.isfinite(self.high) else 0.0
-        above = self.estimate.tail(self.low) if math.isfinite(self.low) else 0.0
-        return min(1.0, 2 * max(below, above))
-
-    def p_outside(self) -> float:
-        """Smallest level at which the interval lies wholly elsewhere."""
-        if self.estimate.error == 0:
-            return 1.0 if self.low < self.estimate.value < self.high else 0.0
-        over = self.estimate.tail(self.high) if math.isfinite(self.high) else 1.0
-        under = 1 - self.estimate.tail(self.low) if math.isfinite(self.low) else 1.0
-        return min(1.0, 2 * min(over, under))
-
-    def part(self, level: float) -> ClaimPart:
-        """As results.json has it, with the interval of that level."""
-        low, high = self.estimate.interval(level)
-        exact = self.estimate.df == math.inf and self.estimate.error == 0
-        return ClaimPart(
-            about=self.about,
-            effect=self.shown(self.estimate.value),
-            low=None if exact else self.shown(low),
-            high=None if exact else self.shown(high),
-            wanted=(_finite(self.low), _finite(self.high)),
-        )
+def judge(study: Study, cells: Cells, losses: Losses, answers: Answers, decays: Decays) -> tuple[ClaimResult, ...]:
+    """Each claim of the study with its verdict."""
+    readers: dict[str, Callable[[Claim], list[ClaimPart]]] = {
+        "difference": lambda claim: _differences(claim, losses),
+        "ordering": lambda claim: _differences(claim, losses),
+        "accuracy": lambda claim: _accuracies(claim, answers),
+        "decay": lambda claim: _decays(claim, decays),
+        "optimum": lambda claim: [_optimum(claim, cells, losses)],
+    }
+    tested = {claim.id for claim in study.claims}
+    return tuple(
+        judged(claim, readers[claim.kind](claim))
+        if claim.id in tested
+        else ClaimResult(id=claim.id, text=claim.says, kind=claim.kind, verdict=ClaimVerdict.NOT_JUDGED, why=LEFT_OUT)
+        for claim in study.spec.claims
+    )
 
 
-def judge(study: Study, cells: Cells, answers: Answers) -> tuple[ClaimResult, ...]:
-    """Each claim of the study with its verdict, Holm-corrected over all claims.
-
-    A claim of several requirements is supported if all of them hold, and refuted if one clearly doesn't.
-    """
-    found = {claim.id: requirements(claim, cells, answers) for claim in study.claims}
-    decided: dict[str, tuple[float, float]] = {}
-    for name, required in found.items():
-        if not isinstance(required, Unavailable):
-            supported = max(one.p_inside() for one in required)
-            refuted = min(1.0, len(required) * min(one.p_outside() for one in required))
-            decided[name] = supported, refuted
-    corrected, levels = holm([min(both) for both in decided.values()])
-    place = {name: i for i, name in enumerate(decided)}
-    rows = []
-    for claim in study.spec.claims:
-        required = found.get(claim.id, Unavailable("its cells don't all run at this scale without --all-cells"))
-        if isinstance(required, Unavailable):
-            rows.append(untested(claim, required))
-            continue
-        p_holm, level = corrected[place[claim.id]], levels[place[claim.id]]
-        supported, refuted = decided[claim.id]
-        verdict = ClaimVerdict.UNDECIDED
-        if p_holm < ALPHA:
-            verdict = ClaimVerdict.SUPPORTED if supported <= refuted else ClaimVerdict.REFUTED
-        rows.append(judged(claim, required, verdict, p_holm, level))
-    return tuple(rows)
-
-
-def untested(claim: Claim, reason: Unavailable) -> ClaimResult:
-    """A claim that there is nothing to judge by."""
-    return ClaimResult(id=claim.id, text=claim.says, kind=claim.kind, verdict=ClaimVerdict.NOT_TESTED, why=reason.why)
-
-
-def judged(
-    claim: Claim, required: Sequence[Requirement], verdict: ClaimVerdict, p_holm: float, level: float
-) -> ClaimResult:
-    """A claim with its verdict, and the interval of each number at ``level`` (shared out where one refutes)."""
-    if verdict == ClaimVerdict.REFUTED:
-        level /= len(required)
-        decisive = min(required, key=Requirement.p_outside)
-    else:  # the one that keeps the claim from being supported
-        decisive = max(required, key=Requirement.p_inside)
-    told = decisive.part(level)
+def judged(claim: Claim, parts: Sequence[ClaimPart]) -> ClaimResult:
+    """A claim with its verdict: supported if every part is, refuted if any part is."""
+    whole = statistics.judge_all([Judgement(part.verdict, part.why or "") for part in parts])
     return ClaimResult(
         id=claim.id,
         text=claim.says,
         kind=claim.kind,
-        verdict=verdict,
-        about=told.about,
-        effect=told.effect,
-        low=told.low,
-        high=told.high,
-        wanted=told.wanted,
-        p_holm=p_holm,
-        parts=tuple(one.part(level) for one in required),
+        verdict=whole.verdict,
+        why=whole.reason or None,
+        decisive=min(parts, key=lambda part: (_ORDER.index(part.verdict), _room(part))),
+        parts=tuple(parts),
     )
 
 
-def requirements(claim: Claim, cells: Cells, answers: Answers) -> list[Requirement] | Unavailable:
-    """The numbers that a claim is about, and what it wants of them."""
-    if claim.kind in ("difference", "ordering"):
-        return _differences(claim, cells)
-    if claim.kind == "accuracy":
-        return _accuracies(claim, answers)
-    names = claim.cells or tuple(cells)
-    missing = unfinished([outcome for name in names for outcome in cells[name]])
-    if missing is not None:
-        return missing
-    if claim.kind == "optimum":
-        return _optimum(claim, {name: cells[name] for name in names})
-    return _decays(claim, cells)
+def _room(part: ClaimPart) -> float:
+    """How far an interval is from the bounds of its claim."""
+    ends = [end for end in (part.low, part.high) if end is not None]
+    bounds = [bound for bound in part.wanted if bound is not None]
+    return min((abs(end - bound) for end in ends for bound in bounds), default=math.inf)
 
 
-def _differences(claim: Claim, cells: Cells) -> list[Requirement] | Unavailable:
-    required = []
-    for a, b in claim.pairs:
-        estimate = difference(cells[a], cells[b])
-        if isinstance(estimate, Unavailable):
-            return estimate
-        required.append(Requirement(f"loss of {a} minus {b}", estimate, claim.low, claim.high))
-    return required
+def _part(about: str, claim: Claim, effect: Effect | Unavailable, few: Judgement) -> ClaimPart:
+    """A part about a loss or an accuracy."""
+    bound = Bound(claim.low, claim.high, between=not claim.outside)
+    wanted = (finite(claim.low), finite(claim.high))
+    if isinstance(effect, Unavailable):
+        found = Judgement(ClaimVerdict.NOT_JUDGED, effect.why)
+        return ClaimPart(about=about, verdict=found.verdict, why=found.reason, wanted=wanted, outside=claim.outside)
+    found = few if effect.few_clusters and effect.low is not None else statistics.judge(effect.low, effect.high, bound)
+    in_nats = any(value for value in wanted if value is not None)
+    if effect.unit not in (NATS, "accuracy") and in_nats:
+        found = Judgement(ClaimVerdict.NOT_JUDGED, f"its bound is in {NATS}, which tokenizers don't share")
+    return ClaimPart(
+        about=about,
+        verdict=found.verdict,
+        why=found.reason or None,
+        effect=effect.estimate,
+        low=finite(effect.low),
+        high=finite(effect.high),
+        standard_error=effect.standard_error,
+        resolvable=finite(effect.resolvable),
+        seeds=effect.seeds,
+        wanted=wanted,
+        outside=claim.outside,
+    )
 
 
-def _accuracies(claim: Claim, answers: Answers) -> list[Requirement] | Unavailable:
+def _differences(claim: Claim, losses: Losses) -> list[ClaimPart]:
+    return [_part(f"loss of {a} minus {b}", claim, losses.difference(a, b), FEW_DOCUMENTS) for a, b in claim.pairs]
+
+
+def _accuracies(claim: Claim, answers: Answers) -> list[ClaimPart]:
     """One number per task: the cell's accuracy, or what it has more than another's."""
-    required = []
-    for task in claim.tasks:
-        about = f"accuracy of {' minus '.join(claim.cells)} on {task}"
-        one, *other = claim.cells
-        estimate = answers.difference(one, other[0], task) if other else answers.accuracy(one, task)
-        if isinstance(estimate, Unavailable):
-            return estimate
-        least = -1.0 if other else 0.0
-        shown = (lambda x, least=least: min(1.0, max(least, x))) if least <= estimate.value <= 1 else float
-        required.append(Requirement(about, estimate, claim.low, claim.high, shown))
-    return required
+    cell, other = claim.cells[0], claim.cells[1] if len(claim.cells) > 1 else None
+    few = Judgement(ClaimVerdict.NOT_JUDGED, "few questions")
+    return [
+        _part(f"accuracy of {' minus '.join(claim.cells)} on {task}", claim, answers.difference(cell, other, task), few)
+        for task in claim.tasks
+    ]
 
 
-def _decays(claim: Claim, cells: Cells) -> list[Requirement] | Unavailable:
-    about = f"{claim.statistic} λ, layers: {claim.layers}, of {' minus '.join(claim.cells)}"
-    columns = [[_statistics(outcome, claim.statistic) for outcome in cells[name]] for name in claim.cells]
-    if any(not layers for column in columns for layers in column):
-        return Unavailable("one of its cells has no decay")
-    # "every layer between" has two ends, each with the layer nearest to it.
-    both = claim.layers == "every" and math.isfinite(claim.low) and math.isfinite(claim.high)
-    bounds = [(claim.low, math.inf), (-math.inf, claim.high)] if both else [(claim.low, claim.high)]
-    required = []
-    for low, high in bounds:
-        if len(columns) == 2 and not claim.layers.startswith("count"):
-            layers = [[x - y for x, y in zip(*pair, strict=True)] for pair in zip(*columns, strict=True)]
-            paired = [layer_statistic(values, claim.layers, low) for values in layers]
-        else:
-            values = [[layer_statistic(layers, claim.layers, low) for layers in column] for column in columns]
-            paired = values[0] if len(values) == 1 else [x - y for x, y in zip(*values, strict=True)]
-        required.append(Requirement(about, seed_mean(paired), low, high))
-    return required
+def _decays(claim: Claim, decays: Decays) -> list[ClaimPart]:
+    found = []
+    for part in decays.parts(claim):
+        verdict = (
+            Judgement(ClaimVerdict.NOT_JUDGED, part.effect.why)
+            if isinstance(part.effect, Unavailable)
+            else part.effect.judge(part.bound)
+        )
+        low, high = part.wanted
+        found.append(
+            ClaimPart(
+                about=part.about,
+                verdict=verdict.verdict,
+                why=verdict.reason or None,
+                wanted=(finite(low), finite(high)),
+                outside=claim.outside,
+                **shown_interval(part),
+            )
+        )
+    return found
 
 
-def _optimum(claim: Claim, cells: Cells) -> list[Requirement] | Unavailable:
-    """Spearman's rank correlation, over cells, of loss with the distance of λ from the claimed best.
-
-    Its interval is Fisher's with Bonett and Wright's variance (Psychometrika 65, 2000), on the z scale.
-    """
-    distance, loss = [], []
-    for outcomes in cells.values():
-        layers = [_statistics(outcome, claim.statistic) for outcome in outcomes]
-        if not all(layers):
-            continue  # softmax attention has no λ
-        medians = [float(np.median(values)) for values in layers]
-        distance.append(abs(math.fsum(medians) / len(medians) - claim.at))
-        loss.append(math.fsum(outcome.val_loss for outcome in outcomes) / len(outcomes))
-    if len(loss) < 4:
-        return Unavailable("an optimum needs at least four cells with a decay")
-    correlation = float(np.corrcoef(_ranks(distance), _ranks(loss))[0, 1])
-    bounded = max(-0.999, min(0.999, correlation))
-    error = math.sqrt((1 + bounded**2 / 2) / (len(loss) - 3))
-    about = f"rank correlation of loss with |{claim.statistic} λ − {claim.at:g}| over {len(loss)} cells"
-    return [Requirement(about, Estimate(math.atanh(bounded), error, 1e6), claim.low, claim.high, math.tanh)]
-
-
-def _statistics(outcome: Outcome, statistic: str) -> list[float]:
-    return [float(getattr(layer, statistic)) for layer in outcome.decay]
-
-
-def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    array = np.asarray(values)
-    return np.array([(array < v).sum() + ((array == v).sum() + 1) / 2 for v in array], dtype=np.float64)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _optimum(claim: Claim, cells: Cells, losses: Losses) -> ClaimPart:
+    """Where the loss is lowest along λ: near the claimed one or not."""
+    about = f"λ of the lowest loss, by {claim.statistic} λ"
+    middle = float(log_half_life(claim.at))
+    wanted = (decay_at(middle - math.log(NEAR)), decay_at(middle + math.log(NEAR)))
+    names = claim.cells or tuple(cells)
+    chosen = {name: cells[name] for name in names}
+    positions = mean_positions(chosen, claim.statistic)
+    missing = [losses.missing[name] for name in names if name in positions and name in losses.missing]
+    samples = {id(m): m for m in losses.by_documents.values() if set(positions) & set(m.values)}
+    why = None
+    if missing:
+        why = missing[0].why
+    elif len(samples) != 1:
+        why = "judged on other data" if samples else "no cell with a decay has finished"
+    if why is not None:
+        return ClaimPart(about=about, verdict=ClaimVerdict.NOT_JUDGED, why=why, wanted=wanted)
+    (measurement,) = samples.values()
+    sample = measurement.sample
+    if sample is None:
+        found, verdict = None, NO_INTERVAL
+    elif sample.clusters is not None and sample.clusters < FEWEST:
+        found, verdict = None, FEW_DOCUMENTS
+    else:
+        groups = decay_groups(chosen)
+        found = loss_optimum(sample, positions, groups=groups, level=LEVEL, critical=losses.critical)
+        verdict = judge_optimum(found, claim.at)
+    facts: dict[str, Any] = {}
+    if found is not None:
+        low, high = finite(found.low), finite(found.high)
+        facts = {
+            "effect": decay_at(found.position) if math.isfinite(found.position) else None,
+            "low": None if low is None else decay_at(low),
+            "high": None if high is None else decay_at(high),
+            "seeds": sample.seeds if sample else 0,
+        }
+    return ClaimPart(about=about, verdict=verdict.verdict, why=verdict.reason or None, wanted=wanted, **facts)

@@ -1,110 +1,93 @@
-"""Differences in validation loss between cells, paired by seed and validation sequence. Needs no torch."""
+"""The comparisons of a study on validation loss. Needs no torch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterable, Sequence
 
 from decaystudy.model.count import parameter_count
-from decaystudy.runs.state import RunState
+from decaystudy.statistics.planning import Goal
 from decaystudy.study.analysis import results
-from decaystudy.study.analysis.results import ComparisonVerdict
-from decaystudy.study.analysis.statistics import Estimate, Losses, Unavailable, crossed_mean, holm, seed_mean
-from decaystudy.study.definition.expand import Comparison
-from decaystudy.study.execution.outcomes import Outcome
+from decaystudy.study.analysis.judgement import facts_of, family_facts
+from decaystudy.study.analysis.losses import NATS, Losses
+from decaystudy.study.analysis.measurements import Unavailable
+from decaystudy.study.analysis.runs import Cells, machine_notes
+from decaystudy.study.definition.claims import Claim
+from decaystudy.study.definition.expand import Comparison, Study
 
-Cells = Mapping[str, Sequence[Outcome]]
-"""The runs of each cell that count, in the order of its seeds."""
-_UNFINISHED = {
-    RunState.PLANNED: "has not run yet",
-    RunState.RUNNING: "is still running",
-    RunState.DIVERGED: "diverged",
-    RunState.OUT_OF_MEMORY: "ran out of memory",
-    RunState.FAILED: "failed",
-    RunState.KILLED: "was killed",
-}
+LOSS_CLAIMS = ("difference", "ordering")
 
 
-def compare(comparisons: Sequence[Comparison], cells: Cells) -> tuple[results.Comparison, ...]:
-    """Each comparison with its verdict, Holm-corrected over all of them."""
-    estimates = [difference(cells[c.a], cells[c.b]) for c in comparisons]
-    corrected = corrections(estimates)
+def loss_pairs(study: Study) -> list[tuple[str, str]]:
+    """Every pair whose losses a report compares: its rows, and its claims."""
+    claimed = [pair for claim in study.claims if claim.kind in LOSS_CLAIMS for pair in claim.pairs]
+    return list(dict.fromkeys([*((c.a, c.b) for c in study.comparisons), *claimed]))
+
+
+def compare(
+    comparisons: Sequence[Comparison], cells: Cells, losses: Losses, claims: Sequence[Claim]
+) -> tuple[results.Comparison, ...]:
+    """Each comparison with its verdict."""
     rows = []
-    for i, (comparison, estimate) in enumerate(zip(comparisons, estimates, strict=True)):
+    for comparison in comparisons:
         a, b = comparison.a, comparison.b
-        facts: dict[str, Any] = {"a": a, "b": b, "axis": comparison.axis, "differing": comparison.differing}
-        facts["parameters"] = _parameters(cells[a]) - _parameters(cells[b])
-        if isinstance(estimate, Unavailable):
-            rows.append(results.Comparison(**facts, verdict=ComparisonVerdict.INCOMPLETE, why=estimate.why))
-            continue
-        p_holm, level = corrected[i]
-        low, high = estimate.interval(level)
+        effect = losses.difference(a, b)
+        bits, margin, notes = None, margin_of(claims, a, b), []
+        if not isinstance(effect, Unavailable):
+            notes = machine_notes(losses.runs(a, b))
+            in_nats = effect.unit == NATS
+            margin = margin if in_nats else None
+            bits = losses.bits_per_byte(a, b, effect.estimate) if in_nats else effect.estimate
         rows.append(
             results.Comparison(
-                **facts,
-                difference=estimate.value,
-                low=low,
-                high=high,
-                verdict=verdict_of(-high, -low),
-                uncorrected=estimate.interval(),
-                standard_error=estimate.error,
-                degrees_of_freedom=estimate.df if math.isfinite(estimate.df) else None,
-                p=estimate.p_value(),
-                p_holm=p_holm,
+                a=a,
+                b=b,
+                axis=comparison.axis,
+                differing=comparison.differing,
+                parameters=_parameters(cells, a) - _parameters(cells, b),
+                bits_per_byte=bits,
+                **facts_of(effect, margin, notes=notes),
             )
         )
     return tuple(rows)
 
 
-def corrections(estimates: Sequence[Estimate | Unavailable]) -> dict[int, tuple[float, float]]:
-    """By place, the Holm-corrected p of each estimate that there is, and the level of its interval."""
-    tested = {i: estimate for i, estimate in enumerate(estimates) if isinstance(estimate, Estimate)}
-    corrected, levels = holm([estimate.p_value() for estimate in tested.values()])
-    return dict(zip(tested, zip(corrected, levels, strict=True), strict=True))
+def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
+    """What a report says of all its comparisons of losses."""
+    found = [losses.difference(a, b) for a, b in loss_pairs(study)]
+    margin, goal = smallest_margin(study)
+    return family_facts(
+        losses.measurements,
+        [effect for effect in found if not isinstance(effect, Unavailable)],
+        NATS,
+        margin=margin,
+        goal=goal,
+        notes=losses.notes(cells),
+    )
 
 
-def verdict_of(low: float, high: float) -> ComparisonVerdict:
-    """The verdict, from the interval of the first cell's advantage over the second."""
-    if low > 0:
-        return ComparisonVerdict.BETTER
-    return ComparisonVerdict.WORSE if high < 0 else ComparisonVerdict.INDISTINGUISHABLE
+def smallest_margin(study: Study) -> tuple[float | None, Goal]:
+    """The smallest bound, other than 0, of the study's claims on losses, and what it is for."""
+    margins = [(m, goal) for claim in study.claims if claim.kind in LOSS_CLAIMS for m, goal in _margins(claim)]
+    return min(margins, default=(None, Goal.DIFFERENCE))
 
 
-def difference(a: Sequence[Outcome], b: Sequence[Outcome]) -> Estimate | Unavailable:
-    """Loss of ``a`` minus that of ``b``, paired by seed and validation sequence."""
-    missing = unfinished([*a, *b])
-    if missing is not None:
-        return missing
-    one, other = all_losses(a), all_losses(b)
-    if one is None or other is None:
-        return Unavailable("a run's validation_loss.npy cannot be read")
-    if _data(a) != _data(b) or len({loss.shape for loss in [*one, *other]}) != 1:
-        if len(a) < 2:
-            return Unavailable("the cells are judged on different sequences, which one seed cannot compare")
-        return seed_mean([float(x.mean() - y.mean()) for x, y in zip(one, other, strict=True)])
-    return crossed_mean(np.stack(one) - np.stack(other))
+def margin_of(claims: Iterable[Claim], a: str, b: str) -> float | None:
+    """Differences of a pair below this don't matter: the smallest bound, other than 0, of the claims on it."""
+    asked = [
+        margin
+        for claim in claims
+        if claim.kind in LOSS_CLAIMS and {(a, b), (b, a)} & set(claim.pairs)
+        for margin, _ in _margins(claim)
+    ]
+    return min(asked, default=None)
 
 
-def all_losses(outcomes: Sequence[Outcome]) -> list[Losses] | None:
-    """The losses of each run; None if one has none."""
-    losses = [outcome.losses for outcome in outcomes if outcome.losses is not None]
-    return losses if len(losses) == len(outcomes) else None
+def _margins(claim: Claim) -> list[tuple[float, Goal]]:
+    """The bounds of a claim that are differences, and whether it asks for equality or for more."""
+    goal = Goal.EQUIVALENCE if claim.low == -claim.high and not claim.outside else Goal.DIFFERENCE
+    return [(abs(bound), goal) for bound in (claim.low, claim.high) if math.isfinite(bound) and bound != 0]
 
 
-def unfinished(outcomes: Sequence[Outcome]) -> Unavailable | None:
-    """Why these runs can't be compared: the first that has not finished; None where all have."""
-    for outcome in outcomes:
-        if not outcome.finished:
-            return Unavailable(f"{outcome.run.name} {_UNFINISHED[outcome.state]}")
-    return None
-
-
-def _data(outcomes: Sequence[Outcome]) -> Any:
-    return {key: outcomes[0].run.config.identity()["data"][key] for key in ("sequence_length", "source", "tokenizer")}
-
-
-def _parameters(outcomes: Sequence[Outcome]) -> int:
-    return parameter_count(outcomes[0].run.config.model)
+def _parameters(cells: Cells, name: str) -> int:
+    return parameter_count(cells[name][0].run.config.model)

@@ -3,9 +3,10 @@
 Five kinds:
 
 ordering    loss rises along a list of cells
-difference  loss of the first cell minus that of the second is above, below or within a margin (nats per token)
-decay       a statement about per-layer λ: of one cell, or of one minus another
-optimum     over cells, loss rises with the distance of the median λ from a value
+difference  loss of the first cell minus that of the second is above, below, within or outside a margin (nats per token)
+decay       a statement about per-layer λ: of one cell, or of one beside another (log half-life of the first minus the
+            second: +0.69 is twice as long)
+optimum     over cells, the loss is lowest where the median λ is near a value
 accuracy    the share of right answers of a cell on a task (or several, each), or what it has more than another cell
 """
 
@@ -23,7 +24,7 @@ KINDS = ("ordering", "difference", "decay", "optimum", "accuracy")
 STATISTICS = ("median", "mean", "q25", "q75")
 LAYERS = ("every", "some", "mean", "first", "last", "early", "late", "late-minus-early")
 _COUNT = re.compile(r"count (above|below) ([0-9.]+)")
-_BOUNDS = ("above", "below", "within", "between")
+_BOUNDS = ("above", "below", "within", "between", "outside")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,20 @@ class Claim:
     """Settings in which the cells of a pair may differ; None for those of the study."""
     low: float = -math.inf
     high: float = math.inf
-    """Where the effect must lie for the claim to hold."""
+    """Between which the effect must lie for the claim to hold: nats per token, an accuracy, a λ, or, for one λ beside
+    another, the logarithm of the ratio of half-lives."""
+    outside: bool = False
+    """Whether the effect must lie outside ``low`` and ``high`` instead."""
     statistic: str = "median"
     layers: str = "mean"
     at: float = 0.8
     """Of an optimum: the median λ that is said to be best."""
+
+    @property
+    def of_one_decay(self) -> bool:
+        """Whether the claim is about a λ itself: not a count of layers, and not one λ beside another."""
+        beside = len(self.cells) > 1 or self.layers == "late-minus-early" or _COUNT.fullmatch(self.layers)
+        return self.kind == "decay" and not beside
 
     def named_cells(self) -> set[str]:
         """All cells that the claim refers to."""
@@ -103,8 +113,9 @@ def _read_claim(document: YamlDocument, value: Any, i: int, read_axis: Callable[
         return Claim(**common, pairs=tuple(zip(cells[1:], cells[:-1], strict=True)), low=0.0)
     if kind == "optimum":
         _no_bounds(document, value, where)
-        return Claim(**common, **_read_optimum(document, value[kind], *where, kind), low=0.0)
-    low, high = _read_bounds(document, value, where)
+        return Claim(**common, **_read_optimum(document, value[kind], *where, kind))
+    low, high, outside = _read_bounds(document, value, where)
+    common["outside"] = outside
     if kind == "difference":
         pairs = value[kind]
         if isinstance(pairs, list) and pairs and not isinstance(pairs[0], list):
@@ -116,7 +127,10 @@ def _read_claim(document: YamlDocument, value: Any, i: int, read_axis: Callable[
             raise document.error("difference takes pairs of two different cells: [a, b]", *where, kind)
         return Claim(**common, pairs=tuple((a, b) for a, b in read), low=low, high=high)
     read_parts = _read_accuracy if kind == "accuracy" else _read_decay
-    return Claim(**common, **read_parts(document, value[kind], *where, kind), low=low, high=high)
+    claim = Claim(**common, **read_parts(document, value[kind], *where, kind), low=low, high=high)
+    if claim.of_one_decay and not all(0 <= bound <= 1 for bound in (low, high) if math.isfinite(bound)):
+        raise document.error("a λ is bounded by numbers from 0 to 1: above: 0.6", *where)
+    return claim
 
 
 def _read_decay(document: YamlDocument, value: Any, *where: str | int) -> dict[str, Any]:
@@ -159,8 +173,8 @@ def _read_optimum(document: YamlDocument, value: Any, *where: str | int) -> dict
         if key not in ("at", "cells", "statistic"):
             raise document.unknown_key(key, ["at", "cells", "statistic"], *where, key)
     at = value.get("at", 0.8)
-    if isinstance(at, bool) or not isinstance(at, (int, float)) or not 0 <= at <= 1:
-        raise document.error(f"at is {at!r}: give a λ from 0 to 1", *where, "at")
+    if isinstance(at, bool) or not isinstance(at, (int, float)) or not 0 < at < 1:
+        raise document.error(f"at is {at!r}: give a λ between 0 and 1", *where, "at")
     statistic = value.get("statistic", "median")
     if statistic not in STATISTICS:
         raise document.unknown_key(statistic, list(STATISTICS), *where, "statistic", what="statistic")
@@ -168,10 +182,13 @@ def _read_optimum(document: YamlDocument, value: Any, *where: str | int) -> dict
     return {"at": float(at), "cells": tuple(cells), "statistic": statistic}
 
 
-def _read_bounds(document: YamlDocument, value: dict[str, Any], where: tuple[str | int, ...]) -> tuple[float, float]:
+def _read_bounds(
+    document: YamlDocument, value: dict[str, Any], where: tuple[str | int, ...]
+) -> tuple[float, float, bool]:
+    """Two bounds, and whether the effect lies outside them."""
     given = [bound for bound in _BOUNDS if bound in value]
     if len(given) != 1:
-        raise document.error("a claim needs exactly one of above, below, within and between", *where)
+        raise document.error("a claim needs exactly one of above, below, within, outside and between", *where)
     bound = value[given[0]]
     numbers = bound if isinstance(bound, list) else [bound]
     if not all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers):
@@ -179,14 +196,14 @@ def _read_bounds(document: YamlDocument, value: dict[str, Any], where: tuple[str
     if given[0] == "between":
         if len(numbers) != 2 or not numbers[0] < numbers[1]:
             raise document.error("between takes two numbers, the smaller first: [0.7, 0.9]", *where, "between")
-        return float(numbers[0]), float(numbers[1])
+        return float(numbers[0]), float(numbers[1]), False
     if len(numbers) != 1 or isinstance(bound, list):
         raise document.error(f"{given[0]} takes one number", *where, given[0])
-    if given[0] == "within":
+    if given[0] in ("within", "outside"):
         if not bound > 0:
-            raise document.error("within takes a margin above 0", *where, "within")
-        return -float(bound), float(bound)
-    return (float(bound), math.inf) if given[0] == "above" else (-math.inf, float(bound))
+            raise document.error(f"{given[0]} takes a margin above 0", *where, given[0])
+        return -float(bound), float(bound), given[0] == "outside"
+    return (float(bound), math.inf, False) if given[0] == "above" else (-math.inf, float(bound), False)
 
 
 def _no_bounds(document: YamlDocument, value: dict[str, Any], where: tuple[str | int, ...]) -> None:

@@ -112,3 +112,8 @@ def _construct(loader: _Loader, node: yaml.Node, document: YamlDocument, path: P
             document.lines[(*path, key)] = key_node.start_mark.line + 1
         return values
     return loader.construct_object(node, deep=True)
+
+
+def scalar(text: str) -> Any:
+    """The value that a word stands for in a study file: 1e-3 is a number, true is true."""
+    return yaml.load(text, _Loader)

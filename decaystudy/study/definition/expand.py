@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,11 +12,11 @@ from decaystudy.errors import UserError, nearest
 from decaystudy.runs.config import RunConfig, merge, scale_defaults
 from decaystudy.scales import find_scale
 from decaystudy.study.definition.claims import Claim
-from decaystudy.study.definition.schema import CellSpec, StudySpec, axis_settings
-from decaystudy.study.definition.settings import DESIGN, Setting, flatten, nest
+from decaystudy.study.definition.schema import CellSpec, StudySpec, axis_settings, parse_sweep
+from decaystudy.study.definition.search import Search, Sweep, Trial, new_trials
+from decaystudy.study.definition.settings import DESIGN, Setting, coerce, flatten, nest
 
 DEFAULT_SCALE = "tiny"
-LEARNING_RATE = ("recipe", "learning_rate")
 # Half-decades around a scale's own learning rate: what `tune: lr` tries.
 TUNE_FACTORS = (0.3, 1.0, 3.0)
 
@@ -34,20 +34,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a cell: its seed, and its learning rate where the study tunes it."""
+    """One run of a cell: its seed, and the settings that a search tries."""
 
     cell: str
     seed: int
-    learning_rate: float | None
-    """None unless the study tunes the learning rate."""
+    trial: Trial | None
+    """None unless the study searches."""
     config: RunConfig
     hash: str
 
     @property
+    def learning_rate(self) -> float | None:
+        """The learning rate, where a search tries it."""
+        return None if self.trial is None else self.trial.as_dict().get("learning_rate")
+
+    @property
     def name(self) -> str:
-        """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` in a study that tunes."""
-        tuned = "" if self.learning_rate is None else f"-lr{self.learning_rate:g}"
-        return f"{self.cell}{tuned}-seed{self.seed}"
+        """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` in a study that searches."""
+        tried = "" if self.trial is None else f"-{self.trial.label}"
+        return f"{self.cell}{tried}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -74,22 +79,29 @@ class Study:
     """Claims whose cells all run at this scale."""
     left_out: tuple[str, ...]
     """Cells of the file that run only with --all-cells."""
-    learning_rates: tuple[float, ...]
-    """Those that every cell is tried at; empty unless the study tunes."""
+    search: Search | None = None
+    """What tries each cell under several settings; None for a study that doesn't search."""
+    trials: Mapping[str, tuple[Trial, ...]] = field(default_factory=dict)
+    """By cell, what the search has proposed so far."""
 
     @property
     def name(self) -> str:
         return self.spec.name
 
     def runs(self) -> list[Run]:
-        """Every run of the study, cell by cell."""
+        """Every run of the study that is known so far, cell by cell."""
         return [
-            Run(cell.name, seed, rate, config, config.identity_hash())
+            run
             for cell in self.cells
-            for rate in (self.learning_rates or (None,))
-            for seed in self.seeds
-            for config in (_with(cell.config, seed, rate),)
+            for trial in (self.trials.get(cell.name) or (None,))
+            for run in self.runs_of(cell, trial)
         ]
+
+    def runs_of(self, cell: Cell, trial: Trial | None) -> list[Run]:
+        """The runs of a cell, one per seed, under a trial's settings."""
+        config = cell.config if trial is None else _tried(self.spec, cell, trial)
+        configs = [dataclasses.replace(config, seed=seed) for seed in self.seeds]
+        return [Run(cell.name, each.seed, trial, each, each.identity_hash()) for each in configs]
 
 
 def expand(
@@ -99,7 +111,7 @@ def expand(
     seeds: Sequence[int] | None = None,
     all_cells: bool = False,
     overrides: Mapping[str, Any] | None = None,
-    learning_rates: Sequence[float] | None = None,
+    sweep: str | None = None,
 ) -> Study:
     """The study at a scale, with every cell, comparison and claim checked.
 
@@ -108,7 +120,7 @@ def expand(
         seeds: instead of the file's.
         all_cells: also the cells that the file keeps for --all-cells at this scale.
         overrides: nested settings over those that all cells share, such as {"data": {"source": "files"}}.
-        learning_rates: tried for each cell instead of what the file's ``tune`` says.
+        sweep: a setting and values to try for each cell, as ``lr=1e-4,3e-4``, in place of the file's ``tune``.
 
     Raises:
         UserError: something is wrong; file, line and remedy.
@@ -129,7 +141,8 @@ def expand(
     for claim in spec.claims:
         for a, b in claim.pairs:
             _differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
-    return Study(
+    search = _make_search(spec, chosen, sweep)
+    study = Study(
         spec=spec,
         scale=chosen,
         seeds=tuple(seeds) if seeds is not None else spec.seeds,
@@ -137,8 +150,13 @@ def expand(
         comparisons=tuple(c for c in comparisons if not {c.a, c.b} & left_out),
         claims=tuple(claim for claim in spec.claims if not claim.named_cells() & left_out),
         left_out=tuple(cell.name for cell in cells if cell.name in left_out),
-        learning_rates=_learning_rates(spec, chosen, learning_rates),
+        search=search,
+        trials={} if search is None else {cell.name: tuple(new_trials(search, (), ())) for cell in kept},
     )
+    if search is not None and not all(study.trials.values()):
+        raise UserError(f"{type(search).__name__} proposes nothing to try: let its first proposal hold settings")
+    study.runs()  # so that settings that make no sense are refused now
+    return study
 
 
 def _choose_scale(spec: StudySpec, scale: str | None) -> str:
@@ -179,9 +197,23 @@ def _make_cell(spec: StudySpec, cell: CellSpec, scale: str, overrides: Mapping[S
         raise spec.error(f"cell {cell.name!r} has a setting of the wrong kind: {error}", cell.line) from error
 
 
-def _with(config: RunConfig, seed: int, rate: float | None) -> RunConfig:
-    recipe = config.recipe if rate is None else dataclasses.replace(config.recipe, learning_rate=rate)
-    return dataclasses.replace(config, seed=seed, recipe=recipe)
+def _tried(spec: StudySpec, cell: Cell, trial: Trial) -> RunConfig:
+    """The cell's run under a trial's settings."""
+    settings: dict[Setting, Any] = {}
+    for name, value in trial.settings:
+        setting = spec.names.find(name)
+        if setting is None:
+            raise UserError(f"the search tries the unknown setting {name!r}: {spec.names.hint(name)}")
+        if any(setting in other.settings for other in spec.cells if other.name == cell.name):
+            raise spec.error(f"cell {cell.name!r} sets {name}, which the study tunes: drop one of the two", cell.line)
+        try:
+            settings[setting] = coerce(setting, value)
+        except TypeError as error:
+            raise UserError(f"the search tries {name} = {value!r}: {error}") from error
+    try:
+        return RunConfig.from_dict(merge(cell.config.to_dict(), nest(settings)))
+    except UserError as error:
+        raise UserError(f"cell {cell.name!r} under {trial.label}: {error}") from error
 
 
 def _check_distinct(spec: StudySpec, cells: Sequence[Cell]) -> None:
@@ -305,21 +337,11 @@ def _once(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return list(kept.values())
 
 
-def _learning_rates(spec: StudySpec, scale: str, given: Sequence[float] | None) -> tuple[float, ...]:
-    if given is not None:
-        rates: tuple[float, ...] = tuple(given)
-    elif spec.tune == "lr":
+def _make_search(spec: StudySpec, scale: str, sweep: str | None) -> Search | None:
+    if sweep is not None:
+        return parse_sweep(sweep, spec.names)
+    if spec.tune == "lr":
         own = float(find_scale(scale).recipe["learning_rate"])
-        rates = tuple(float(f"{own * factor:.2g}") for factor in TUNE_FACTORS)
-    elif spec.tune is None:
-        rates = ()
-    else:
-        assert isinstance(spec.tune, tuple)
-        rates = spec.tune
-    if rates:
-        for cell in spec.cells:
-            if LEARNING_RATE in cell.settings:
-                raise spec.error(
-                    f"cell {cell.name!r} sets the learning rate that the study tunes: drop one of the two", cell.line
-                )
-    return rates
+        return Sweep("learning_rate", tuple(float(f"{own * factor:.2g}") for factor in TUNE_FACTORS))
+    assert spec.tune is None or isinstance(spec.tune, Search)
+    return spec.tune

@@ -12,6 +12,7 @@ from decaystudy.data.config import DataConfig
 from decaystudy.decay import DECAYS
 from decaystudy.decay.base import option_names
 from decaystudy.decay.registry import decay_class
+from decaystudy.errors import nearest
 from decaystudy.model.config import ModelConfig
 from decaystudy.runs.config import TRAINER_SETTINGS
 from decaystudy.runs.recipe import RecipeConfig
@@ -53,6 +54,11 @@ class SettingNames:
         """Settings by short name. A setting of the package keeps its short name where an option has the same."""
         own: dict[str, Setting] = {option: ("model", "decay_options", option) for option in self.options}
         return {**own, **SHORT_NAMES}
+
+    def hint(self, name: str) -> str:
+        """What may have been meant by an unknown name."""
+        close = nearest(name, self.short)
+        return f"did you mean {close!r}?" if close else f"choose from {', '.join(sorted(self.short))}"
 
     def find(self, name: str) -> Setting | None:
         """The setting called ``name`` (``sharing``, ``learning_rate``, ``p``, ``data.source``), or None."""

@@ -18,7 +18,7 @@ def expand_all(
     seeds: str | None = None,
     all_cells: bool = False,
     overrides: Mapping[str, Any] | None = None,
-    learning_rates: Sequence[float] | None = None,
+    sweep: str | None = None,
 ) -> list[Study]:
     """Every study, read, checked and expanded before anything runs."""
     if not names:
@@ -31,7 +31,7 @@ def expand_all(
             seeds=chosen,
             all_cells=all_cells,
             overrides=overrides,
-            learning_rates=learning_rates,
+            sweep=sweep,
         )
         for name in names
     ]

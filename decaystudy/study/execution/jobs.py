@@ -135,6 +135,6 @@ def log_tail(folder: RunFolder) -> str:
         with open(folder.log, "rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - LOG_TAIL))
-            return file.read().decode(errors="replace").strip()
+            return file.read(LOG_TAIL).decode(errors="replace").strip()
     except OSError:
         return ""

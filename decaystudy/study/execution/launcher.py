@@ -191,4 +191,6 @@ def open_launcher(options: ExecutionOptions) -> Launcher:
             f"--launcher {name}: it makes a {type(made).__name__}; "
             "derive it from decaystudy.study.execution.launcher.Launcher"
         )
+    if not hasattr(made, "options"):
+        raise UserError(f"--launcher {name}: its __init__ must call super().__init__(options)")
     return made

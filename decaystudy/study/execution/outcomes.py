@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,18 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class DocumentLosses:
+    """A run's loss on each held-out document."""
+
+    nll: Values
+    """(documents,) summed negative log-likelihood in nats."""
+    tokens: Values
+    """(documents,) predicted tokens."""
+    bytes: Values
+    """(documents,) UTF-8 bytes of text that these tokens spell."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One run and what is on disk of it, read once."""
 
@@ -38,8 +51,8 @@ class Outcome:
     """The folder below --out, so that a store may be moved; None where the run has none."""
     log: str | None = None
     """Path of its log; None where there is none, and for a finished run."""
-    losses: Values | None = None
-    """Loss of each validation sequence, nats per token, (sequences,); None unless finished and read."""
+    documents: DocumentLosses | None = None
+    """None unless finished and read; runs of earlier versions have none."""
     evaluation: Evaluation | None = None
     """None unless finished, evaluated and read."""
     answers: Mapping[str, Values] = field(default_factory=dict)
@@ -62,7 +75,7 @@ class Outcome:
 
 
 def read_outcomes(study: Study, store: Store, failures: Mapping[str, str] = {}) -> list[Outcome]:
-    """Every run of the study with its losses and answers.
+    """Every run of the study with its losses by document and answers.
 
     Args:
         failures: by hash, the runs that could not even start, or not write down how they ended, with the reason.
@@ -109,12 +122,17 @@ def with_numbers(outcome: Outcome, folder: RunFolder) -> Outcome:
         values = None if metric is None else place.read_outcomes(task, metric)
         if values is not None:
             answers[task] = values
-    return dataclasses.replace(outcome, losses=read_losses(folder), evaluation=evaluation, answers=answers)
+    return dataclasses.replace(outcome, documents=read_documents(folder), evaluation=evaluation, answers=answers)
 
 
-def read_losses(folder: RunFolder) -> Values | None:
-    """validation_loss.npy; None where it cannot be read."""
+def read_documents(folder: RunFolder) -> DocumentLosses | None:
+    """validation_documents.npz; None where it is missing or means nothing."""
     try:
-        return np.asarray(np.load(folder.validation_loss), dtype=np.float64)
-    except (OSError, ValueError):
+        with np.load(folder.validation_documents) as arrays:
+            nll, tokens, sizes = (np.asarray(arrays[name], dtype=np.float64) for name in ("nll", "tokens", "bytes"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None
+    whole = nll.ndim == 1 and len(nll) > 0 and nll.shape == tokens.shape == sizes.shape
+    if not whole or not np.isfinite(nll).all() or (nll < 0).any() or (tokens <= 0).any():
+        return None
+    return DocumentLosses(nll, tokens, sizes)

@@ -12,7 +12,8 @@ from typing import Protocol, TextIO
 
 from decaystudy.formatting import duration
 from decaystudy.runs.evaluation import mean_accuracy, read_evaluation
-from decaystudy.runs.folder import FINAL, RunFolder, state_of
+from decaystudy.runs.folder import RunFolder, state_of
+from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.several import union
 from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState

@@ -10,15 +10,15 @@ from enum import StrEnum
 from decaystudy.errors import UserError
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.lease import take_lease
-from decaystudy.runs.state import FINAL, RunState
+from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run
+from decaystudy.study.execution.endings import error_in, record_end, why_not_evaluated
 from decaystudy.study.execution.job_file import read_job, write_job
 from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState, log_tail
 from decaystudy.study.execution.launcher import Launcher
 from decaystudy.study.execution.progress import Event, EventKind, Observer
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import is_evaluated
-from decaystudy.study.execution.worker import EVALUATION_FAILED
 
 POLL_SECONDS = 0.5
 DETACHED_POLL_SECONDS = 3.0
@@ -44,6 +44,11 @@ class Failures:
 
     def __bool__(self) -> bool:
         return bool(self.training or self.evaluation)
+
+    def update(self, other: Failures) -> None:
+        """Add those of ``other``."""
+        self.training.update(other.training)
+        self.evaluation.update(other.evaluation)
 
 
 class Scheduler:
@@ -112,7 +117,8 @@ class Scheduler:
                 elif isinstance(step, Job) and step.kind is kind:
                     jobs.append(step)
             while batch := self.launcher.next_batch(jobs):
-                jobs = [job for job in jobs if job not in batch]
+                taken = {job.run.hash for job in batch}
+                jobs = [job for job in jobs if job.run.hash not in taken]
                 self._submit(batch)
 
     def run(self) -> Failures:
@@ -259,41 +265,19 @@ class Scheduler:
 
     def _end_training(self, one: ActiveJob) -> None:
         run, folder, report = one.job.run, one.job.folder, one.report
-        lost_race = report.state is JobState.BUSY or (report.state is not JobState.DONE and folder.held())
-        state = "" if lost_race else self._record_end(one)
-        if lost_race:
+        state = failure = ""
+        if report.state is JobState.BUSY or (report.state is not JobState.DONE and folder.held()):  # a lost race
             self._tried -= {(run.hash, kind) for kind in JobKind}
             self._waiting[run.hash] = run
         else:
-            failure = self.failures.training.get(run.hash, "")
+            state, failure = record_end(one, lambda: self.launcher.logs(one.job, one.id))
+            if failure:
+                self.failures.training[run.hash] = failure
             self.observer.tell(Event(EventKind.TRAINED, run, folder, one.job, state=state, failure=failure))
         evaluation = self._active_id(run, JobKind.EVALUATE)
         if state != "finished" and evaluation is not None:  # it was to begin once the run had finished
             self.launcher.cancel([evaluation])
             del self.active[evaluation]
-
-    def _record_end(self, one: ActiveJob) -> str:
-        """State of a run whose job has ended. Where the job could not write it down, that is done here."""
-        folder, report = one.job.folder, one.report
-        state = state_of(folder)
-        status = folder.read_status()
-        if state in FINAL or (one.wrote(status) and status.get("state") in ("failed", "out-of-memory", "killed")):
-            return state
-        state = RunState.KILLED if report.state is JobState.KILLED else RunState.FAILED
-        last = error_of(self.launcher.logs(one.job, one.id))
-        if report.state is JobState.KILLED:
-            message = report.reason or "killed"
-            if last and not one.wrote(status):
-                message += f": {last}"
-        else:
-            message = last or report.reason or "it ended without a result"
-        facts = {key: status[key] for key in ("step", "max_steps", "loss") if key in status}
-        try:
-            folder.write_status(state, **facts, message=message)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            self.failures.training[one.job.run.hash] = f"{message} (and its folder cannot be written to: {reason})"
-        return state
 
     def _end_evaluation(self, one: ActiveJob) -> None:
         job, report = one.job, one.report
@@ -303,11 +287,7 @@ class Scheduler:
             self._tried.discard((job.run.hash, job.kind))
             self._waiting[job.run.hash] = job.run
         elif state_of(job.folder) == "finished":
-            last = error_of(self.launcher.logs(job, one.id))
-            if report.state is JobState.FAILED and last.startswith(EVALUATION_FAILED):
-                self._not_evaluated(job, last.removeprefix(EVALUATION_FAILED))
-            else:
-                self._not_evaluated(job, report.reason or last or "it ended without an answer")
+            self._not_evaluated(job, why_not_evaluated(report, self.launcher.logs(job, one.id)))
 
     def _not_evaluated(self, job: Job, reason: str) -> None:
         self.failures.evaluation[job.run.hash] = reason
@@ -321,10 +301,4 @@ def is_done(folder: RunFolder, kind: JobKind, tasks: str) -> bool:
 
 def last_line(folder: RunFolder, code: int | None) -> str:
     """The last line of the run's log, which holds its error."""
-    return error_of(log_tail(folder)) or f"ended with exit code {code}"
-
-
-def error_of(log: str) -> str:
-    """The last line of a log that is not empty, which holds the error; empty if there is none."""
-    lines = log.strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    return error_in(log_tail(folder)) or f"ended with exit code {code}"

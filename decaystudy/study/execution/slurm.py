@@ -27,10 +27,10 @@ MOST_TIMEOUTS = 1_000_000
 """Time-outs after which submitit would not requeue a job: ``ClusterJob`` decides instead, by whether it got on."""
 MAX_ARRAY_SIZE = 1001
 """SLURM's own default, where the cluster cannot be asked."""
-ASK_TIMES, ASK_SECONDS = 3, 5.0
-RUNNING = ("RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING")
-QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
-KILLED = {
+ASK_AGAIN_SECONDS = 5.0
+RUNNING_STATES = ("RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING")
+QUEUED_STATES = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+KILLED_BECAUSE = {
     "CANCELLED": "was cancelled",
     "TIMEOUT": "ran out of time",
     "OUT_OF_MEMORY": "ran out of memory",
@@ -210,43 +210,46 @@ def submission_folder(batch: Sequence[Job]) -> Path:
 
 def report(id: str, state: str, restarts: str) -> JobReport:
     """How a job does by squeue's words for it."""
-    if state in RUNNING:
+    if state in RUNNING_STATES:
         return JobReport(JobState.RUNNING)
-    if state in QUEUED:
+    if state in QUEUED_STATES:
         return JobReport(JobState.REQUEUED if restarts not in ("0", "N/A") else JobState.QUEUED)
     if state == "COMPLETED":
         return JobReport(JobState.DONE)
     if state == "FAILED":
         return JobReport(JobState.FAILED, f"job {id} failed")
-    what = KILLED.get(state, f"ended as {state.lower()}") if state else "has left the queue"
+    what = KILLED_BECAUSE.get(state, f"ended as {state.lower()}") if state else "has left the queue"
     return JobReport(JobState.KILLED, f"job {id} {what}")
 
 
 def max_array_size() -> int:
     """Most tasks of an array on this cluster."""
     try:
-        found = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"))
+        found = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config", times=1))
     except UserError:
         found = None
     return max(1, int(found[1])) if found else MAX_ARRAY_SIZE
 
 
-def ask(*command: str) -> str:
-    """What a command of SLURM's answers; a busy controller is asked again.
+def ask(*command: str, times: int = 3) -> str:
+    """What a command of SLURM's answers.
+
+    Args:
+        times: how often a controller is asked that doesn't answer, being busy.
 
     Raises:
         UserError: it does not answer.
     """
     error: Exception | None = None
-    for attempt in range(ASK_TIMES):
+    for attempt in range(times):
         try:
             return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
         except FileNotFoundError as missing:
             raise UserError(f"{command[0]} is not on this machine: log in to the cluster") from missing
         except (OSError, subprocess.SubprocessError) as failure:
             error = failure
-            if attempt + 1 < ASK_TIMES:
-                time.sleep(ASK_SECONDS)
+            if attempt + 1 < times:
+                time.sleep(ASK_AGAIN_SECONDS)
     raise UserError(f"{command[0]} did not answer: {refusal(str(getattr(error, 'stderr', None) or error))}") from error
 
 
@@ -278,6 +281,8 @@ def preview_text(values: Mapping[str, Any]) -> str:
     ]
     counts = f"{values['jobs']} jobs in {len(rows)} submission{'s' if len(rows) > 1 else ''}"
     lines = [f"slurm: {counts}", aligned(rows, heading=heading, left=(0, 1, 6))]
+    if len({array["kind"] for array in values["arrays"]}) > 1:
+        lines.append("an evaluation begins once its run has been trained")
     lines += [f"!: {warning}" for warning in values["warnings"]]
     script = values["arrays"][0]["script"].rstrip().splitlines()
     return "\n".join([*lines, "", "script of the first:", *(f"  {line}".rstrip() for line in script)])

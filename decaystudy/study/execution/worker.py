@@ -26,7 +26,8 @@ from typing import Any
 
 from decaystudy.errors import UserError, exit_code
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import FINAL, RunFolder, state_of
+from decaystudy.runs.folder import RunFolder, state_of
+from decaystudy.runs.state import FINAL
 from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, JobKind
 
 EVALUATE_MANY = "evaluate-many"

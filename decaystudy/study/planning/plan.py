@@ -16,6 +16,7 @@ from decaystudy.runs.folder import state_of
 from decaystudy.runs.state import FINAL, RunState, states_text
 from decaystudy.serial import to_plain
 from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.hardware import Speed, training_flops
 from decaystudy.study.planning.plan_schema import Plan, PlannedCell, PlannedRun, Plans, PlanTotal, WholePlan
@@ -78,6 +79,7 @@ def plan_run(run: Run, store: Store, speed: Speed) -> PlannedRun:
         seed=run.seed,
         status=state,
         learning_rate=run.learning_rate,
+        trial=None if run.trial is None else run.trial.as_dict(),
         done=done,
         parameters=parameter_count(run.config.model),
         tokens=run.config.tokens,
@@ -194,7 +196,7 @@ def _runs_table(plan: Plan) -> str:
         partly = f" at {run.done:.0%}" if 0 < run.done < 1 else ""
         rows.append(
             [
-                run.cell + ("" if run.learning_rate is None else f" lr {run.learning_rate:g}"),
+                run.cell + ("" if run.trial is None else f" {Trial.of(run.trial).label}"),
                 str(run.seed),
                 f"{run.status}{partly}",
                 count(run.parameters),

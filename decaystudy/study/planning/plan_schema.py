@@ -25,8 +25,8 @@ class Call:
     """Whether --all-cells was given."""
     overrides: dict[str, Any]
     """Settings of all cells that were given on the command line, nested."""
-    learning_rates: tuple[float, ...] | None
-    """Those of --sweep; None for those of the study's file."""
+    sweep: str | None = None
+    """What --sweep was given; None for the search of the study's file."""
 
     def expand(self) -> Study:
         """The study as it was called.
@@ -40,7 +40,7 @@ class Call:
             seeds=self.seeds,
             all_cells=self.all_cells,
             overrides=self.overrides,
-            learning_rates=self.learning_rates,
+            sweep=self.sweep,
         )
 
 
@@ -57,7 +57,9 @@ class PlannedRun:
     seed: int
     status: RunState
     learning_rate: float | None = None
-    """None unless the study tunes the learning rate."""
+    """None unless a search tries it."""
+    trial: dict[str, Any] | None = None
+    """Settings that a search tries, by name; None for a study that doesn't search."""
     done: float
     """Share of its steps that need not be trained again, from 0 to 1."""
     parameters: int

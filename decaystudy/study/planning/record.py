@@ -12,6 +12,7 @@ from decaystudy.errors import UserError, nearest
 from decaystudy.io import read_mapping, write_json
 from decaystudy.serial import Mismatch, from_plain, to_plain
 from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_cells
 from decaystudy.study.planning.plan_schema import SCHEMA, Call, Plan, PlannedRun, RecordedPlan
@@ -75,7 +76,16 @@ def migrated(plain: dict[str, Any]) -> dict[str, Any]:
     for run in runs:
         del run["state"]
     cells = plan_cells([from_plain(PlannedRun, run, f"cells[{i}]") for i, run in enumerate(runs)])
-    return {**plain, "schema": 1, "runs": runs, "cells": to_plain(cells)}
+    calls = {key: _migrated_call(call) for key, call in plain.get("earlier", {}).items()}
+    call = _migrated_call(plain["call"])
+    return {**plain, "schema": 1, "runs": runs, "cells": to_plain(cells), "call": call, "earlier": calls}
+
+
+def _migrated_call(plain: dict[str, Any]) -> dict[str, Any]:
+    """A call whose learning rates stood apart from other searches."""
+    call = dict(plain)
+    rates = call.pop("learning_rates", None)
+    return {**call, "sweep": None if rates is None else "lr=" + ",".join(f"{rate:g}" for rate in rates)}
 
 
 def read_plan(store: Store, name: str) -> RecordedPlan:
@@ -103,7 +113,7 @@ def needed_runs(store: Store, name: str) -> set[str]:
     needed: set[str] = set()
     for call in [plan.call, *plan.earlier.values()]:
         try:
-            needed |= {run.hash for run in call.expand().runs()}
+            needed |= {run.hash for run in with_proposals(call.expand(), store).runs()}
         except UserError:
             needed |= set(run_ids(plan))
     return needed
@@ -123,4 +133,4 @@ def expand_recorded(store: Store, names: Sequence[str]) -> list[Study]:
     found = list(names) or studies_of(store)
     if not found:
         raise UserError(f"no study has been run in {store.out}: give the folder of the runs with --out")
-    return [read_plan(store, name).call.expand() for name in found]
+    return [with_proposals(read_plan(store, name).call.expand(), store) for name in found]

@@ -10,9 +10,9 @@ from decaystudy.study.reporting.tables import (
     cells_table,
     claims_table,
     lengths_table,
-    rates_table,
     run_data,
     tasks_table,
+    trials_table,
 )
 from decaystudy.table import Table
 
@@ -63,7 +63,7 @@ def as_csv(results: StudyResults) -> str:
 
 def tables(results: StudyResults) -> list[Table]:
     """Those that there are: cells, learning rates, tasks, lengths."""
-    found = [cells_table(results), rates_table(results), tasks_table(results), lengths_table(results)]
+    found = [cells_table(results), trials_table(results), tasks_table(results), lengths_table(results)]
     return [table for table in found if table is not None]
 
 

@@ -12,22 +12,22 @@ from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults
 
 
 def differences(results: StudyResults) -> str | None:
-    """Paired differences with their intervals, those that hold zero in grey."""
+    """Differences with their intervals, in grey unless one cell is better; None with one seed, which has none."""
     rows = []
     for row in results.comparisons:
-        if row.difference is not None and row.low is not None and row.high is not None:
-            colour = MUTED if row.verdict == ComparisonVerdict.INDISTINGUISHABLE else ACCENT
-            rows.append((f"{row.a} − {row.b}", row.low, row.difference, row.high, colour))
-    label = "difference in validation loss, nats per token (below zero: the first is better)"
+        if row.difference is not None and row.low is not None and row.high is not None and row.unit == results.unit:
+            ranked = row.verdict in (ComparisonVerdict.BETTER, ComparisonVerdict.WORSE)
+            rows.append((f"{row.a} − {row.b}", row.low, row.difference, row.high, ACCENT if ranked else MUTED))
+    label = f"difference in validation loss, {results.unit} (below zero: the first is better)"
     return intervals(rows, label, zero=True)
 
 
 def losses(results: StudyResults) -> str | None:
-    """Each cell's validation loss with its interval."""
+    """Each cell's validation loss with its interval; None with one seed, and for different tokenizers."""
     rows = [
         (cell.name, cell.low, cell.val_loss, cell.high, INK)
         for cell in results.cells
-        if cell.val_loss is not None and cell.low is not None and cell.high is not None
+        if results.tokenizers < 2 and cell.val_loss is not None and cell.low is not None and cell.high is not None
     ]
     return intervals(rows, "validation loss, nats per token")
 
@@ -76,7 +76,8 @@ def loss_by_position(results: StudyResults) -> str | None:
 
 
 def recall_by_distance(results: StudyResults) -> str | None:
-    """Accuracy at recalling a needle against its distance, one line per cell, with intervals; a line marks chance."""
+    """Accuracy at recalling a needle against its distance, one line per cell; a line marks chance. With several
+    seeds there are intervals."""
     tasks = {distance: f"recall_needle_{distance}" for distance in NEEDLE_DISTANCES}
     asked = [cell for cell in results.cells if any(task in cell.tasks for task in tasks.values())]
     if not asked:
@@ -88,8 +89,10 @@ def recall_by_distance(results: StudyResults) -> str | None:
         distances = [at for at, _ in known]
         values = [task.accuracy or 0.0 for _, task in known]
         colour = draw_line(axes, i, len(asked), distances, values, cell.name)
-        low, high = [task.low or 0.0 for _, task in known], [task.high or 0.0 for _, task in known]
-        axes.fill_between(distances, low, high, color=colour, alpha=0.15, linewidth=0)
+        bounded = [(at, task.low, task.high) for at, task in known if task.low is not None and task.high is not None]
+        if bounded:
+            places, low, high = zip(*bounded, strict=True)
+            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.axhline(chance(tasks[NEEDLE_DISTANCES[0]]), color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_ylim(-0.02, 1.02)

@@ -47,7 +47,7 @@ def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
     """The tables of the page by name; None for those that this study doesn't have."""
     return {
         "cells": tables.cells_table(results, with_runs=True),
-        "rates": tables.rates_table(results),
+        "rates": tables.trials_table(results),
         "comparisons": tables.comparisons_table(results),
         "tasks": tables.tasks_table(results),
         "accuracies": tables.accuracies_table(results),

@@ -13,6 +13,7 @@ from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.results import SCHEMA, StudyResults
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import read_outcomes
+from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.record import read_plan, studies_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex
@@ -34,7 +35,7 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
         plan = read_plan(store, name)
         folder = store.study_folder(plan.study)
         try:
-            study = plan.call.expand()
+            study = with_proposals(plan.call.expand(), store)
         except UserError as error:
             # The study's file has gone or changed; its results may still be here.
             file = folder / "results.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as L
@@ -51,18 +52,24 @@ class Curves(L.Callback):
         if trainer.sanity_checking or not pl_module.validation_losses:
             return
         loss = pl_module.validation_loss
-        values = {"validation/loss": loss, "validation/perplexity": perplexity(loss)}
         pl_module.validation_decays = validation_decays(trainer, pl_module)
-        for row in pl_module.validation_decays:
-            values[f"decay_median/layer_{row['layer']:02d}"] = row["median"]
-            if row["half_life"] is not None:
-                values[f"decay_half_life/layer_{row['layer']:02d}"] = row["half_life"]
-        self._write(trainer, values, trainer.global_step)
+        values = {"validation/loss": loss, "validation/perplexity": perplexity(loss)}
+        self._write(trainer, {**values, **decay_curves(pl_module.validation_decays)}, trainer.global_step)
 
     @staticmethod
     def _write(trainer: L.Trainer, values: dict[str, float], step: int) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(values, step=step)
+
+
+def decay_curves(layers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Median λ and half-life of each layer, by the name of their curve."""
+    values: dict[str, float] = {}
+    for row in layers:
+        values[f"decay_median/layer_{row['layer']:02d}"] = row["median"]
+        if row["half_life"] is not None:
+            values[f"decay_half_life/layer_{row['layer']:02d}"] = row["half_life"]
+    return values
 
 
 def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:
@@ -73,6 +80,6 @@ def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8
     training = module.model.training
     module.model.eval()
     try:
-        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in first.split(4)])
+        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in torch.split(first, 4)])
     finally:
         module.model.train(training)

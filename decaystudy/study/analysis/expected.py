@@ -1,0 +1,63 @@
+"""What a study could resolve with its seeds, before it runs. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from decaystudy.statistics.planning import Design, Goal, resolvable_difference, seeds_needed
+from decaystudy.study.analysis.comparisons import loss_pairs, smallest_margin
+from decaystudy.study.analysis.judgement import noise_of
+from decaystudy.study.analysis.losses import NATS, Losses
+from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution.outcomes import Outcome
+
+ASSUMED_SD = {"tiny": 0.05, "small": 0.02}
+"""Standard deviation of a cell between seeds, nats per token, where no finished run tells."""
+ASSUMED_SD_ELSEWHERE = 0.01
+
+
+def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
+    """One sentence on the smallest difference in loss that a study's seeds would resolve; empty without comparisons.
+
+    Args:
+        outcomes: of the study's runs; how much finished ones differ between seeds is taken for all.
+    """
+    pairs = loss_pairs(study)
+    if not pairs:
+        return ""
+    sd, error, source = _noise(study, outcomes)
+    named = {cell for pair in pairs for cell in pair}
+    design = Design(pairs, len(named), sd, error)
+    smallest = resolvable_difference(design, len(study.seeds))
+    if smallest is None:
+        text = "one seed resolves nothing and judges no claim"
+    elif math.isinf(smallest):
+        text = "two seeds of fewer than five cells resolve nothing"
+    else:
+        text = f"{len(study.seeds)} seeds resolve about ±{smallest:.2g} {NATS}"
+    margin, goal = smallest_margin(study)
+    if margin is not None:
+        needed = seeds_needed(design, margin, goal)
+        text += (
+            f"; the claims ask {margin:g}, which takes {'more than 200' if needed is None else f'about {needed}'} seeds"
+        )
+    elif smallest is None or math.isinf(smallest):
+        three = resolvable_difference(design, 3, Goal.DIFFERENCE)
+        text += f"; three would resolve about ±{three:.2g} {NATS}"
+    return f"resolution: {text} ({source})"
+
+
+def _noise(study: Study, outcomes: Sequence[Outcome]) -> tuple[float, float, str]:
+    """Standard deviation between seeds, error from documents, and where they are from."""
+    cells = {cell.name: [o for o in outcomes if o.run.cell == cell.name and o.finished] for cell in study.cells}
+    known = {name: own for name, own in cells.items() if own}
+    if known and study.search is None:
+        for measurement in Losses(known, []).by_documents.values():
+            noise = None if measurement.sample is None else noise_of(measurement.sample)
+            if noise is not None:
+                names, seeds = measurement.together
+                runs = len(names) * len(seeds)
+                return *noise, f"by {runs} finished runs, whose cells have a seed sd of {noise[0]:.2g}"
+    sd = ASSUMED_SD.get(study.scale, ASSUMED_SD_ELSEWHERE)
+    return sd, 0.0, f"assuming a seed sd of {sd:g} and many held-out documents: too few runs have finished to tell"

@@ -1,0 +1,75 @@
+"""Which runs of a study count, and why others don't. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from decaystudy.runs.state import RunState
+from decaystudy.study.execution.outcomes import Outcome
+
+Cells = Mapping[str, Sequence[Outcome]]
+"""The runs of each cell at the learning rate that it is compared at, in the order of its seeds."""
+MACHINE = ("torch", "flash-linear-attention")
+"""Packages that may change numbers a little."""
+_ENDINGS = {
+    RunState.PLANNED: "has not run yet",
+    RunState.RUNNING: "is still running",
+    RunState.DIVERGED: "diverged",
+    RunState.OUT_OF_MEMORY: "ran out of memory",
+    RunState.FAILED: "failed",
+    RunState.KILLED: "was killed",
+}
+
+
+def unfit(outcome: Outcome) -> str | None:
+    """Why a run's losses don't count; None where they do."""
+    if not outcome.finished:
+        return f"{outcome.run.name} {_ENDINGS[outcome.state]}"
+    if outcome.documents is None:
+        return f"{outcome.run.name} has no losses by document; train it again"
+    return None
+
+
+def withheld(outcomes: Sequence[Outcome]) -> str | None:
+    """Why a cell is not judged by any measure; None where it is.
+
+    A cell that diverged under one seed is not judged by its other seeds, which would flatter it.
+    """
+    for outcome in outcomes:
+        if outcome.state == RunState.DIVERGED:
+            return unfit(outcome)
+    return learned_nothing([outcome for outcome in outcomes if outcome.finished])
+
+
+def left_out(outcomes: Sequence[Outcome]) -> str | None:
+    """Why the losses of a cell are not compared; None where they are."""
+    reasons = [unfit(outcome) for outcome in outcomes]
+    return withheld(outcomes) or (reasons[0] if all(reasons) else None)
+
+
+def learned_nothing(outcomes: Sequence[Outcome]) -> str | None:
+    """Whether finished runs of a cell are no better than the frequencies of single tokens, in words."""
+    entropies = [o.result.unigram_entropy for o in outcomes if o.result and o.result.unigram_entropy is not None]
+    if len(entropies) < len(outcomes) or not outcomes:
+        return None
+    loss = math.fsum(outcome.val_loss for outcome in outcomes) / len(outcomes)
+    entropy = math.fsum(entropies) / len(entropies)
+    if loss < entropy:
+        return None
+    cell = outcomes[0].run.cell
+    return f"{cell} has learned nothing: its loss {loss:.2f} is above the unigram entropy {entropy:.2f}"
+
+
+def machine_notes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Sentences on what the runs of a comparison were computed with, where that differs."""
+    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    notes = []
+    for package in MACHINE:
+        versions = {result.versions[package] for result in results if package in result.versions}
+        if len(versions) > 1:
+            notes.append(f"its runs used {package} {' and '.join(sorted(versions))}")
+    devices = {result.device for result in results if result.device is not None}
+    if len(devices) > 1:
+        notes.append(f"its runs used {' and '.join(sorted(devices))}")
+    return notes
