@@ -83,7 +83,11 @@ def value_gradient_kernel(
             decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
             decayed = keys * tl.exp2(sums_of_rows(to_end, decay, PRECISION, INTERPRETED))
             d_state = operand(load_rows(d_states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
-            total = tl.dot(narrow(decayed, PRECISION, INTERPRETED), tl.trans(d_state), total, input_precision=DOT)
+            first = narrow(decayed, PRECISION, INTERPRETED)
+            total = tl.dot(first, tl.trans(d_state), total, input_precision=DOT)
+            if PRECISION == "bf16":  # what rounding took: under weak decay it costs as much as rounding the result
+                rest = narrow(decayed - first.to(tl.float32), PRECISION, INTERPRETED)
+                total = tl.dot(rest, tl.trans(d_state), total, input_precision=DOT)
         store_rows(d_v, total, i, vs, H * DV, inside, DV)
     tl.store(pairs + i * CHUNK + j, factor(tl.where(i >= j, forwards, backwards), PRECISION, INTERPRETED))
 
@@ -176,7 +180,7 @@ def gradient_kernel(
     order = before_pairing(n)
     pairs += m * CHUNK + n
     left, right = paired(tl.load(pairs)), paired(tl.load(pairs + HALF * (CHUNK + 1)))
-    for level in range(levels):
+    for level in tl.range(0, levels, num_stages=1):  # not pipelined, as in `output_kernel`
         held = load_members(members, level, m, n)
         queried = is_query(n, level)
         e = tl.exp2(sums_of_columns(decay, tl.trans(held), PRECISION, INTERPRETED))

@@ -62,7 +62,8 @@ def output_kernel(
         keys = load_rows(k, i, ks, k_t, inside, DK).to(tl.float32)
         decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
         self_products += tl.sum(queries * keys, 1)
-        for level in range(levels):
+        # Not pipelined: where one tile holds all channels, Triton 3.6 then reads beyond its shared memory.
+        for level in tl.range(0, levels, num_stages=1):
             e = tl.exp2(sums_of_rows(load_members(members, level, i, j), decay, PRECISION, INTERPRETED))
             x = paired(factor(tl.where(is_query(i, level), queries, keys) * e, PRECISION, INTERPRETED))
             a = tl.where(is_pair(i, j, level), tl.dot(x, tl.trans(x), a, input_precision=DOT), a)

@@ -33,9 +33,9 @@ class Config:
 
 
 CARRY = Config(keys=32, values=128, stages=3)
-OUTPUT = Config(keys=64, values=128, stages=2)
+OUTPUT = Config(keys=64, values=128)
 VALUE_GRADIENT = Config(keys=64, values=128, stages=2)
-GRADIENT = Config(keys=32, values=128, stages=2)
+GRADIENT = Config(keys=32, values=128)
 WIDE = Config(keys=32, values=64)
 """float32, whose factors take twice the space, of two or three parts each."""
 
