@@ -1,15 +1,12 @@
 """The backends and the choice between them.
 
-A backend says in one sentence why it can't serve a call, or serves it. An optional one is a module of this package with
-two functions, ``refusal(facts: CallFacts) -> str | None`` and ``run(call: AttentionCall) -> (o, state)``, imported when
-it is asked for: `fla_kernels` for ``fla``, and `triton_kernels` for ``triton``, which this version doesn't have.
+A backend says in one sentence why it can't serve a call, or serves it. Those that need a GPU are modules of this
+package with two functions, ``refusal(facts: CallFacts) -> str | None`` and ``run(call: AttentionCall) -> (o, state)``,
+imported when they are asked for: `triton_kernels` are our own, `fla_kernels` those of flash-linear-attention.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,23 +45,28 @@ def _run_chunked(call: AttentionCall) -> tuple[Tensor, Tensor]:
     return o, state
 
 
-def _optional(name: str, module: str, missing: str) -> Backend:
-    """A backend in a module of its own, imported lazily and perhaps absent."""
+def _run_fla(call: AttentionCall) -> tuple[Tensor, Tensor]:
+    from decaystudy.ops import fla_kernels
 
-    def load() -> Any:
-        return importlib.import_module(f"{__package__}.{module}")
+    return fla_kernels.run(call)
 
-    def refusal(facts: CallFacts) -> str | None:
-        if importlib.util.find_spec(f"{__package__}.{module}") is None:
-            return missing
-        reason: str | None = load().refusal(facts)
-        return reason
 
-    def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
-        served: tuple[Tensor, Tensor] = load().run(call)
-        return served
+def _fla_refusal(facts: CallFacts) -> str | None:
+    from decaystudy.ops import fla_kernels
 
-    return Backend(name, run, refusal)
+    return fla_kernels.refusal(facts)
+
+
+def _run_triton(call: AttentionCall) -> tuple[Tensor, Tensor]:
+    from decaystudy.ops import triton_kernels
+
+    return triton_kernels.run(call)
+
+
+def _triton_refusal(facts: CallFacts) -> str | None:
+    from decaystudy.ops import triton_kernels
+
+    return triton_kernels.refusal(facts)
 
 
 def _never(facts: CallFacts) -> None:
@@ -76,8 +78,8 @@ BACKENDS = {
     for backend in (
         Backend("recurrent", _run_recurrent, _never),
         Backend("chunked", _run_chunked, _never),
-        _optional("fla", "fla_kernels", "the module is missing"),
-        _optional("triton", "triton_kernels", "this version of decaystudy has no Triton kernels of its own"),
+        Backend("fla", _run_fla, _fla_refusal),
+        Backend("triton", _run_triton, _triton_refusal),
     )
 }
 FASTEST_ON_CUDA = ("triton", "fla")

@@ -41,6 +41,7 @@ def refused(**changes: object) -> str:
         ({"v": torch.zeros(2, 6, 3, 5, device="meta")}, ["v is on meta and q on cpu"]),
         ({"backend": "chunkd"}, ["'chunkd'", "did you mean 'chunked'?", "recurrent"]),
         ({"backend": "fla"}, ["'fla'", "NVIDIA GPU", "cpu"]),
+        ({"backend": "triton"}, ["'triton'", "NVIDIA GPU", "cpu"]),
     ],
 )
 def test_mistakes_are_named_in_one_sentence(changes: dict, words: list[str]) -> None:
@@ -59,11 +60,6 @@ def test_dplr_checks_beta_too() -> None:
         dplr_attention(**CALL, beta=BETA[:, :, 0])
     with pytest.raises(UserError, match="beta is int64"):
         dplr_attention(**CALL, beta=BETA.long())
-
-
-def test_a_missing_backend_says_so() -> None:
-    if backends.importlib.util.find_spec("decaystudy.ops.triton_kernels") is None:
-        assert "no Triton kernels" in refused(backend="triton")
 
 
 def test_auto_steps_one_token_and_chunks_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,265 @@
+"""Launching the Triton kernels: buffers, precision and launch configurations, from shapes, dtypes and the device."""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from decaystudy.ops import triton_levels
+from decaystudy.ops.triton_backward import gradient_kernel, value_gradient_kernel
+from decaystudy.ops.triton_carry import carry_kernel
+from decaystudy.ops.triton_forward import output_kernel
+
+CHUNK: int = triton_levels.CHUNK.value
+LEVELS: int = triton_levels.LEVELS.value
+
+INTERPRETED = type(carry_kernel).__name__ == "InterpretedFunction"
+"""Whether TRITON_INTERPRET=1 was set when the kernels were defined: then they run on CPU tensors."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a kernel is launched."""
+
+    keys: int
+    """Channels of keys that a program works on at once."""
+    values: int
+    """Channels of values."""
+    warps: int = 4
+    stages: int = 1
+    registers: int | None = None
+    """At most so many per thread, so that more programs run at a time; the compiler's choice if None."""
+
+
+CARRY = Config(keys=32, values=128, stages=3)
+OUTPUT = Config(keys=64, values=128)
+VALUE_GRADIENT = Config(keys=64, values=128, stages=2)
+GRADIENT = Config(keys=32, values=128)
+WIDE = Config(keys=32, values=64)
+"""float32, whose factors take twice the space, of two or three parts each."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    name: str
+    """As the kernels call it."""
+    dot: str
+    """input_precision of products of float32."""
+    stored: torch.dtype
+    """Of states and scores."""
+
+
+def precision(dtype: torch.dtype) -> Precision:
+    """Of a call whose q has this dtype."""
+    if dtype == torch.float32:
+        return Precision("fp32", "tf32x3", torch.float32)
+    if dtype == torch.float16:
+        return Precision("fp16", "tf32", torch.float32)
+    return Precision("bf16", "tf32", torch.float32 if INTERPRETED else torch.bfloat16)
+
+
+@functools.cache
+def member_matrices(device: torch.device) -> Tensor:
+    """Which log-decays u the factor of token i holds, (LEVELS + 2, CHUNK, CHUNK) of 0 and 1 at [·, i, u].
+
+    In a right half those from the half's start to i, in a left one those after i to its end. Then READ: those of the
+    chunk up to i; and WRITE: those after i.
+    """
+    i, u = torch.arange(CHUNK)[:, None], torch.arange(CHUNK)[None, :]
+    until = u <= i
+    levels = [(i >> n == u >> n) & (until == ((i >> n) % 2 == 1)) for n in range(LEVELS)]
+    members = torch.stack([*levels, until, ~until])
+    return members.to(torch.float32 if INTERPRETED else torch.bfloat16).to(device)
+
+
+def ceilings(resets: Tensor | None) -> Tensor | None:
+    """What log-decays may be at most, (B, T) float32: the kernels' −inf at resets (B, T), +inf elsewhere."""
+    if resets is None:
+        return None
+    return torch.where(resets, triton_levels.CUT.value, torch.inf)
+
+
+def _power(width: int) -> int:
+    """The smallest power of two that holds width, at least a tensor core's tile."""
+    return max(16, 1 << (width - 1).bit_length())
+
+
+def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None) -> dict[str, object]:
+    keys, values = q.shape[-1], v.shape[-1]
+    kind = precision(q.dtype)
+    if kind.name != "bf16":
+        config = Config(min(config.keys, WIDE.keys), min(config.values, WIDE.values))
+    return {
+        "DK": keys,
+        "DV": values,
+        "BK": min(config.keys, _power(keys)),
+        "BV": min(config.values, _power(values)),
+        "SCALAR": g.dim() == 3,
+        "HAS_RESETS": ceiling is not None,
+        "PRECISION": kind.name,
+        "DOT": kind.dot,
+        "INTERPRETED": INTERPRETED,
+        "num_warps": config.warps,
+        "num_stages": config.stages,
+        "maxnreg": config.registers,
+        "enable_fp_fusion": True,
+    }
+
+
+def _tiles(width: int, tile: object) -> int:
+    assert isinstance(tile, int)
+    return -(-width // tile)
+
+
+def _strides(*tensors: Tensor) -> list[int]:
+    """Those of batch, time and heads."""
+    return [stride for x in tensors for stride in x.stride()[:3]]
+
+
+def readable(x: Tensor) -> Tensor:
+    """x as the kernels read it: channels side by side, anything else as it comes; float32 under the interpreter."""
+    if INTERPRETED and x.dtype in (torch.bfloat16, torch.float16):
+        x = x.float()
+    return x if x.dim() == 3 or x.stride(-1) == 1 else x.contiguous()
+
+
+def new_states(q: Tensor, v: Tensor) -> Tensor:
+    batch, tokens, heads, width = q.shape
+    return q.new_empty(batch * heads, -(-tokens // CHUNK), v.shape[-1], width, dtype=precision(q.dtype).stored)
+
+
+def new_scores(q: Tensor, keep: bool) -> Tensor:
+    batch, tokens, heads, _ = q.shape
+    shape = (batch * heads, -(-tokens // CHUNK), CHUNK, CHUNK) if keep else (0,)
+    return q.new_empty(shape, dtype=precision(q.dtype).stored)
+
+
+def new_final_state(q: Tensor, v: Tensor) -> Tensor:
+    batch, _, heads, width = q.shape
+    return q.new_empty(batch, heads, width, v.shape[-1], dtype=torch.float32)
+
+
+def carry(
+    x: Tensor, y: Tensor, g: Tensor, ceiling: Tensor | None, first: Tensor | None, backward: bool,
+    config: Config = CARRY,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Each chunk's state before it (B·H, chunks, Dv, Dk), in the order of the carrying, and the last one."""
+    batch, tokens, heads, width = x.shape
+    options = _options(config, x, y, g, ceiling)
+    states, last = new_states(x, y), new_final_state(x, y)
+    programs = batch * heads * _tiles(width, options["BK"]) * _tiles(y.shape[-1], options["BV"])
+    arguments = [readable(t) for t in (x, y, g)]
+    carry_kernel[(programs,)](
+        *arguments,
+        g if ceiling is None else ceiling,
+        member_matrices(x.device),
+        g if first is None else first.contiguous(),
+        states,
+        last,
+        tokens,
+        heads,
+        states.shape[1],
+        *_strides(*arguments),
+        BACKWARD=backward,
+        HAS_FIRST=first is not None,
+        **options,
+    )
+    return states, last
+
+
+def output(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, states: Tensor, keep_scores: bool,
+    config: Config = OUTPUT,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """o (B, T, H, Dv) and the chunks' decayed scores (B·H, chunks, CHUNK, CHUNK), empty unless kept."""
+    batch, tokens, heads, _ = q.shape
+    chunks = states.shape[1]
+    o = q.new_empty(v.shape)
+    target = o.float() if INTERPRETED else o
+    scores = new_scores(q, keep_scores)
+    arguments = [readable(t) for t in (q, k, v, g)]
+    options = _options(config, q, v, g, ceiling)
+    output_kernel[(batch * heads * chunks * _tiles(v.shape[-1], options["BV"]),)](
+        *arguments,
+        g if ceiling is None else ceiling,
+        member_matrices(q.device),
+        states,
+        target,
+        scores,
+        tokens,
+        heads,
+        chunks,
+        *_strides(*arguments),
+        KEEP_SCORES=keep_scores,
+        **options,
+    )
+    return o.copy_(target) if INTERPRETED else o, scores
+
+
+def value_gradient(
+    k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, d_o: Tensor, scores: Tensor, d_states: Tensor,
+    config: Config = VALUE_GRADIENT,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The gradient of v, and those of the scores as symmetric matrices (B·H, chunks, CHUNK, CHUNK) in float32."""
+    batch, tokens, heads, _ = k.shape
+    chunks = d_states.shape[1]
+    d_v = v.new_empty(v.shape)
+    target = d_v.float() if INTERPRETED else d_v
+    pairs = g.new_empty(batch * heads, chunks, CHUNK, CHUNK)
+    arguments = [readable(t) for t in (k, v, g, d_o)]
+    value_gradient_kernel[(batch * heads * chunks,)](
+        *arguments[:3],
+        g if ceiling is None else ceiling,
+        member_matrices(k.device),
+        arguments[3],
+        scores,
+        d_states,
+        target,
+        pairs,
+        tokens,
+        heads,
+        chunks,
+        *_strides(*arguments),
+        **_options(config, k, v, g, ceiling),
+    )
+    return d_v.copy_(target) if INTERPRETED else d_v, pairs
+
+
+def gradient(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, d_o: Tensor, pairs: Tensor, states: Tensor,
+    d_states: Tensor, needs_decay: bool, config: Config = GRADIENT,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Of q, k and g (empty unless needed)."""
+    batch, tokens, heads, width = q.shape
+    chunks = states.shape[1]
+    d_q, d_k = grads = [x.new_empty(x.shape) for x in (q, k)]
+    if INTERPRETED:
+        d_q, d_k = (x.float() for x in grads)
+    options = _options(config, q, v, g, ceiling)
+    tiles = _tiles(width, options["BK"])
+    # Where a head has one log-decay, each tile of channels writes its part: adding them in turn stays reproducible.
+    scalar = g.dim() == 3
+    d_g = g.new_empty(((tiles,) if scalar else ()) + g.shape if needs_decay else (0,))
+    arguments = [readable(t) for t in (q, k, v, g, d_o)]
+    gradient_kernel[(batch * heads * chunks * tiles,)](
+        *arguments[:4],
+        g if ceiling is None else ceiling,
+        member_matrices(q.device),
+        arguments[4],
+        pairs,
+        states,
+        d_states,
+        d_q,
+        d_k,
+        d_g,
+        tokens,
+        heads,
+        chunks,
+        *_strides(*arguments),
+        NEEDS_DECAY=needs_decay,
+        **options,
+    )
+    if INTERPRETED:
+        d_q, d_k = (x.copy_(y) for x, y in zip(grads, (d_q, d_k), strict=True))
+    return d_q, d_k, d_g.sum(0) if scalar and needs_decay else d_g
