@@ -33,7 +33,8 @@ def decay_attention(
         initial_state: s_0 (B, H, Dk, Dv) in log_decay's dtype; zeros if None.
         return_state: also return s_T.
         backend: ``auto``, ``recurrent`` (the sequential reference), ``chunked`` (plain PyTorch, exact),
-            ``fla`` (flash-linear-attention's kernels) or ``triton``. ``auto`` takes ``recurrent`` for one token,
+            ``fla`` (flash-linear-attention's kernels) or ``triton`` (our own, exact; for 64 and 128 channels per head,
+            and only where it is named). ``auto`` takes ``recurrent`` for one token,
             on CUDA the fastest backend that can serve the call, and else ``chunked``. In float32 ``fla`` multiplies in
             TF32, so ``auto`` takes it only after ``torch.set_float32_matmul_precision("high")``.
 

@@ -82,8 +82,9 @@ BACKENDS = {
         Backend("triton", _run_triton, _triton_refusal),
     )
 }
-FASTEST_ON_CUDA = ("triton", "fla")
-"""The order in which ``auto`` asks the backends on a GPU."""
+FASTEST_ON_CUDA = ("fla",)
+"""The order in which ``auto`` asks the backends on a GPU. ``triton`` must be asked for by name: it was right in every
+test at the sizes that it takes, but not yet at all sizes that its kernels are written for."""
 WITH_TF32 = ("fla",)
 """Backends that round the factors of float32 products to TF32's ten bits."""
 

@@ -19,7 +19,10 @@ from decaystudy.ops.call import AttentionCall, CallFacts
 
 CHANNELS = (16, 256)
 """Fewest (a tensor core's tile) and most channels per head."""
-OLDEST_TRITON = (3, 2)
+VERIFIED = (64, 128)
+"""Channels per head that have been verified on a GPU (H100, triton 3.6). At 80 and 16 the compiled kernel has given
+wrong outputs that the interpreter doesn't show."""
+OLDEST_TRITON = (3, 6)
 
 
 def refusal(facts: CallFacts) -> str | None:
@@ -34,6 +37,8 @@ def refusal(facts: CallFacts) -> str | None:
         return "its kernels have no float64"
     if min(widths) < CHANNELS[0] or max(widths) > CHANNELS[1]:
         return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {widths[0]} and {widths[1]}"
+    if kind == "cuda" and not {*widths} <= {*VERIFIED}:
+        return f"on a GPU its kernels are verified for 64 and 128 channels per head, not {widths[0]} and {widths[1]}"
     return _missing()
 
 
