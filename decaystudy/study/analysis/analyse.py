@@ -160,11 +160,15 @@ def loss_facts(cell: str, outcomes: Sequence[Outcome], losses: Losses) -> dict[s
         loss = mean([outcome.val_loss for outcome in finished])
         learned = learned_nothing(finished) is None
         seeds = tuple(outcome.run.seed for outcome in finished)
-        return {"judged": seeds, "val_loss": loss, "val_perplexity": perplexity(loss), "learned": learned}
+        return {
+            "judged": seeds,
+            "val_loss": loss,
+            "val_perplexity": perplexity(loss),
+            "learned": learned,
+            "median_decay": mean_median_decay(finished),
+        }
     runs = losses.judged_runs(cell)
     low, high = finite(effect.low), finite(effect.high)
-    medians = [median_decay(outcome) for outcome in runs]
-    known = [median for median in medians if median is not None]
     return {
         "judged": tuple(outcome.run.seed for outcome in runs),
         "val_loss": effect.estimate,
@@ -176,7 +180,7 @@ def loss_facts(cell: str, outcomes: Sequence[Outcome], losses: Losses) -> dict[s
         "perplexity_low": None if low is None else perplexity(low),
         "perplexity_high": None if high is None else perplexity(high),
         "learned": True,
-        "median_decay": math.fsum(known) / len(known) if len(known) == len(medians) else None,
+        "median_decay": mean_median_decay(runs),
     }
 
 
@@ -229,6 +233,12 @@ def first_by_cell(rows: Sequence[Row]) -> dict[str, Difference]:
 def median_decay(outcome: Outcome) -> float | None:
     """The median over layers of the layers' medians of λ; None for a model without decay."""
     return float(np.median([layer.median for layer in outcome.decay])) if outcome.decay else None
+
+
+def mean_median_decay(outcomes: Sequence[Outcome]) -> float | None:
+    """The mean of ``median_decay`` over runs; None where one has no decay."""
+    medians = [median for outcome in outcomes if (median := median_decay(outcome)) is not None]
+    return math.fsum(medians) / len(medians) if medians and len(medians) == len(outcomes) else None
 
 
 def chosen_trials(study: Study, outcomes: Sequence[Outcome]) -> dict[str, Trial | None]:

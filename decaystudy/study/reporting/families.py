@@ -24,7 +24,7 @@ def claim_notes(results: StudyResults) -> tuple[str, ...]:
     """Below the table of claims."""
     level = f"{results.loss_family.level:.0%}"
     if not results.loss_family.critical:
-        return (f"{_about(results)}: one seed, or too few, judges no claim.",)
+        return (f"{_about(results)}: {_why_nothing(results)}, so no claim is judged by its losses.",)
     kinds = ["losses as in the table of comparisons"]
     kinds += ["accuracies as in that of tasks"] if results.accuracy_family is not None else []
     if results.decay_family is not None:
@@ -35,7 +35,9 @@ def claim_notes(results: StudyResults) -> tuple[str, ...]:
 def _notes(results: StudyResults, family: Family, clusters: str) -> list[str]:
     """The level, method, scale and seeds of a family, and what it resolves."""
     if family.critical is None:
-        return [f"{_about(results)}: differences of single checkpoints, without intervals or verdicts."]
+        if len(results.seeds) == 1:
+            return [f"{_about(results)}: differences of single checkpoints, without intervals or verdicts."]
+        return [f"{_about(results)}: {_why_nothing(results)}, so there are no intervals or verdicts."]
     documents = "" if family.documents is None else f", {family.documents} {clusters}"
     method = METHOD.format(clusters=clusters)
     found = [
@@ -56,6 +58,10 @@ def resolution(family: Family) -> str:
         seeds = "more than 200" if family.seeds_for_margin is None else f"about {family.seeds_for_margin}"
         text += f"; the claims ask {family.margin:g} ({seeds} seeds)"
     return f"{text}."
+
+
+def _why_nothing(results: StudyResults) -> str:
+    return "one seed" if len(results.seeds) == 1 else "no two cells could be compared over seeds"
 
 
 def _about(results: StudyResults) -> str:
