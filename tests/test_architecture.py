@@ -10,7 +10,19 @@ import decaystudy
 ROOT = Path(decaystudy.__file__).parent
 # From the ground up: a room may import what stands before it, and its own modules.
 FLOORS = (
-    ("errors", "imports", "io", "serial", "formatting", "table", "metrics", "plotting", "scales", "statistics"),
+    (
+        "errors",
+        "imports",
+        "io",
+        "serial",
+        "formatting",
+        "table",
+        "metrics",
+        "plotting",
+        "scales",
+        "source",
+        "statistics",
+    ),
     ("decay",),
     ("ops",),
     ("model",),

@@ -11,10 +11,12 @@ from typing import Any
 
 from decaystudy import __version__
 from decaystudy.data.config import DataConfig, token_stream_fingerprint, vocabulary_size
+from decaystudy.decay import decay_class
 from decaystudy.errors import UserError, unknown
 from decaystudy.model.config import ModelConfig
 from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.scales import SCALES, find_scale
+from decaystudy.source import source_digest
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "recipe": RecipeConfig}
 
@@ -152,9 +154,10 @@ class RunConfig:
         model.pop("backend")
         if model["mixer"] == "softmax":
             model["position"] = "rope"
-        if "." not in model["decay"]:
-            # Writing out an option's default doesn't make another decay.
-            model["decay_options"] = dataclasses.asdict(self.model.make_decay())  # type: ignore[call-overload]
+        # Writing out an option's default doesn't make another decay.
+        model["decay_options"] = dataclasses.asdict(self.model.make_decay())  # type: ignore[call-overload]
+        if "." in model["decay"]:
+            model["decay_source"] = source_digest(decay_class(model["decay"]))
         recipe = dataclasses.asdict(self.recipe)
         for name in ("micro_batch_size", "validate_every", "checkpoint_every"):
             recipe.pop(name)

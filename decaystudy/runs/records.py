@@ -42,6 +42,10 @@ def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
     if result is None or result.status != RunState.FINISHED:
         return None
     claim(folder, config)
+    if "." in config.model.decay and result.identity not in (None, config.identity_hash()):
+        raise UserError(
+            f"{folder.path} was trained when the code of {config.model.decay} was another: give this run another --out"
+        )
     return result
 
 

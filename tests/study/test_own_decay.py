@@ -97,3 +97,39 @@ def test_fit_finds_a_decay_in_the_working_directory(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "mine" / "result.json").read_text())["status"] == "finished"
+
+
+def test_an_edited_formula_is_trained_again_and_a_comment_is_not(tmp_path):
+    folder = tmp_path / "study"
+    file = write(folder, folder)
+    code = folder / "mypackage" / "decays.py"
+    call = ("run-study", str(file), "--out", str(tmp_path / "out"))
+
+    def started() -> int:
+        done = decaystudy(*call, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.count(" started")
+
+    assert started() == 3
+    code.write_text("# a comment\n" + code.read_text().replace("summary =", "summary  =") + "\n\nUNUSED = 1\n")
+    assert started() == 0
+    # A helper that the formula calls, and a constant that the helper uses.
+    text = code.read_text().replace("logsigmoid(logit) * self.factor", "scaled(logsigmoid(logit)) * self.factor")
+    code.write_text(text + "\n\nSTRENGTH = 2.0\n\n\ndef scaled(x):\n    return STRENGTH * x\n")
+    assert started() == 3
+    code.write_text(code.read_text().replace("STRENGTH = 2.0", "STRENGTH = 3.0"))
+    assert started() == 3
+
+
+def test_fit_refuses_results_of_other_code(tmp_path):
+    write(tmp_path / "study", tmp_path)
+    run = [f"--model.{name}" for name in ("layers=1", "d_model=32", "heads=2", "glu_width=64")]
+    run += ["--data.sequence_length=32", "--data.validation_tokens=500", "--recipe.global_batch_size=2"]
+    run += ["--recipe.warmup_steps=1", "--trainer.max_steps=1", "--out", "mine"]
+    call = ("fit", "--model.decay", "mypackage.decays.Halved", *run)
+    assert decaystudy(*call, cwd=tmp_path).returncode == 0
+    assert "already finished" in decaystudy(*call, cwd=tmp_path).stdout
+    code = tmp_path / "mypackage" / "decays.py"
+    code.write_text(code.read_text().replace("* self.factor", "* self.factor * 2"))
+    done = decaystudy(*call, cwd=tmp_path)
+    assert done.returncode == 2 and "give this run another --out" in done.stderr

@@ -44,7 +44,9 @@ KEYS = {
     "evaluate": "tasks to evaluate every cell on",
     "tune": "lr, a setting with values to try, or a search: each cell is then compared at its best",
 }
-_AXES: dict[str, tuple[Setting, ...]] = {"decay": (("model", "decay"), ("model", "decay_options"))}
+_AXES: dict[str, tuple[Setting, ...]] = {
+    "decay": (("model", "decay"), ("model", "decay_options"), ("model", "decay_source")),
+}
 
 
 @dataclass(frozen=True)
