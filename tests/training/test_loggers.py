@@ -164,7 +164,7 @@ def test_the_runs_of_a_study_use_them(tmp_path):
     small.run(str(file), "--out", str(out), "--logger", "nope", expect=2)
     small.run(str(file), "--out", str(out), "--logger", "csv", "--trainer.log_every_n_steps", "2")
     (run,) = out.glob("store/*-*")
-    assert [row["step"] for row in rows(run)] == ["2", "4", "4"] and not list(run.glob("events.*"))
+    assert [row["step"] for row in rows(run)] == ["0", "2", "4", "4"] and not list(run.glob("events.*"))
     for name in ("result.json", "status.json"):
         (run / name).unlink()
     small.run(str(file), "--out", str(out), "--logger", "tensorboard")
