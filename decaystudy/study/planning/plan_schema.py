@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from decaystudy.runs.state import RunState
 from decaystudy.study.definition.expand import Study, expand
+from decaystudy.study.definition.rows import CellFields, RunFields
 from decaystudy.study.definition.schema import read_study
 
 SCHEMA = 1
@@ -45,83 +45,60 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedRun:
-    """One run: what it is, and what the whole of it costs."""
+class Work:
+    """What training takes."""
 
-    id: str
-    """Twelve hexadecimal digits that tell runs apart, as in results.json."""
-    name: str
-    """The cell's name."""
-    cell: str
-    """The cell's name too, under the word that results.json and the tables use."""
-    seed: int
-    status: RunState
-    learning_rate: float | None = None
-    """None unless a search tries it."""
-    trial: dict[str, Any] | None = None
-    """Settings that a search tries, by name; None for a study that doesn't search."""
-    done: float
-    """Share of its steps that need not be trained again, from 0 to 1."""
-    parameters: int
     tokens: int
     """Tokens trained on."""
     train_flops: int
-    memory_bytes: int
-    """Estimated peak memory of each device."""
     hours: float
-    """Wall-clock time."""
+    """Wall-clock time; of several runs, one after the other."""
     gpu_hours: float
     """``hours`` times devices; 0 on a CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun(Work, RunFields):
+    """One run: what it is, and what the whole of it costs."""
+
+    done: float
+    """Share of its steps that need not be trained again, from 0 to 1."""
+    parameters: int
+    memory_bytes: int
+    """Estimated peak memory of each device."""
     disk_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedCell:
+class PlannedCell(Work, CellFields):
     """One cell: the sums over its runs."""
 
-    name: str
-    seeds: tuple[int, ...]
-    status: str
-    """The state of all its runs, or how many are in which: ``1 killed, 2 finished``."""
     runs: int
     """Its seeds, times the learning rates tried."""
     done: float
     """Mean share of its runs that need not be trained again."""
     parameters: int
     """Of one run."""
-    tokens: int
-    train_flops: int
     memory_bytes: int
     """Of the run that takes most."""
-    hours: float
-    gpu_hours: float
     disk_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholePlan:
+class WholePlan(Work):
     """What all runs cost, whether they are done or not."""
 
     runs: int
     """Distinct runs."""
     without_sharing: int
     """Runs, were those that several studies need trained once for each."""
-    tokens: int
-    train_flops: int
-    hours: float
-    gpu_hours: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanTotal:
+class PlanTotal(Work):
     """What remains to be done."""
 
     runs: int
-    tokens: int
-    train_flops: int
-    hours: float
-    """Of all runs, one after the other."""
-    gpu_hours: float
     elapsed_hours: float
     """Wall-clock time with as many runs at once as planned."""
     disk_bytes: int

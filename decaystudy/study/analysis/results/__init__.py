@@ -1,0 +1,38 @@
+"""What a study's answer is: the content of results.json, from which tables, figures and reports are made. Needs no
+torch.
+
+A seed is a sample, as a document is. So one seed gives differences of checkpoints and no verdict; intervals of a family
+hold together with the probability that it names.
+"""
+
+from decaystudy.study.analysis.results.cells import Accuracy, CellLength, CellPosition, CellResult, CellTask, Difference
+from decaystudy.study.analysis.results.claims import ClaimPart, ClaimResult
+from decaystudy.study.analysis.results.comparisons import (
+    AccuracyComparison,
+    Comparison,
+    ComparisonVerdict,
+    Family,
+    Judgement,
+)
+from decaystudy.study.analysis.results.runs import Cost, RunRow
+from decaystudy.study.analysis.results.study import SCHEMA, StudyResults
+
+__all__ = [
+    "SCHEMA",
+    "Accuracy",
+    "AccuracyComparison",
+    "CellLength",
+    "CellPosition",
+    "CellResult",
+    "CellTask",
+    "ClaimPart",
+    "ClaimResult",
+    "Comparison",
+    "ComparisonVerdict",
+    "Cost",
+    "Difference",
+    "Family",
+    "Judgement",
+    "RunRow",
+    "StudyResults",
+]

@@ -1,0 +1,109 @@
+"""The comparisons of results.json, and the families whose intervals hold together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ComparisonVerdict(StrEnum):
+    """What the first cell of a comparison is, beside the second: a verdict of ``decaystudy.statistics``, or none."""
+
+    ONE_SEED = "one seed"
+    """The difference is that of two checkpoints."""
+    EQUIVALENT = "equivalent"
+    """Within the margin of the study's claims on the pair."""
+    BETTER = "better"
+    WORSE = "worse"
+    NOT_RESOLVED = "not resolved"
+    FEW_DOCUMENTS = "few documents"
+    INCOMPLETE = "incomplete"
+    """There is no difference to judge; ``why`` says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is known of a number that is judged."""
+
+    low: float | None = None
+    high: float | None = None
+    """Simultaneous interval; None where nothing bounds the number: with one seed, or two seeds of few cells."""
+    standard_error: float | None = None
+    """None also for a claim's effect that is shown on another scale than it is judged on."""
+    resolvable: float | None = None
+    """The true effect that would be found with a probability of 0.8: a difference, called better or worse."""
+    seeds: int = 0
+    """That the number rests on."""
+    why: str | None = None
+    """Why it is not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement(Judged):
+    """What two cells differ by, and what is known of it."""
+
+    verdict: ComparisonVerdict
+    """By the interval alone."""
+    difference: float | None = None
+    """With one seed, of these two checkpoints."""
+    margin: float | None = None
+    """Differences below it are called equivalent; None where no claim on the pair has one."""
+    degrees_of_freedom: float | None = None
+    """None where the standard error is exact, or unknown."""
+    critical: float | None = None
+    """Of the family: the interval is difference ± critical · standard error."""
+    unit: str | None = None
+    documents: int | None = None
+    """Held-out documents, or questions."""
+    notes: tuple[str, ...] = ()
+    """What a reader of this row should know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Judgement):
+    """Validation loss of one cell minus that of another: nats per token, or bits per byte across tokenizers."""
+
+    a: str
+    b: str
+    axis: tuple[str, ...]
+    """Settings in which the two may differ."""
+    differing: tuple[str, ...]
+    """Settings in which they do."""
+    parameters: int
+    """Parameters of ``a`` minus those of ``b``."""
+    bits_per_byte: float | None = None
+    """The difference in bits per byte."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyComparison(Judgement):
+    """Accuracy of one cell minus that of another on the same questions; more is better."""
+
+    a: str
+    b: str
+    task: str
+    """``mean`` for the mean over tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Effects whose intervals hold together, and what they can resolve."""
+
+    unit: str
+    level: float
+    effects: int
+    """Different pairs."""
+    seeds: tuple[int, ...]
+    """That all cells with an interval have; empty where none has one."""
+    documents: int | None
+    """Held-out documents or questions; None where they differ, or there are none."""
+    critical: float | None
+    """None where nothing has an interval."""
+    resolvable: tuple[float, float] | None
+    """Least and greatest over the effects."""
+    margin: float | None
+    """The smallest that a claim asks for."""
+    seeds_for_margin: int | None
+    """About so many seeds would resolve the margin; None where none do, or nothing is known."""
+    notes: tuple[str, ...] = ()
+    """What a reader of all its rows should know."""

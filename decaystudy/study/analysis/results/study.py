@@ -1,0 +1,68 @@
+"""The whole of results.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from decaystudy.runs.state import RunState
+from decaystudy.study.analysis.results.cells import CellResult
+from decaystudy.study.analysis.results.claims import ClaimResult
+from decaystudy.study.analysis.results.comparisons import AccuracyComparison, Comparison, Family
+from decaystudy.study.analysis.results.runs import RunRow
+
+SCHEMA = 2
+"""Raised whenever a field of results.json changes its meaning or goes; a new field with a default needs no raise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResults:
+    """The answer of a study at one scale."""
+
+    schema: int = SCHEMA
+    study: str
+    title: str
+    question: str
+    scale: str
+    axis: tuple[str, ...]
+    """Settings in which the cells of a comparison may differ."""
+    seeds: tuple[int, ...]
+    complete: bool
+    """Whether every run finished."""
+    notes: tuple[str, ...]
+    """What a reader must know about these numbers."""
+    unigram_entropy: float | None
+    """That of all finished runs; None where they have different ones."""
+    tasks: tuple[str, ...]
+    """Those that cells were evaluated on."""
+    runs: tuple[RunRow, ...]
+    cells: tuple[CellResult, ...]
+    comparisons: tuple[Comparison, ...]
+    accuracy_comparisons: tuple[AccuracyComparison, ...]
+    claims: tuple[ClaimResult, ...]
+    loss_family: Family
+    accuracy_family: Family | None = None
+    """None unless cells were evaluated."""
+    decay_family: Family | None = None
+    """None without claims on λ."""
+    not_run: tuple[str, ...] = ()
+    """Cells of the study's file that run only with --all-cells at this scale."""
+
+    @property
+    def tokenizers(self) -> int:
+        """How many different tokenizers the finished runs have; losses per token compare those of one only."""
+        return len({run.tokenizer for run in self.runs if run.tokenizer is not None})
+
+    @property
+    def unit(self) -> str:
+        """Of the comparisons of losses that a figure shows together."""
+        return "bits per byte" if self.tokenizers > 1 else "nats per token"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether cells were tried at several learning rates."""
+        return any(run.trial is not None for run in self.runs)
+
+    @property
+    def failures(self) -> tuple[RunRow, ...]:
+        """Runs that did not finish."""
+        return tuple(run for run in self.runs if run.status != RunState.FINISHED)
