@@ -1,0 +1,86 @@
+"""One row per cell."""
+
+from __future__ import annotations
+
+from decaystudy.formatting import MISSING
+from decaystudy.statistics.digits import rounded
+from decaystudy.study.analysis.results import CellResult, StudyResults
+from decaystudy.study.definition.search import Trial
+from decaystudy.study.reporting.families import loss_notes
+from decaystudy.study.reporting.tables.fields import CELL, TO_BASELINE, difference_fields, seeds_text, span, trial_text
+from decaystudy.table import Column, Kind, Table
+
+
+def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
+    """One row per cell: loss, perplexity, λ, and the difference to its baseline.
+
+    Args:
+        with_runs: also the ids of the cell's runs.
+    """
+    answered = any(cell.accuracy for cell in results.cells)
+    tokenizers = results.tokenizers > 1
+    loss_name = "bits per byte" if tokenizers else "validation loss"
+    columns = [CELL, Column("seeds"), Column(loss_name), *([] if tokenizers else [Column("perplexity")])]
+    columns[2:2] = [Column("tried")] if results.tuned else []
+    columns += [Column("accuracy")] if answered else []
+    columns += [Column("median λ"), *TO_BASELINE]
+    columns += [Column("runs", Kind.CODE)] if with_runs else []
+    rows = []
+    for cell in results.cells:
+        loss, perplexity, median = loss_fields(cell, in_bits=tokenizers)
+        row = [cell.name, seeds_text(cell.judged or cell.seeds), loss, *([] if tokenizers else [perplexity])]
+        row[2:2] = [trial_text(cell.trial)] if results.tuned else []
+        if answered:
+            mean = cell.accuracy
+            row.append(MISSING if mean is None else rounded(mean.mean, mean.standard_error))
+        row += [median, *difference_fields(cell.difference)]
+        row += [" ".join(run.id for run in results.runs if run.cell == cell.name)] if with_runs else []
+        rows.append(tuple(row))
+    entropy = results.unigram_entropy
+    notes = () if entropy is None else (f"Held-out unigram entropy: {entropy:.4f} nats per token.",)
+    return Table(tuple(columns), tuple(rows), notes=(*loss_notes(results), *notes))
+
+
+def loss_fields(cell: CellResult, *, in_bits: bool = False) -> tuple[str, str, str]:
+    """Loss, perplexity and median λ of a cell, or its state.
+
+    Args:
+        in_bits: the loss in bits per byte, for cells with different tokenizers.
+    """
+    if cell.val_loss is None:
+        return cell.status, MISSING, MISSING
+    median = MISSING if cell.median_decay is None else f"{cell.median_decay:.3f}"
+    if in_bits:
+        if cell.bits_per_byte is None:
+            return MISSING, MISSING, median
+        scale = cell.bits_per_byte / cell.val_loss
+        low, high, error = (None if x is None else x * scale for x in (cell.low, cell.high, cell.standard_error))
+        return span(cell.bits_per_byte, low, high, error, signed=False), MISSING, median
+    error = None if cell.standard_error is None else cell.standard_error * (cell.val_perplexity or 0.0)
+    loss = span(cell.val_loss, cell.low, cell.high, cell.standard_error, signed=False)
+    perplexity = cell.val_perplexity or 0.0
+    return loss, f"{perplexity:.2f}" if error is None else rounded(perplexity, error), median
+
+
+def trials_table(results: StudyResults) -> Table | None:
+    """Mean loss of each cell at each trial of the search; None for a study that doesn't search."""
+    if not results.tuned:
+        return None
+    trials = list(dict.fromkeys(Trial.of(run.trial) for run in results.runs if run.trial is not None))
+    rows = []
+    for cell in results.cells:
+        fields = [cell.name]
+        for trial in trials:
+            losses = [run.val_loss for run in results.runs if (run.cell, run.trial) == (cell.name, trial.as_dict())]
+            known = [loss for loss in losses if loss is not None]
+            mark = " *" if trial.as_dict() == cell.trial else ""
+            whole = known and len(known) == len(losses)
+            fields.append(f"{sum(known) / len(known):.4f}{mark}" if whole else MISSING)
+        rows.append(tuple(fields))
+    columns = (CELL, *(Column(trial.label) for trial in trials))
+    return Table(
+        columns,
+        tuple(rows),
+        title="Trials of the search",
+        notes=("The loss marked * is that of the trial at which the cell is compared.",),
+    )

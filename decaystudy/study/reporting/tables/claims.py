@@ -1,0 +1,76 @@
+"""One row per claim."""
+
+from __future__ import annotations
+
+from decaystudy.formatting import MISSING
+from decaystudy.statistics.claims import ClaimVerdict
+from decaystudy.study.analysis.results import ClaimPart, ClaimResult, StudyResults
+from decaystudy.study.reporting.families import claim_notes
+from decaystudy.study.reporting.tables.fields import span
+from decaystudy.table import Column, Kind, Table
+
+MARKS = {
+    ClaimVerdict.SUPPORTED: "✔",
+    ClaimVerdict.REFUTED: "✘",
+    ClaimVerdict.NOT_RESOLVED: "?",
+    ClaimVerdict.NOT_JUDGED: "–",
+}
+
+
+def claims_table(results: StudyResults, *, marks: bool = False) -> Table:
+    """Every claim with its verdict.
+
+    Args:
+        marks: a mark before each verdict, for forms without colour.
+    """
+    columns = (
+        Column("verdict", Kind.VERDICT),
+        Column("id", Kind.CODE),
+        Column("effect"),
+        Column("what is claimed", Kind.PROSE),
+    )
+    rows = [
+        ((f"{MARKS[claim.verdict]} " if marks else "") + claim.words, claim.id, effect(claim), claim.text)
+        for claim in results.claims
+    ]
+    return Table(columns, tuple(rows), title="Claims", notes=claim_notes(results))
+
+
+def claim_details_table(results: StudyResults) -> Table:
+    """Every claim with its verdict, what was measured, and what it takes to hold."""
+    columns = (
+        Column("claim", Kind.PROSE),
+        Column("verdict", Kind.VERDICT),
+        Column("effect"),
+        Column("measured as", Kind.PROSE),
+        Column("holds if", Kind.WORDS),
+    )
+    rows = [
+        (
+            claim.text,
+            claim.words,
+            effect(claim),
+            "" if claim.decisive is None else claim.decisive.about,
+            "" if claim.decisive is None else bounds(claim.decisive),
+        )
+        for claim in results.claims
+    ]
+    return Table(columns, tuple(rows), title="Claims", notes=claim_notes(results))
+
+
+def effect(claim: ClaimResult) -> str:
+    """Effect and interval of the part of a claim that decided."""
+    part = claim.decisive
+    if part is None or part.effect is None:
+        return MISSING
+    return span(part.effect, part.low, part.high, part.standard_error, signed=claim.kind != "optimum")
+
+
+def bounds(part: ClaimPart) -> str:
+    """Where a claim's effect must lie: ``above 0 and below 0.1``."""
+    low, high = part.wanted
+    if part.outside:
+        return f"below {low:g} or above {high:g}"
+    words = [f"above {low:g}"] if low is not None else []
+    words += [f"below {high:g}"] if high is not None else []
+    return " and ".join(words)

@@ -1,0 +1,90 @@
+"""One row per comparison, of losses and of accuracies."""
+
+from __future__ import annotations
+
+from decaystudy.formatting import MISSING
+from decaystudy.statistics.digits import interval_text, rounded
+from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, Judgement, StudyResults
+from decaystudy.study.reporting.families import loss_notes
+from decaystudy.study.reporting.tables.fields import span
+from decaystudy.table import Column, Kind, Table
+
+
+def comparisons_table(results: StudyResults) -> Table:
+    """Every comparison on validation loss."""
+    tokenizers = results.tokenizers > 1
+    columns = (
+        Column("pair", Kind.WORDS),
+        Column("axis", Kind.WORDS),
+        Column("parameters"),
+        *([] if tokenizers else [Column("difference, nats per token"), Column("interval")]),
+        Column("bits per byte"),
+        Column("seeds"),
+        Column("resolvable"),
+        Column("the first is", Kind.VERDICT),
+    )
+    rows = []
+    for row in results.comparisons:
+        difference = MISSING if row.difference is None else rounded(row.difference, row.standard_error, signed=True)
+        nats = [] if tokenizers else [difference, interval(row)]
+        bits = MISSING if row.bits_per_byte is None else bits_field(row, with_interval=tokenizers)
+        judged = (bits, str(row.seeds or MISSING), resolvable_field(row), verdict_text(row))
+        rows.append((f"{row.a} − {row.b}", ", ".join(row.axis), f"{row.parameters:+,}", *nats, *judged))
+    notes = [f"{row.a} − {row.b}: {note}." for row in results.comparisons for note in told(row)]
+    return Table(columns, tuple(rows), title="Comparisons", notes=(*loss_notes(results), *notes))
+
+
+def accuracies_table(results: StudyResults) -> Table | None:
+    """Every comparison of accuracies, by task; None where there is none."""
+    columns = (
+        Column("pair", Kind.WORDS),
+        Column("task", Kind.WORDS),
+        Column("difference in accuracy"),
+        Column("seeds"),
+        Column("resolvable"),
+        Column("the first is", Kind.VERDICT),
+    )
+    rows = [
+        (
+            f"{row.a} − {row.b}",
+            row.task,
+            MISSING if row.difference is None else span(row.difference, row.low, row.high, row.standard_error),
+            str(row.seeds or MISSING),
+            resolvable_field(row),
+            verdict_text(row),
+        )
+        for row in results.accuracy_comparisons
+    ]
+    notes = [f"{row.a} − {row.b}, {row.task}: {note}." for row in results.accuracy_comparisons for note in told(row)]
+    return Table(columns, tuple(rows), title="By task", notes=tuple(dict.fromkeys(notes))) if rows else None
+
+
+def interval(row: Judgement) -> str:
+    """The simultaneous interval of a comparison."""
+    return MISSING if row.low is None or row.high is None else interval_text(row.low, row.high, row.standard_error)
+
+
+def bits_field(row: Comparison, *, with_interval: bool) -> str:
+    """A difference in bits per byte; with its interval where it has no other unit."""
+    assert row.bits_per_byte is not None
+    scale = row.bits_per_byte / row.difference if row.difference else None
+    ends = (row.low, row.high, row.standard_error)
+    low, high, error = (None if x is None or scale is None else x * scale for x in ends)
+    return span(row.bits_per_byte, low if with_interval else None, high if with_interval else None, error)
+
+
+def resolvable_field(row: Judgement) -> str:
+    """The smallest difference that a comparison resolves."""
+    return MISSING if row.resolvable is None else f"±{rounded(row.resolvable, row.standard_error)}"
+
+
+def verdict_text(row: Judgement) -> str:
+    """The verdict, with what it needs to be understood: the margin, or why there is none."""
+    if row.verdict == ComparisonVerdict.EQUIVALENT:
+        return f"{row.verdict} (within {row.margin:g})"
+    return f"{row.verdict}: {row.why}" if row.why else str(row.verdict)
+
+
+def told(row: Judgement) -> list[str]:
+    """What a reader of a row should know beside its verdict, which itself says when there is one seed."""
+    return [note for note in row.notes if not note.startswith(ComparisonVerdict.ONE_SEED)]
