@@ -14,7 +14,7 @@ def run(arguments: list[str]) -> int:
     from decaystudy.data.registry import SOURCES
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES
-    from decaystudy.study.definition.schema import describe_studies
+    from decaystudy.study.definition.library import describe_studies
     from decaystudy.training.loggers import LOGGERS
 
     groups = {

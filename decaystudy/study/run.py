@@ -10,7 +10,7 @@ from typing import Any
 from decaystudy.errors import UserError
 from decaystudy.study.analysis.expected import expected_resolution
 from decaystudy.study.definition.expand import Run, Study
-from decaystudy.study.definition.schema import studies_folder
+from decaystudy.study.definition.library import studies_folder
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher

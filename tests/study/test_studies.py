@@ -11,7 +11,8 @@ import pytest
 from decaystudy.errors import UserError
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
-from decaystudy.study.definition.schema import describe_studies, parse_seeds, parse_sweep, read_study
+from decaystudy.study.definition.library import describe_studies
+from decaystudy.study.definition.schema import parse_seeds, parse_sweep, read_study
 from decaystudy.study.definition.search import Sweep
 from decaystudy.study.definition.settings import SettingNames
 from decaystudy.study.definition.several import expand_all, union

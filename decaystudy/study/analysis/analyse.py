@@ -38,7 +38,8 @@ from decaystudy.study.analysis.results import (
     StudyResults,
 )
 from decaystudy.study.analysis.runs import Cells, learned_nothing
-from decaystudy.study.definition.expand import Cell, Study
+from decaystudy.study.definition.cells import Cell
+from decaystudy.study.definition.expand import Study
 from decaystudy.study.definition.search import Sweep, Trial, TrialResult
 from decaystudy.study.execution.outcomes import Outcome
 

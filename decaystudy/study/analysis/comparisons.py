@@ -13,7 +13,8 @@ from decaystudy.study.analysis.losses import NATS, Losses
 from decaystudy.study.analysis.measurements import Unavailable
 from decaystudy.study.analysis.runs import Cells, machine_notes
 from decaystudy.study.definition.claims import Claim
-from decaystudy.study.definition.expand import Comparison, Study
+from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.pairs import Comparison
 
 LOSS_CLAIMS = ("difference", "ordering")
 

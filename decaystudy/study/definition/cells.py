@@ -1,4 +1,4 @@
-"""The cells of a study file: a grid with exceptions, cells written out, and the reference."""
+"""The cells of a study: a grid with exceptions, cells written out, and the reference."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from decaystudy.runs.config import RunConfig
 from decaystudy.study.definition.document import YamlDocument
 from decaystudy.study.definition.settings import Setting, SettingNames, read_settings
 
@@ -24,6 +25,17 @@ class CellSpec:
     """Level of each axis of the grid; empty for a cell that is written out."""
     line: int
     reference: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell at one scale."""
+
+    name: str
+    settings: dict[Setting, Any]
+    config: RunConfig
+    """The cell's run at the study's first seed and the scale's (or the cell's own) learning rate."""
+    line: int
 
 
 def read_cells(document: YamlDocument, names: SettingNames) -> tuple[CellSpec, ...]:

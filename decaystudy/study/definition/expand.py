@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,25 +11,16 @@ from typing import Any
 from decaystudy.errors import UserError, nearest
 from decaystudy.runs.config import RunConfig, merge, scale_defaults
 from decaystudy.scales import find_scale
+from decaystudy.study.definition.cells import Cell, CellSpec
 from decaystudy.study.definition.claims import Claim
-from decaystudy.study.definition.schema import CellSpec, StudySpec, axis_settings, parse_sweep
+from decaystudy.study.definition.pairs import Comparison, differing, find_pairs
+from decaystudy.study.definition.schema import StudySpec, parse_sweep
 from decaystudy.study.definition.search import Search, Sweep, Trial, new_trials
 from decaystudy.study.definition.settings import DESIGN, Setting, coerce, flatten, nest
 
 DEFAULT_SCALE = "tiny"
 # Half-decades around a scale's own learning rate: what `tune: lr` tries.
 TUNE_FACTORS = (0.3, 1.0, 3.0)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell at one scale."""
-
-    name: str
-    settings: dict[Setting, Any]
-    config: RunConfig
-    """The cell's run at the study's first seed and the scale's (or the cell's own) learning rate."""
-    line: int
 
 
 @dataclass(frozen=True)
@@ -53,17 +44,6 @@ class Run:
         """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` in a study that searches."""
         tried = "" if self.trial is None else f"-{self.trial.label}"
         return f"{self.cell}{tried}-seed{self.seed}"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Loss of ``a`` minus that of ``b``."""
-
-    a: str
-    b: str
-    axis: tuple[str, ...]
-    differing: tuple[str, ...]
-    """The settings in which they differ."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +115,10 @@ def expand(
     skipped = () if all_cells else spec.extra_cells.get(chosen, ())
     left_out = {cell.name for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in skipped)}
     kept = tuple(cell for cell in cells if cell.name not in left_out)
-    twins = _twins(spec, cells)
-    # A pair stands as it is listed; those with the baseline come first, being what a cell's row of the table shows.
-    comparisons = sorted(_once([*_listed(spec, by_name), *twins]), key=lambda comparison: comparison not in twins)
+    comparisons = find_pairs(spec, cells)
     for claim in spec.claims:
         for a, b in claim.pairs:
-            _differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
+            differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
     search = _make_search(spec, chosen, sweep)
     study = Study(
         spec=spec,
@@ -250,91 +228,6 @@ def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
                 close = nearest(pattern, cells)
                 hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
                 raise spec.document.error(f"{pattern!r} fits no cell: {hint}", "extra_cells", scale, i)
-
-
-# -- comparisons -------------------------------------------------------------------------------------------------
-
-
-def differences(a: RunConfig, b: RunConfig) -> list[Setting]:
-    """The settings in which two runs differ, among those that can change a result."""
-    one, other = flatten(a.identity()), flatten(b.identity())
-    either = {path: None for path, value in [*one.items(), *other.items()] if value != {}}
-    return [path for path in either if one.get(path, _ABSENT) != other.get(path, _ABSENT)]
-
-
-_ABSENT = object()
-
-
-def _differing(spec: StudySpec, a: Cell, b: Cell, axis: tuple[str, ...], line: int) -> tuple[str, ...]:
-    if not axis:
-        raise spec.error("comparing needs an axis: add axis: with the setting that may differ", line)
-    different = differences(a.config, b.config)
-    beside = [path for path in different if not _on_axis(spec, path, axis)]
-    if beside:
-        also = ", ".join(sorted({".".join(path[:2]) for path in beside}))
-        raise spec.error(
-            f"{a.name!r} and {b.name!r} differ in {also} beside {' and '.join(axis)}: compare cells that differ on one "
-            f"axis only, or say axis: [{', '.join([*axis, *sorted({path[1] for path in beside})])}] here",
-            line,
-        )
-    return tuple(".".join(path) for path in different)
-
-
-def _on_axis(spec: StudySpec, path: Setting, axis: Iterable[str]) -> bool:
-    return any(path[: len(prefix)] == prefix for prefix in axis_settings(axis, spec.names))
-
-
-def _listed(spec: StudySpec, cells: Mapping[str, Cell]) -> list[Comparison]:
-    return [
-        Comparison(c.a, c.b, axis, _differing(spec, cells[c.a], cells[c.b], axis, c.line))
-        for c in spec.comparisons
-        for axis in (c.axis or spec.axis,)
-    ]
-
-
-def _twins(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
-    """Every cell against the one that differs from it on the axis only and stands at the baseline there."""
-    if "baseline" not in spec.document.values:
-        return []
-    base = _baseline_cells(spec, cells)
-    pairs = []
-    for cell in cells:
-        for twin in base:
-            if twin is cell or (cell in base and cell.config.model.mixer == "softmax"):
-                continue
-            different = differences(cell.config, twin.config)
-            if cell not in base and all(_on_axis(spec, path, spec.axis) for path in different):
-                pairs.append(Comparison(cell.name, twin.name, spec.axis, tuple(".".join(p) for p in different)))
-                break
-    if not pairs:
-        raise spec.document.error("no cell differs from the baseline on the axis only: correct one of them", "baseline")
-    return pairs
-
-
-def _baseline_cells(spec: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
-    wanted = spec.baseline
-    named = [cell for cell in cells if cell.name == wanted]
-    labels = {c.name: c.labels for c in spec.cells}
-    labelled = [cell for cell in cells if wanted in labels[cell.name].values()]
-    axis = axis_settings(spec.axis, spec.names)
-    valued = [
-        cell
-        for cell in cells
-        if any(flatten(cell.config.identity()).get(path, _ABSENT) == wanted for path in axis)
-        and (cell.config.model.mixer != "softmax")
-    ]
-    found = named or labelled or valued
-    if not found:
-        choices = sorted({*(cell.name for cell in cells), *(label for c in spec.cells for label in c.labels.values())})
-        raise spec.document.unknown_key(wanted, choices, "baseline", what="baseline")
-    return found
-
-
-def _once(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    kept: dict[frozenset[str], Comparison] = {}
-    for comparison in comparisons:
-        kept.setdefault(frozenset((comparison.a, comparison.b)), comparison)
-    return list(kept.values())
 
 
 def _make_search(spec: StudySpec, scale: str, sweep: str | None) -> Search | None:

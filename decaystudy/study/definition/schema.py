@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import decaystudy
-from decaystudy.errors import UserError, nearest
+from decaystudy.errors import UserError
 from decaystudy.imports import add_import_folder
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.cells import NAME, CellSpec, read_cells
 from decaystudy.study.definition.claims import Claim, read_claims
 from decaystudy.study.definition.document import YamlDocument, load, scalar
+from decaystudy.study.definition.library import find_study
 from decaystudy.study.definition.search import Search, Sweep, open_search
 from decaystudy.study.definition.settings import (
     SHORT_NAMES,
@@ -87,52 +86,6 @@ class StudySpec:
     def error(self, message: str, line: int) -> UserError:
         """A UserError at that line of the study file."""
         return self.document.error_at(line, message)
-
-
-def studies_folder() -> Path:
-    """Where the package's own study files are: beside the package in a checkout, else where they were installed.
-
-    Raises:
-        UserError: they are in neither place.
-    """
-    beside = Path(decaystudy.__file__).resolve().parents[1] / "studies"
-    if (beside / "sharing.yaml").is_file():
-        return beside
-    try:
-        files = importlib.metadata.files("decaystudy") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.parts[-2:] == ("studies", "sharing.yaml"):
-            return Path(str(file.locate())).resolve().parent
-    raise UserError("the package's study files are not installed: install decaystudy again with pip")
-
-
-def find_study(name: str) -> Path:
-    """The file of a study by its name, or by its path.
-
-    Raises:
-        UserError: there is none; the message has the nearest name.
-    """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise UserError(f"the study file {name} {what}: give a study's name or the path of its file")
-        return path
-    folder = studies_folder()
-    path = folder / f"{name}.yaml"
-    if path.is_file():
-        return path
-    names = sorted(file.stem for file in folder.glob("*.yaml"))
-    close = nearest(name, names)
-    hint = f"did you mean {close!r}? " if close else ""
-    raise UserError(f"unknown study {name!r}: {hint}choose from {', '.join(names)}, or give the path of a study file")
-
-
-def describe_studies() -> list[tuple[str, str]]:
-    """Name and title of each study of the package."""
-    return [(file.stem, str(load(file).values["title"])) for file in sorted(studies_folder().glob("*.yaml"))]
 
 
 def read_study(name: str) -> StudySpec:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from decaystudy.runs.folder import state_of
 from decaystudy.runs.state import FINAL
-from decaystudy.study.definition.expand import Cell, Run, Study
+from decaystudy.study.definition.cells import Cell
+from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.search import Trial, TrialResult, new_trials
 from decaystudy.study.execution.store import Store
 
