@@ -74,4 +74,4 @@ def load_hub_folder(path: str | Path) -> tuple[PreTrainedModel, Any]:
         line = str(error).strip().splitlines()[0]
         raise UserError(f"cannot open the model in {path}: {line}") from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.requires_grad_(False).eval().to(device), tokenizer  # type: ignore[return-value]
+    return model.requires_grad_(False).eval().to(device), tokenizer

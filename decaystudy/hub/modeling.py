@@ -27,14 +27,14 @@ class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
     _is_stateful = True
     _supports_cache_class = True
     _no_split_modules = ["Block"]
-    _tied_weights_keys = {}  # type: ignore[assignment]
+    _tied_weights_keys = {}
     # A bfloat16 Δ would round the λ that it stands for.
     _keep_in_fp32_modules_strict = ["decay.extras", "model.decay"]
 
     def __init__(self, config: DecayStudyConfig, model: DecayTransformer | None = None) -> None:
         super().__init__(config)
         self.model = DecayTransformer(config.model_config()) if model is None else model
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def around(cls, model: DecayTransformer, **facts: Any) -> DecayStudyForCausalLM:
@@ -42,16 +42,20 @@ class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
         import dataclasses
 
         config = DecayStudyConfig(architecture=dataclasses.asdict(model.config), **facts)
-        return cls(config, model).eval()
+        wrapped = cls(config, model)
+        wrapped.eval()  # type: ignore[no-untyped-call]
+        return wrapped
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: ``DecayTransformer`` draws its own start values, and a generic draw would overwrite its decays."""
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.model.embedding
+    def get_input_embeddings(self) -> nn.Embedding:
+        embedding: nn.Embedding = self.model.embedding
+        return embedding
 
-    def get_output_embeddings(self) -> nn.Module:
-        return self.model.head
+    def get_output_embeddings(self) -> nn.Linear:
+        head: nn.Linear = self.model.head
+        return head
 
     def hidden(
         self, input_ids: Tensor, *, attention_mask: Tensor | None = None, cache: StateCache | None = None
@@ -73,7 +77,8 @@ class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the real tokens, (…, vocab_size), from (…, d)."""
-        return self.model.head(hidden)[..., : self.config.vocab_size]
+        logits: Tensor = self.model.head(hidden)
+        return logits[..., : self.config.vocab_size]
 
     def forward(
         self,
@@ -98,7 +103,7 @@ class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
         cached = cache if use_cache is None or use_cache else None
         if return_dict is False:
             return tuple(value for value in (loss, logits, cached) if value is not None)
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cached)  # type: ignore[arg-type]
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cached)
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
@@ -51,6 +53,12 @@ class Rotation:
             theta = angles(positions, head_dim, 4 * head_dim, base)
         self.cosine = theta.cos().unsqueeze(2)  # (B, T, 1, count): the same for all heads
         self.sine = theta.sin().unsqueeze(2)
+
+    def at_zero(self) -> Rotation:
+        """The same with every token at position zero."""
+        still = copy.copy(self)
+        still.cosine, still.sine = torch.ones_like(self.cosine), torch.zeros_like(self.sine)
+        return still
 
     def __call__(self, x: Tensor) -> Tensor:
         """Rotate q or k, (B, T, H, D): RoPE keeps the width, LRPE doubles it."""

@@ -39,7 +39,8 @@ def refusal(facts: CallFacts) -> str | None:
         return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {widths[0]} and {widths[1]}"
     if kind == "cuda" and not {*widths} <= {*VERIFIED}:
         return f"on a GPU its kernels are verified for 64 and 128 channels per head, not {widths[0]} and {widths[1]}"
-    return _missing()
+    missing: str | None = _missing()
+    return missing
 
 
 def run(call: AttentionCall) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from decaystudy.errors import UserError
 from decaystudy.evaluation.paired import mean_over_sequences
 from decaystudy.evaluation.perplexity import held_out_blocks, token_losses
 from decaystudy.metrics import perplexity
-from decaystudy.model import transformer
+from decaystudy.model.block import Block, BlockInputs
 from decaystudy.model.layer_decay import LayerDecay
-from decaystudy.model.position import Rotation
 from decaystudy.model.resets import document_starts
+from decaystudy.model.state import LayerState
 from decaystudy.runs.loading import LoadedRun
 
 Change = Callable[[int, Tensor], Tensor]
@@ -73,7 +74,7 @@ def ablate(
                 f"{run.folder.path} rotates nothing (position {config.position}): leave --drop-rope out, or choose a "
                 "run with position rope or lrpe"
             )
-        changes["without rotation"] = unrotated
+        changes["without rotation"] = lambda: unrotated(run)
     if not changes:
         raise UserError("name a change: --clamp-decay, --freeze-decay-to-median, --average-heads or --drop-rope")
     blocks = held_out_blocks(run)
@@ -97,40 +98,38 @@ def ablate(
 
 def losses(run: LoadedRun, blocks: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """Loss of each sequence, (N,)."""
-    return token_losses(run.model, blocks, reset_after=run.eos_id).mean(axis=1)
+    means: NDArray[np.float64] = token_losses(run.model, blocks, reset_after=run.eos_id).mean(axis=1)
+    return means
 
 
 @contextmanager
 def changed_decay(run: LoadedRun, change: Change) -> Iterator[None]:
     """The model with another decay, for as long as the block lasts."""
-    handles = []
-    for module in run.model.modules():
-        if isinstance(module, LayerDecay):
 
-            def hook(module: LayerDecay, given: Any, output: DecayOutput) -> DecayOutput:  # type: ignore[misc]
-                return output._replace(log_decay=change(module.context.layer, output.log_decay))
+    def hook(module: LayerDecay, given: Any, output: DecayOutput) -> DecayOutput:
+        return output._replace(log_decay=change(module.context.layer, output.log_decay))
 
-            handles.append(module.register_forward_hook(hook))  # type: ignore[arg-type]
-    try:
+    with ExitStack() as hooks:
+        for module in run.model.modules():
+            if isinstance(module, LayerDecay):
+                hooks.callback(module.register_forward_hook(hook).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
-def unrotated() -> Iterator[None]:
-    """Every token stands at position zero, where no rotation turns anything."""
+def unrotated(run: LoadedRun) -> Iterator[None]:
+    """The model with every token at position zero, where no rotation turns anything, for as long as the block lasts."""
 
-    class Unrotated(Rotation):
-        def __init__(self, kind: str, positions: Tensor, head_dim: int, base: float) -> None:
-            super().__init__(kind, torch.zeros_like(positions), head_dim, base)
+    def hook(module: Block, given: tuple[Tensor, BlockInputs, LayerState | None]) -> Any:
+        x, inputs, state = given
+        rotation = None if inputs.rotation is None else inputs.rotation.at_zero()
+        return x, replace(inputs, rotation=rotation), state
 
-    transformer.Rotation = Unrotated  # type: ignore[misc]
-    try:
+    with ExitStack() as hooks:
+        for module in run.model.modules():
+            if isinstance(module, Block):
+                hooks.callback(module.register_forward_pre_hook(hook).remove)
         yield
-    finally:
-        transformer.Rotation = Rotation  # type: ignore[misc]
 
 
 def clamped(low: float, high: float) -> Change:

@@ -45,7 +45,7 @@ def language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, b
     return SizedLM(**common, batch_size="auto")
 
 
-class SizedLM(HFLM):
+class SizedLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
     """lm-eval's model class whose ``auto`` batch size is reckoned from the longest request, not found by failing."""
 
     def _detect_batch_size(self, requests: Sequence[Request] | None = None, pos: int = 0) -> int:
@@ -53,7 +53,7 @@ class SizedLM(HFLM):
         if requests:
             _, context, continuation = requests[pos]
             length = max(1, min(length, len(context) + len(continuation) - 1))
-        return min(self.max_batch_size, rows_at_once(length, self.config.vocab_size))
+        return min(int(self.max_batch_size), rows_at_once(length, self.config.vocab_size))
 
     def _loglikelihood_tokens(
         self, requests: list[Request], disable_tqdm: bool = False, override_bs: int | None = None
@@ -61,10 +61,11 @@ class SizedLM(HFLM):
         if override_bs is None and self.batch_size == "auto" and requests:
             longest = max(range(len(requests)), key=lambda i: len(requests[i][1]) + len(requests[i][2]))
             override_bs = self._detect_batch_size(requests, longest)
-        return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+        answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+        return answers
 
 
-class SharedContextLM(HFLM):
+class SharedContextLM(HFLM):  # type: ignore[misc]
     """lm-eval's model class over a model with a decoding state.
 
     The contexts are read first, each once, in batches of like length; then the continuations, each from its context's

@@ -87,7 +87,8 @@ def fetch(manager: Any, name: str) -> dict[str, Any]:
     from huggingface_hub import constants
 
     def load() -> dict[str, Any]:
-        return manager.load([name])
+        loaded: dict[str, Any] = manager.load([name])
+        return loaded
 
     if name in OWN or constants.HF_HUB_OFFLINE:
         return load()

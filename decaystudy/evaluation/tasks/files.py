@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -16,8 +16,22 @@ from decaystudy.evaluation.tasks import offline, recall
 from decaystudy.evaluation.tasks.catalog import GROUPS
 from decaystudy.io import cache_folder, digest
 
-MAKERS: dict[str, Any] = {"offline": offline, "recall": recall}
-"""The modules that make the questions: each has TASKS, VERSION, identity() and questions()."""
+
+class Maker(Protocol):
+    """A module that makes the questions of a group."""
+
+    TASKS: dict[str, dict[str, Any]]
+    """The tasks as lm-eval reads them, without their data."""
+    VERSION: int
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the questions."""
+
+    def questions(self) -> dict[str, list[dict[str, Any]]]:
+        """The questions of each task."""
+
+
+MAKERS: dict[str, Maker] = {"offline": offline, "recall": recall}
 
 
 def task_folder(group: str) -> Path:
