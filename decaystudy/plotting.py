@@ -1,4 +1,4 @@
-"""One style for all figures: colours, lines, legend, files. Imports matplotlib when it draws. Needs no torch."""
+"""One style for all figures: colours, lines, legend, files. Imports matplotlib when it draws."""
 
 from __future__ import annotations
 

@@ -41,6 +41,20 @@ INNER = {
     "study": (("definition",), ("execution",), ("planning",), ("analysis",), ("reporting",)),
 }
 MOST_FILES_IN_STUDY = 6
+# Everything else is imported without torch, so that plans, tables and --help come at once.
+WITH_TORCH = ("model", "ops", "training", "hub")
+MORE_WITH_TORCH = {
+    "data.stream.batches",
+    "data.stream.datamodule",
+    "evaluation.decays.ablation",
+    "evaluation.decays.distribution",
+    "evaluation.generation",
+    "evaluation.lengths",
+    "evaluation.lm_eval.model",
+    "evaluation.perplexity",
+    "runs.loading",
+    "study.planning.profiling",
+}
 
 
 def modules() -> dict[str, Path]:
@@ -55,10 +69,12 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(tree: ast.AST, package: str) -> set[str]:
-    """Modules of the package that a file imports, inside functions too, but not for type checking."""
+def imports(tree: ast.AST, package: str, *, in_functions: bool = True) -> set[str]:
+    """Modules of the package that a file imports, but not for type checking."""
     found: set[str] = set()
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not in_functions:
+            continue
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         names = []
@@ -78,16 +94,17 @@ def imports(tree: ast.AST, package: str) -> set[str]:
                 inner = inner.rpartition(".")[0]
             if inner:
                 found.add(inner)
-        found |= imports(node, package)
+        found |= imports(node, package, in_functions=in_functions)
     return found
 
 
-def arrows() -> dict[str, set[str]]:
-    """What each module imports. A package's face hands names on: an import of it counts, its own imports don't."""
+def arrows(*, in_functions: bool = True) -> dict[str, set[str]]:
+    """What each module imports itself, not through the packages that a module is in."""
     drawn = {}
     for name, path in MODULES.items():
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        drawn[name] = imports(ast.parse(path.read_text(encoding="utf-8")), package) - {name, ""}
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        drawn[name] = imports(tree, package, in_functions=in_functions) - {name, ""}
     return drawn
 
 
@@ -150,3 +167,33 @@ def test_no_arrow_runs_upward_inside_a_room(room):
 def test_study_is_not_a_heap():
     direct = [path.name for path in (ROOT / "study").glob("*.py")]
     assert len(direct) <= MOST_FILES_IN_STUDY, direct
+
+
+def imports_torch(path: Path) -> bool:
+    """Whether importing a file imports torch, by itself or by a library that does."""
+    words = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            words += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            words.append(node.module or "")
+    return any(word.split(".")[0] in ("torch", "lightning", "transformers", "lm_eval") for word in words)
+
+
+def test_what_plans_and_prints_imports_no_torch():
+    drawn = arrows(in_functions=False)
+    direct = {name for name, path in MODULES.items() if imports_torch(path)}
+
+    def reached(name: str) -> set[str]:
+        """Every module that importing this one runs, its packages included."""
+        found, left = set(), [name]
+        while left:
+            module = left.pop()
+            if module not in found:
+                found.add(module)
+                left += [*drawn[module], *([module.rpartition(".")[0]] if "." in module else [])]
+        return found
+
+    heavy = {name for name in MODULES if reached(name) & direct}
+    allowed = {name for name in heavy if name.split(".")[0] in WITH_TORCH} | MORE_WITH_TORCH
+    assert heavy == allowed, f"torch has come to {sorted(heavy - allowed)} and gone from {sorted(allowed - heavy)}"

@@ -1,4 +1,4 @@
-"""The settings of the data: which text, which tokenizer, how long the sequences, what is held out. Needs no torch."""
+"""The settings of the data: which text, which tokenizer, how long the sequences, what is held out."""
 
 import os
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""What a decay says of itself as plain data: from this, models are built and counted. Imports no torch."""
+"""What a decay says of itself as plain data: from this, models are built and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of λ by layer and of loss by position, for single models and for the cells of a study. Needs no torch."""
+"""Figures of λ by layer and of loss by position, for single models and for the cells of a study."""
 
 from __future__ import annotations
 

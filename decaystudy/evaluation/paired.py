@@ -1,4 +1,4 @@
-"""Differences between losses of the same sequences. Needs no torch."""
+"""Differences between losses of the same sequences."""
 
 from __future__ import annotations
 

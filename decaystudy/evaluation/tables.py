@@ -1,4 +1,4 @@
-"""Tables of what was measured on trained models. Needs no torch."""
+"""Tables of what was measured on trained models."""
 
 from __future__ import annotations
 

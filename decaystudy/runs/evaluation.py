@@ -1,4 +1,4 @@
-"""RUN/evaluation.json and the outcome of every question beside it. Needs no torch.
+"""RUN/evaluation.json and the outcome of every question beside it.
 
 evaluation.json         an ``Evaluation``
 evaluation/TASK.npz     an array per metric, one value per question

@@ -1,4 +1,4 @@
-"""A run's folder: its files, its lock, and what state the run is in. Needs no torch.
+"""A run's folder: its files, its lock, and what state the run is in.
 
 config.yaml           the settings; ``fit --config`` runs them again as they are
 status.json           what the run is doing, rewritten every few seconds while it trains

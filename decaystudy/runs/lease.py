@@ -1,4 +1,4 @@
-"""Who may begin a run, where several hosts share a file system. Needs no torch.
+"""Who may begin a run, where several hosts share a file system.
 
 On one host the kernel lock of the run's folder decides. Its reach may end at the host, so before a run is begun its
 lease is taken: RUN/lease-1.json, and for each later attempt the next number. A file is made exclusively, so of two

@@ -1,4 +1,4 @@
-"""The recipe of a run: optimizer, learning rate, batch sizes and cadences. Needs no torch."""
+"""The recipe of a run: optimizer, learning rate, batch sizes and cadences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of a run: its config.yaml, and the versions that computed its numbers. Needs no torch."""
+"""Records of a run: its config.yaml, and the versions that computed its numbers."""
 
 from __future__ import annotations
 

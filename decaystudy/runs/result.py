@@ -1,4 +1,4 @@
-"""RUN/result.json: how a run ended, and its numbers. Needs no torch."""
+"""RUN/result.json: how a run ended, and its numbers."""
 
 from __future__ import annotations
 

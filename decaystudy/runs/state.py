@@ -1,4 +1,4 @@
-"""The states of a run, as status.json, result.json, plans and reports name them. Needs no torch."""
+"""The states of a run, as status.json, result.json, plans and reports name them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Studies: from a question in a file to planned, resumable runs and an answer with error bars. Needs no torch."""
+"""Studies: from a question in a file to planned, resumable runs and an answer with error bars."""

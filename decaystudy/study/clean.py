@@ -1,4 +1,4 @@
-"""``decaystudy clean``: removes the runs that no study needs any more. Needs no torch."""
+"""``decaystudy clean``: removes the runs that no study needs any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``decaystudy run-study``: plan, train, evaluate and compare the runs of one or more studies. Needs no torch."""
+"""``decaystudy run-study``: plan, train, evaluate and compare the runs of one or more studies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``decaystudy status``: how far the runs of a study are. Needs no torch."""
+"""``decaystudy status``: how far the runs of a study are."""
 
 from __future__ import annotations
 

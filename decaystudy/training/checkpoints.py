@@ -1,4 +1,4 @@
-"""The checkpoints of a run, which training resumes from. Needs no torch."""
+"""The checkpoints of a run, which training resumes from."""
 
 from __future__ import annotations
 

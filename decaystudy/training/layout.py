@@ -1,4 +1,4 @@
-"""How the sequences of a step are split over devices and accumulated micro-batches. Needs no torch."""
+"""How the sequences of a step are split over devices and accumulated micro-batches."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 To add a logger, write a class or function that is given the run's folder and its configuration and returns a Lightning
 logger, and list it in ``LOGGERS``. A logger that must be closed, such as one that uploads, has a method
 ``close(status)``, which is called once at the end of the run with ``"success"`` or ``"failed"``.
-
-Importing this module imports no torch.
 """
 
 from __future__ import annotations

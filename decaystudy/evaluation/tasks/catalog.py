@@ -1,4 +1,4 @@
-"""Which tasks there are: the groups of this package, and any task of lm-eval by name. Needs no torch."""
+"""Which tasks there are: the groups of this package, and any task of lm-eval by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that a model can't be asked fairly, refused before it is trained where its settings tell. Needs no torch."""
+"""Tasks that a model can't be asked fairly, refused before it is trained where its settings tell."""
 
 from __future__ import annotations
 

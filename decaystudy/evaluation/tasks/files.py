@@ -1,6 +1,6 @@
 """The package's own tasks as files that lm-eval reads: a folder with a YAML and a json lines file a task.
 
-``lm_eval --include_path FOLDER --tasks offline`` runs them on any model. Needs no torch.
+``lm_eval --include_path FOLDER --tasks offline`` runs them on any model.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 offline_last_word      LAMBADA's form: a passage without its last word
 offline_continuation   HellaSwag's form: what stands next, and three stretches of other documents
 
-No question holds a sentence that stands in a training document too. Needs no torch.
+No question holds a sentence that stands in a training document too.
 """
 
 from __future__ import annotations

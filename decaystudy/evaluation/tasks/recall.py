@@ -6,7 +6,7 @@ recall_pairs_N    N pairs, then some of their keys with their values, then one m
 
 The answer is one of up to eight values: for a needle any, so that chance is 1/8; else one that was stated, so that it
 is 1/2 of two, and of N pairs 1/N but 1/8 at least. Training never shows two needles at once: the later one is what a
-decay prefers by itself. Needs no torch.
+decay prefers by itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Accuracies of a study's cells by task, as one family over seeds and questions. Needs no torch.
+"""Accuracies of a study's cells by task, as one family over seeds and questions.
 
 The tasks are taken as they are: the error of a mean over tasks is of other questions and seeds, not of other tasks.
 """

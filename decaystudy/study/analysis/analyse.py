@@ -1,4 +1,4 @@
-"""From the outcomes of a study's runs to its answer. Reads and writes nothing. Needs no torch."""
+"""From the outcomes of a study's runs to its answer. Reads and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts on a study's claims, from the same intervals as the rows of its tables. Needs no torch."""
+"""Verdicts on a study's claims, from the same intervals as the rows of its tables."""
 
 from __future__ import annotations
 

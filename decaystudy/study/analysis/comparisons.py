@@ -1,4 +1,4 @@
-"""The comparisons of a study on validation loss. Needs no torch."""
+"""The comparisons of a study on validation loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of λ in training, as one family over seeds, on the logarithm of the half-life. Needs no torch."""
+"""What became of λ in training, as one family over seeds, on the logarithm of the half-life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study could resolve with its seeds, before it runs. Needs no torch."""
+"""What a study could resolve with its seeds, before it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From effects to rows of results.json: verdicts, and what a family of effects can resolve. Needs no torch."""
+"""From effects to rows of results.json: verdicts, and what a family of effects can resolve."""
 
 from __future__ import annotations
 

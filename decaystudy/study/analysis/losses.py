@@ -1,4 +1,4 @@
-"""Differences in held-out loss between cells, as one family over seeds and documents. Needs no torch."""
+"""Differences in held-out loss between cells, as one family over seeds and documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a study's cells by seed, and effects between cells as one family. Needs no torch."""
+"""Values of a study's cells by seed, and effects between cells as one family."""
 
 from __future__ import annotations
 

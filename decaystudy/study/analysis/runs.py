@@ -1,4 +1,4 @@
-"""Which runs of a study count, and why others don't. Needs no torch."""
+"""Which runs of a study count, and why others don't."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What results.json and plan.json both say of a run and of a cell. Needs no torch."""
+"""What results.json and plan.json both say of a run and of a cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SLURM job does, pickled into it by submitit. Needs no torch itself."""
+"""What a SLURM job does, pickled into it by submitit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job ended, where its own process could not write it down. Needs no torch."""
+"""How a job ended, where its own process could not write it down."""
 
 from __future__ import annotations
 

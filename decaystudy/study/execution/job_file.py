@@ -1,4 +1,4 @@
-"""RUN/slurm_job.json: a run's latest jobs, so that any later call finds them. Needs no torch.
+"""RUN/slurm_job.json: a run's latest jobs, so that any later call finds them.
 
 Written for launchers whose jobs outlive the study, in a file for each launcher.
 """

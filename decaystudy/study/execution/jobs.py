@@ -1,4 +1,4 @@
-"""What is submitted to a launcher, and how it does: jobs and their states. Needs no torch."""
+"""What is submitted to a launcher, and how it does: jobs and their states."""
 
 from __future__ import annotations
 

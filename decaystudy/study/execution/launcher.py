@@ -1,4 +1,4 @@
-"""What every launcher offers: jobs go in, states come out. Needs no torch.
+"""What every launcher offers: jobs go in, states come out.
 
 A launcher of your own derives from ``Launcher`` and is named by its import path; the working directory and the study
 file's folder are importable:

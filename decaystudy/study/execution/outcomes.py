@@ -1,4 +1,4 @@
-"""What the store has of each run of a study: all reading that analysis and status need. Needs no torch."""
+"""What the store has of each run of a study: all reading that analysis and status need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of the local launcher: forked, fresh, or kept for one evaluation after another. Needs no torch."""
+"""The processes of the local launcher: forked, fresh, or kept for one evaluation after another."""
 
 from __future__ import annotations
 

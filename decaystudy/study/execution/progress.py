@@ -1,4 +1,4 @@
-"""What a study does while it works: events, and the lines that ``run-study`` prints of them. Needs no torch."""
+"""What a study does while it works: events, and the lines that ``run-study`` prints of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains and evaluates the runs of studies, each once, whoever else works on the same store. Needs no torch."""
+"""Trains and evaluates the runs of studies, each once, whoever else works on the same store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs on a SLURM cluster, through submitit: several runs in one array job. Needs no torch.
+"""Jobs on a SLURM cluster, through submitit: several runs in one array job.
 
 A preempted or timed-out job is requeued and resumes from the run's last checkpoint. Jobs outlive the study's process;
 their ids, such as 12_3 for task 3 of array 12, are in RUN/slurm_job.json.

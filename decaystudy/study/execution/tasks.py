@@ -1,4 +1,4 @@
-"""What the runs of a study are evaluated on. Needs no torch."""
+"""What the runs of a study are evaluated on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs in the process of a job: fit, or evaluate. The output goes to the run's log.txt. Needs no torch itself.
+"""What runs in the process of a job: fit, or evaluate. The output goes to the run's log.txt.
 
     python -m decaystudy.study.execution.worker train RUN --layout '{"trainer": {"devices": 2}}'
     python -m decaystudy.study.execution.worker evaluate RUN --tasks offline,piqa

@@ -1,4 +1,4 @@
-"""What the planned runs cost on which hardware: measured here, or assumed and said so. Needs no torch."""
+"""What the planned runs cost on which hardware: measured here, or assumed and said so."""
 
 from __future__ import annotations
 

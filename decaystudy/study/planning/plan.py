@@ -1,4 +1,4 @@
-"""What a study will cost, before it runs: the content of ``--dry-run``. Needs no torch."""
+"""What a study will cost, before it runs: the content of ``--dry-run``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan says: the content of plan.json and of ``run-study --dry-run --json``. Needs no torch."""
+"""What a plan says: the content of plan.json and of ``run-study --dry-run --json``."""
 
 from __future__ import annotations
 

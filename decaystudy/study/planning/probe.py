@@ -1,4 +1,4 @@
-"""``decaystudy probe``: how fast this machine trains, so that plans say hours. Needs no torch itself.
+"""``decaystudy probe``: how fast this machine trains, so that plans say hours.
 
 It trains some of the study's cells for a few steps, as many at once as the study would, through the same ``fit``, and
 reads a Lightning profiler: steps and validation apart from a run's start and end.

@@ -1,5 +1,5 @@
 """OUT/STUDY/plan.json: how a study was called and what it was planned to cost, so that report, status and clean know
-which runs are its own. Needs no torch."""
+which runs are its own."""
 
 from __future__ import annotations
 

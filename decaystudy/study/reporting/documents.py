@@ -1,4 +1,4 @@
-"""A study's answer as text for a terminal, Markdown, LaTeX and CSV. Needs no torch."""
+"""A study's answer as text for a terminal, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands below a table of comparisons: how its intervals are meant, and what they can resolve. Needs no torch."""
+"""What stands below a table of comparisons: how its intervals are meant, and what they can resolve."""
 
 from __future__ import annotations
 

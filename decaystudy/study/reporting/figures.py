@@ -1,4 +1,4 @@
-"""The figures of a study as SVG text. Needs no torch."""
+"""The figures of a study as SVG text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """``decaystudy report``: results.json of studies from their runs, and CSV, Markdown, LaTeX and one self-contained HTML
-page from results.json. Needs no torch."""
+page from results.json."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What a study's answer is: the content of results.json, from which tables, figures and reports are made. Needs no
-torch.
+"""What a study's answer is: the content of results.json, from which tables, figures and reports are made.
 
 A seed is a sample, as a document is. So one seed gives differences of checkpoints and no verdict; intervals of a family
 hold together with the probability that it names.

@@ -1,4 +1,4 @@
-"""The tables of a study, from its results. Needs no torch."""
+"""The tables of a study, from its results."""
 
 from decaystudy.study.reporting.tables.cells import cells_table, trials_table
 from decaystudy.study.reporting.tables.claims import claim_details_table, claims_table
