@@ -6,7 +6,7 @@ one cell between seeds over that of the others. Columns:
 
   false                 null studies that call any cell better or worse; one minus joint coverage
   cover                 studies whose intervals all hold the truth
-  found 2.5, found 4.5  effects of so many true standard errors that are found
+  found 2.5, found 4.5  effects of that many true standard errors that are found
   oracle                the same for one who knows all variances
   x/80%                 the resolvable difference that studies report, over the true one that 80 % of them find
   eq.false              studies that call any difference of exactly the margin equivalent

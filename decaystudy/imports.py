@@ -60,6 +60,9 @@ def import_object(path: str, what: str) -> Any:
             raise ImportError("an import path looks like package.module.Name")
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"cannot import the {what} {path!r}: {error}") from error
+        first = path.partition(".")[0]
+        away = isinstance(error, ModuleNotFoundError) and error.name == first
+        hint = f": run decaystudy from the folder that holds {first}, or install it" if away else ""
+        raise UserError(f"cannot import the {what} {path!r}: {error}{hint}") from error
     except Exception as error:  # whatever the user's own module does when it is imported
         raise UserError(f"cannot import the {what} {path!r}: {type(error).__name__}: {error}") from error

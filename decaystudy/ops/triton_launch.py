@@ -29,7 +29,7 @@ class Config:
     warps: int = 4
     stages: int = 1
     registers: int | None = None
-    """At most so many per thread, so that more programs run at a time; the compiler's choice if None."""
+    """Maximum number per thread, so that more programs run at a time; the compiler's choice if None."""
 
 
 CARRY = Config(keys=32, values=128, stages=3)

@@ -39,7 +39,7 @@ class TaskResult:
     version: float | str | None = None
     """Of the task, as lm-eval counts."""
     limit: int | None = None
-    """At most so many questions were asked; None for all."""
+    """Maximum number of questions asked; None for all."""
     questions: str | None = None
     """Hash of the questions in their order: equal where two models were asked the same."""
     lm_eval: str | None = None

@@ -6,7 +6,7 @@ result.json           how it ended, and its numbers
 validation_loss.npy   loss of each validation sequence in nats a token, float64, at the end of training
 validation_documents.npz  summed nats (nll), predicted tokens and bytes of text of each held-out document
 model.safetensors     the trained weights
-checkpoints/          where training goes on from
+checkpoints/          from which training resumes
 events.out.tfevents…  TensorBoard
 log.txt               what a run of a study printed
 lock                  held by the process that trains

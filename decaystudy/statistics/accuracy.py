@@ -24,8 +24,8 @@ def read_answers(
 ) -> Sample:
     """What cells answered on one task.
 
-    Seeds share one variance per task. The standard error is at least that of one question, 1 / questions, for answers
-    that are all alike are no certainty.
+    Seeds share one variance per task. The standard error is at least that of one question, 1 / questions, even when all
+    answers agree.
 
     Args:
         right: {cell: (seeds, questions)} of 0 and 1, the same questions in the same order in every cell.

@@ -16,7 +16,7 @@ from decaystudy.statistics.simultaneous import Estimates, Interval, family
 from decaystudy.statistics.variance import LentVariances, SeedVariances, seed_variances
 
 TWO_SEED_CELLS = 5
-"""Two seeds give intervals from so many cells on."""
+"""Two seeds give intervals from this number of cells on."""
 
 Pair = tuple[Any, Any]
 """A cell and its baseline, or a cell and None for the value of the cell itself."""
@@ -137,7 +137,9 @@ def _effect(
     notes = _notes(sample, [i for i in (a, b) if i >= 0], variances)
     few_cells = sample.seeds == 2 and known < TWO_SEED_CELLS
     if few_cells:
-        notes.append(f"two seeds of {known} cells bound nothing: add a seed")
+        notes.append(
+            f"two seeds of {known} cells bound nothing, being too few runs to tell how much runs differ: add a seed"
+        )
     if few_cells or sample.clusters == 1:
         low, high, smallest = -math.inf, math.inf, math.inf
     if sample.limits:

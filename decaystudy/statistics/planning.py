@@ -38,7 +38,7 @@ class Design:
     document_error: float = 0.0
     """Standard error of a difference that stems from the documents."""
     documents: int | None = None
-    """That are held out; None for so many that their error is known."""
+    """Number held out; None where the error is known."""
     level: float = 0.95
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Design:
 
 
 def resolvable_difference(design: Design, seeds: int, goal: Goal = Goal.DIFFERENCE) -> float | None:
-    """The smallest difference (or margin of equivalence) that so many seeds resolve with a probability of 0.8.
+    """The smallest difference (or margin of equivalence) that this number of seeds resolves with a probability of 0.8.
 
     Returns:
         (q + t₀.₈) · SE, or (q + t₀.₉) · SE for an equivalence; None with one seed, infinite for two seeds of fewer than

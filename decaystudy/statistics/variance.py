@@ -15,11 +15,11 @@ from decaystudy.statistics.simultaneous import Component
 Floats = NDArray[np.float64]
 
 POOLED_CELLS = 3
-"""Up to so many cells share one variance: their own ones can't be told apart."""
+"""Up to this number of cells share one variance: their own can't be told apart."""
 SMALLEST = 1e-4
 """A variance is at least this share of the median one."""
 NOISY = 2.5
-"""A cell whose standard deviation is so many times that of the others is named."""
+"""A cell whose standard deviation is this many times that of the others is named."""
 PRIOR_DF = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, math.inf)
 """The prior degrees of freedom that are tried; infinity is one variance for all cells."""
 

@@ -31,7 +31,7 @@ def rows_of(*lengths):
 
 @torch.no_grad()
 def greedy(model, row, count):
-    """What one row alone goes on with: a full forward pass for each token, no cache."""
+    """How one row alone continues: a full forward pass for each token, no cache."""
     for _ in range(count):
         row = torch.cat((row, model(row, use_cache=False).logits[:, -1:].argmax(-1)), dim=1)
     return row

@@ -57,6 +57,8 @@ MALFORMED: list[tuple[str, int, str]] = [
     (HEAD + "cells:\n  - {name: a, decay: simple, p: 2}\n", 4, "between 0 and 1"),
     (HEAD + "cells:\n  - {name: a, decay: gla, p: 0.9}\n", 4, "no option"),
     (HEAD + "cells:\n  - {name: a, vocab_size: 7}\n", 4, "vocab_size"),
+    (HEAD + "settings: {threads: 2}\ncells:\n  - {name: a, decay: gla}\n", 3, "--threads"),
+    (HEAD + "cells:\n  - {name: a, decay: gla, seed: 7}\n", 4, "seeds at the top"),
     (HEAD + "cells:\n  - {name: a, trainer.max_step: 7}\n", 4, "max_step"),
     (HEAD + "cells:\n  - {name: a, max_steps: -7}\n", 4, "at least 1"),
     (HEAD + "cells:\n  - {name: a, data.source: python-doc}\n", 4, "python-docs"),

@@ -97,6 +97,9 @@ def test_fit_finds_a_decay_in_the_working_directory(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "mine" / "result.json").read_text())["status"] == "finished"
+    (tmp_path / "elsewhere").mkdir()
+    done = decaystudy("generate", "../mine", cwd=tmp_path / "elsewhere")
+    assert done.returncode == 2 and "run decaystudy from the folder that holds mypackage" in done.stderr, done.stderr
 
 
 def test_an_edited_formula_is_trained_again_and_a_comment_is_not(tmp_path):

@@ -1,4 +1,4 @@
-"""Runs from the command line, in this process: what they write, how they go on, how they end."""
+"""Runs from the command line, in this process: what they write, how they resume, how they end."""
 
 import json
 import math

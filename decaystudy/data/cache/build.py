@@ -94,7 +94,7 @@ class HeldShard:
 def fill(corpus: Corpus, order: list[int], tokens: int | None = None) -> None:
     """Make the shards of ``order`` in turn, those that others wish for first.
 
-    With ``tokens``, stop at the first full window of the stream at which the shards hold so many.
+    With ``tokens``, stop at the first full window of the stream at which the shards hold that many tokens.
     """
     made: dict[int, int] = {}
     current: HeldShard | None = None

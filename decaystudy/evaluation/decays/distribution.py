@@ -18,7 +18,7 @@ from decaystudy.runs.loading import LoadedRun
 from decaystudy.training.decay_statistics import NEAR_ONE, NEAR_ZERO
 
 TOKENS = 16_384
-"""So many tokens are read at most, from all over the text."""
+"""Maximum number of tokens read, from all over the text."""
 VALUES = 2**24
 """Maximum number of λ kept per layer, from tokens evenly spread over those read."""
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}

@@ -45,7 +45,7 @@ def identity() -> dict[str, Any]:
 
 
 def questions(count: int = QUESTIONS) -> dict[str, list[dict[str, Any]]]:
-    """So many questions of each task."""
+    """``count`` questions of each task."""
     made = {
         name: [needle(Draws(VERSION, 1, distance, number), distance) for number in range(count)]
         for name, distance in _NEEDLES.items()

@@ -33,7 +33,7 @@ def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
     if smallest is None:
         text = "one seed resolves nothing and judges no claim"
     elif math.isinf(smallest):
-        text = "two seeds of fewer than five cells resolve nothing"
+        text = "two seeds of fewer than five cells resolve nothing, being too few runs to tell how much runs differ"
     else:
         text = f"{len(study.seeds)} seeds resolve about ±{smallest:.2g} {NATS}"
     margin, goal = smallest_margin(study)

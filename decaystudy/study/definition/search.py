@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What came of a trial: its validation loss for each of the study's seeds, in nats per token."""
+    """The results of a trial: its validation loss for each of the study's seeds, in nats per token."""
 
     settings: Mapping[str, Any]
     losses: tuple[float | None, ...]

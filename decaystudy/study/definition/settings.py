@@ -27,6 +27,11 @@ OPTIONS = sorted({option for decay in DECAYS.values() for option in option_names
 _DATA_BY_FULL_NAME = ("name", "config", "split", "files", "column")
 # What every run of a study must leave alone: the study sets it.
 _NOT_IN_STUDIES = ("vocab_size",)
+_SET_ELSEWHERE = {
+    **{name: f"give --{name} to run-study" for name in ("threads", "strategy", "logger", "jobs", "devices", "gpu")},
+    **{name: "set seeds at the top of the study" for name in ("seed", "seeds")},
+    **{name: "set scale at the top of the study" for name in ("scale", "scales")},
+}
 DESIGN = (
     "decay",
     "decay_options",
@@ -232,6 +237,8 @@ def read_settings(
             items = [(key, value, (*path, key))]
         for name, item, where in items:
             setting = names.find(name)
+            if setting is None and name in _SET_ELSEWHERE:
+                raise document.error(f"{name} is no setting of a cell: {_SET_ELSEWHERE[name]}", *where)
             if setting is None:
                 choices = sorted({*names.short, *(f"{s}.…" for s in (*SECTIONS, "trainer"))})
                 raise document.unknown_key(name, choices, *where, what="setting")

@@ -1,4 +1,4 @@
-"""Jobs on this machine: so many at once, each in a process of its own.
+"""Jobs on this machine: a limited number at once, each in a process of its own.
 
 On a CPU a run is forked from a process that has imported torch and Lightning and computed nothing: that saves each run
 seven seconds. Runs on GPUs, or of several processes, get a fresh interpreter. An evaluation goes to a process that has

@@ -40,7 +40,7 @@ def _proposed(study: Study, cell: Cell, store: Store) -> tuple[Trial, ...]:
 
 
 def trial_result(runs: Sequence[Run], store: Store) -> TrialResult | None:
-    """What came of a trial's runs, one per seed; None while one of them may still be trained."""
+    """The results of a trial's runs, one per seed; None while one of them may still be trained."""
     losses: list[float | None] = []
     trial = runs[0].trial
     assert trial is not None

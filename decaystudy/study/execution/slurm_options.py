@@ -159,7 +159,7 @@ def parse_extra(text: str | None) -> dict[str, str | bool]:
 
 
 def _belongs_to(option: str, name: str, equals: bool) -> bool:
-    """Whether a piece that begins with ``name`` goes on with the value of ``option``."""
+    """Whether a piece that begins with ``name`` continues the value of ``option``."""
     if name in INNER_NAMES.get(option, ()):
         return True
     if option == "export" and name.isupper():

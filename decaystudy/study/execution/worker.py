@@ -119,7 +119,7 @@ def die_with_parent() -> None:
 
 
 class Log(io.TextIOWrapper):
-    """Text straight to a file descriptor; what cannot be written (a full disk) is lost, and the run goes on."""
+    """Text straight to a file descriptor; what cannot be written (a full disk) is lost, and the run continues."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(io.FileIO(descriptor, "w", closefd=False), "utf-8", "replace", write_through=True)

@@ -104,6 +104,6 @@ class Family:
     margin: float | None
     """The smallest that a claim asks for."""
     seeds_for_margin: int | None
-    """About so many seeds would resolve the margin; None where none do, or nothing is known."""
+    """About how many seeds would resolve the margin; None where no number does, or nothing is known."""
     notes: tuple[str, ...] = ()
     """What a reader of all its rows should know."""
