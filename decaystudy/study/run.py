@@ -25,6 +25,7 @@ from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan
 from decaystudy.study.planning.plan_schema import Call
 from decaystudy.study.planning.record import write_call
 from decaystudy.study.reporting.documents import as_text
+from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.report import write_results
 
 INTERRUPTED = 130
@@ -219,4 +220,7 @@ def write_all_results(studies: Sequence[Study], store: Store, failures: Failures
         folder = store.study_folder(study.name)
         print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
         print(f"curves:   tensorboard --logdir {folder}")
+        resolved = outcome(results)
+        if resolved:
+            print(f"resolved: {resolved}")
     return 0 if complete else 1

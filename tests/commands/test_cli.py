@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from decaystudy.cli import GROUPS, VERBS, main
+from decaystudy.runs.config import RunConfig
 from decaystudy.scales import SCALES
 
 # Prints what a call has imported, after the call.
@@ -97,8 +98,8 @@ def test_a_study_takes_a_configuration_file(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("trainer: {max_steps: 9}\nlogger: csv\n")
     words = ["run-study", "dplr", "--config", str(tmp_path / "c.yaml"), "--dry-run", "--json", "--out", str(tmp_path)]
     assert main(words) == 0
-    cells = json.loads(capsys.readouterr().out)["cells"]
-    assert {cell["tokens"] for cell in cells} == {9 * 8 * 256}
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert {run["tokens"] for run in runs} == {9 * RunConfig.build("tiny").tokens_per_step}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def test_all_eight_are_there() -> None:
 @pytest.mark.parametrize("name", EIGHT)
 def test_each_expands_at_every_scale(name: str, scale: str) -> None:
     study = expand(read_study(name), scale=scale, all_cells=True)
-    assert len({run.hash for run in study.runs()}) == len(study.cells)
+    assert study.seeds == (0, 1, 2)
+    assert len({run.hash for run in study.runs()}) == 3 * len(study.cells)
     assert study.comparisons and study.claims and not study.left_out
     assert any(cell.config.model.mixer == "softmax" for cell in study.cells)
     compared = {name for c in study.comparisons for name in (c.a, c.b)}
@@ -78,7 +79,7 @@ def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
     distinct = union(studies)
     assert len(distinct) < len(runs)
     same = {run.hash for study in studies for run in study.runs() if run.cell in ("mamba2", "mamba2-independent")}
-    assert len(same) == 1
+    assert len(same) == 3, "one per seed"
     store = Store(tmp_path)
     first, second = (next(r for r in study.runs() if r.hash in same) for study in studies[:2])
     assert first.cell != second.cell
@@ -102,7 +103,8 @@ def test_plan_as_json(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 3 * 2  # twice what it may take: other tests run beside it
     plan = json.loads(done.stdout)
-    assert plan["schema"] == SCHEMA and plan["study"] == "sharing" and len(plan["runs"]) == len(plan["cells"]) == 13
+    assert plan["schema"] == SCHEMA and plan["study"] == "sharing"
+    assert len(plan["cells"]) == 13 and len(plan["runs"]) == 3 * 13
     keys = {"id", "name", "cell", "seed", "status", "parameters", "tokens", "train_flops", "memory_bytes"}
     keys |= {"hours", "gpu_hours", "disk_bytes", "done"}
     for run in plan["runs"]:

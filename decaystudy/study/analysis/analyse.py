@@ -23,6 +23,7 @@ from decaystudy.study.analysis.accuracies import (
 from decaystudy.study.analysis.claims import judge
 from decaystudy.study.analysis.comparisons import compare, loss_family, loss_pairs
 from decaystudy.study.analysis.decays import Decays
+from decaystudy.study.analysis.expected import finer_scale
 from decaystudy.study.analysis.judgement import finite
 from decaystudy.study.analysis.losses import OTHER_DATA, Losses
 from decaystudy.study.analysis.measurements import Unavailable
@@ -63,6 +64,7 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
     answers = Answers(kept, asked)
     decays = Decays(kept, [claim for claim in study.claims if claim.kind == "decay"])
     comparisons = compare(study.comparisons, kept, losses, study.claims)
+    family = loss_family(study, kept, losses)
     answered = compare_answers(study, answers)
     to_baseline = first_by_cell(comparisons)
     answered_to_baseline = first_by_cell([row for row in answered if row.task == MEAN])
@@ -91,10 +93,11 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         comparisons=comparisons,
         accuracy_comparisons=answered,
         claims=judge(study, kept, losses, answers, decays),
-        loss_family=loss_family(study, kept, losses),
+        loss_family=family,
         accuracy_family=accuracy_family(answers, asked),
         decay_family=decays.family(),
         not_run=study.left_out,
+        finer_scale=finer_scale(study, family.seed_sd),
     )
 
 

@@ -33,8 +33,9 @@ def compare(
     for comparison in comparisons:
         a, b = comparison.a, comparison.b
         effect = losses.difference(a, b)
-        bits, margin, notes = None, margin_of(claims, a, b), []
+        bits, margin, notes, by_seed = None, margin_of(claims, a, b), [], {}
         if not isinstance(effect, Unavailable):
+            by_seed = losses.by_seed(a, b)
             notes = machine_notes(losses.runs(a, b))
             in_nats = effect.unit == NATS
             margin = margin if in_nats else None
@@ -47,6 +48,7 @@ def compare(
                 differing=comparison.differing,
                 parameters=_parameters(cells, a) - _parameters(cells, b),
                 bits_per_byte=bits,
+                by_seed=tuple(results.SeedDifference(seed=seed, difference=own) for seed, own in by_seed.items()),
                 **facts_of(effect, margin, notes=notes),
             )
         )

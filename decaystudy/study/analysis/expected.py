@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from decaystudy.scales import SCALES
 from decaystudy.statistics.planning import Design, Goal, resolvable_difference, seeds_needed
 from decaystudy.study.analysis.comparisons import loss_pairs, smallest_margin
 from decaystudy.study.analysis.judgement import noise_of
@@ -13,7 +14,6 @@ from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import Outcome
 
 ASSUMED_SD = {"tiny": 0.05, "small": 0.02}
-"""Standard deviation of a cell between seeds, nats per token, where no finished run tells."""
 ASSUMED_SD_ELSEWHERE = 0.01
 
 
@@ -48,6 +48,23 @@ def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
     return f"resolution: {text} ({source})"
 
 
+def finer_scale(study: Study, seed_sd: float | None) -> str | None:
+    """The next scale of a study whose cells are assumed to differ less between seeds; None if none is.
+
+    Args:
+        seed_sd: by which cells differ at the study's scale; assumed where it is None.
+    """
+    here = assumed_sd(study.scale) if seed_sd is None else seed_sd
+    order = list(SCALES)
+    larger = [name for name in order[order.index(study.scale) + 1 :] if name in study.spec.scales]
+    return next((name for name in larger if assumed_sd(name) < here), None)
+
+
+def assumed_sd(scale: str) -> float:
+    """Standard deviation of a cell between seeds, nats per token, where no finished run tells."""
+    return ASSUMED_SD.get(scale, ASSUMED_SD_ELSEWHERE)
+
+
 def _noise(study: Study, outcomes: Sequence[Outcome]) -> tuple[float, float, str]:
     """Standard deviation between seeds, error from documents, and where they are from."""
     cells = {cell.name: [o for o in outcomes if o.run.cell == cell.name and o.finished] for cell in study.cells}
@@ -59,5 +76,5 @@ def _noise(study: Study, outcomes: Sequence[Outcome]) -> tuple[float, float, str
                 names, seeds = measurement.together
                 runs = len(names) * len(seeds)
                 return *noise, f"by {runs} finished runs, whose cells have a seed sd of {noise[0]:.2g}"
-    sd = ASSUMED_SD.get(study.scale, ASSUMED_SD_ELSEWHERE)
+    sd = assumed_sd(study.scale)
     return sd, 0.0, f"assuming a seed sd of {sd:g} and many held-out documents: too few runs have finished to tell"

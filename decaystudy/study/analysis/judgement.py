@@ -71,7 +71,8 @@ def family_facts(
     sizes = [size for effect in told if effect.baseline is not None and (size := finite(effect.resolvable)) is not None]
     clusters = {effect.clusters for effect in effects}
     largest = max(measurements, key=lambda m: len(m.pairs), default=None)
-    needed = None
+    needed, sample = None, None if largest is None else largest.sample
+    known = None if sample is None else noise_of(sample)
     if margin is not None and largest is not None and largest.sample is not None:
         needed = needed_seeds(largest.sample, largest.pairs, margin, goal)
     return Family(
@@ -84,6 +85,7 @@ def family_facts(
         resolvable=(min(sizes), max(sizes)) if sizes else None,
         margin=margin,
         seeds_for_margin=needed,
+        seed_sd=None if known is None else known[0],
         notes=tuple(notes),
     )
 

@@ -90,6 +90,12 @@ class Losses:
         sizes = float(one.bytes.sum())
         return difference * float(one.tokens.sum()) / (math.log(2) * sizes) if sizes > 0 else None
 
+    def by_seed(self, a: str, b: str) -> dict[int, float]:
+        """The difference of a pair that is compared under each seed that both have, in the unit of ``difference``."""
+        in_nats = self.cells[a].documents == self.cells[b].documents
+        one, other = ({seed: _loss(own, in_nats) for seed, own in self.cells[name].losses.items()} for name in (a, b))
+        return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
+
     def notes(self, cells: Cells) -> list[str]:
         """Sentences on seeds that don't count, and on cells that stay apart."""
         found = {}
@@ -158,6 +164,13 @@ def _judged(outcomes: Sequence[Outcome]) -> Judged | Unavailable:
     settings = next(iter(runs.values())).run.config.data
     text = (first.get("source"), first.get("revision"), settings.held_out_share)
     return Judged(runs, first["validation_digest"], first.get("tokenizer_digest"), text, first.get("revision"))
+
+
+def _loss(own: DocumentLosses, in_nats: bool) -> float:
+    """A run's loss in nats per token, or in bits per byte."""
+    if in_nats:
+        return float(own.nll.sum() / own.tokens.sum())
+    return float(own.nll[own.bytes > 0].sum() / (math.log(2) * own.bytes.sum()))
 
 
 def _same_documents(cells: Mapping[str, Judged]) -> Measurement:

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from decaystudy.runs.state import RunState
 from decaystudy.study.analysis.results import RunRow, StudyResults
+from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.tables import (
     cells_table,
     claims_table,
     lengths_table,
     run_data,
+    seeds_table,
     tasks_table,
     trials_table,
 )
@@ -33,8 +35,10 @@ def as_text(results: StudyResults) -> str:
 def as_markdown(results: StudyResults) -> str:
     """Tables, claims, failures and notes."""
     parts = [f"# {results.title}", results.question, *(table.markdown() for table in tables(results))]
-    if results.claims:
-        parts.append(claims_table(results).markdown())
+    by_seed, resolved = seeds_table(results), outcome(results)
+    parts += [by_seed.markdown()] if by_seed is not None else []
+    parts += [claims_table(results).markdown()] if results.claims else []
+    parts += [f"In short: {resolved}."] if resolved else []
     failures = ended_badly(results)
     if failures:
         parts += ["## Runs that did not finish", "\n".join(f"- {failure_text(run)}" for run in failures)]

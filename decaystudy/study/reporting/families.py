@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from decaystudy.formatting import count
+from decaystudy.scales import find_scale
+from decaystudy.statistics.claims import ClaimVerdict
+from decaystudy.study.analysis.comparisons import LOSS_CLAIMS
 from decaystudy.study.analysis.results import Family, StudyResults
 
 METHOD = "max-|t|; seeds and {clusters} are samples, and cells moderate each other's variances"
@@ -44,20 +47,58 @@ def _notes(results: StudyResults, family: Family, clusters: str) -> list[str]:
         f"{_about(results)}: simultaneous {family.level:.0%} intervals of {family.effects} differences "
         f"({method}); {len(family.seeds)} seeds ({', '.join(map(str, family.seeds))}){documents}."
     ]
-    found += [resolution(family)] if family.resolvable is not None else []
+    found += [f"{resolution(family)}."] if family.resolvable is not None else []
     return found
 
 
-def resolution(family: Family) -> str:
-    """``3 seeds resolve ±0.062 nats per token here; the claims ask 0.02 (about 24 seeds).``"""
+def outcome(results: StudyResults) -> str:
+    """What the losses of a study resolved, in a line; empty for a study that compares none.
+
+    ``3 seeds resolve ±0.062 nats per token here; the claims ask 0.02 (about 24 seeds, or scale small on a GPU): 2 of 5
+    judged``. A claim counts as judged if it is supported or refuted.
+    """
+    family = results.loss_family
+    claims = [claim for claim in results.claims if claim.kind in (*LOSS_CLAIMS, "optimum")]
+    if not results.comparisons and not claims:
+        return ""
+    text = _unresolved(results) if family.resolvable is None else resolution(family, _finer(results))
+    if not claims:
+        return text
+    judged = sum(claim.verdict in (ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED) for claim in claims)
+    named = "" if "the claims" in text else "claims on losses "
+    return f"{text}: {judged} of {len(claims)} {named}judged"
+
+
+def resolution(family: Family, finer: str = "") -> str:
+    """``3 seeds resolve ±0.062 nats per token here; the claims ask 0.02 (about 24 seeds)``
+
+    Args:
+        finer: a scale at which fewer seeds do, in words.
+    """
     assert family.resolvable is not None
     low, high = (f"{value:.2g}" for value in family.resolvable)
     size = f"±{low}" if low == high else f"±{low} to ±{high}"
     text = f"{len(family.seeds)} seeds resolve {size} {family.unit} here"
-    if family.margin is not None:
-        seeds = "more than 200" if family.seeds_for_margin is None else f"about {family.seeds_for_margin}"
-        text += f"; the claims ask {family.margin:g} ({seeds} seeds)"
-    return f"{text}."
+    if family.margin is None:
+        return text
+    if family.seeds_for_margin is not None and family.seeds_for_margin <= len(family.seeds):
+        return f"{text}; the claims ask {family.margin:g}"
+    seeds = "more than 200" if family.seeds_for_margin is None else f"about {family.seeds_for_margin}"
+    return f"{text}; the claims ask {family.margin:g} ({seeds} seeds{finer})"
+
+
+def _unresolved(results: StudyResults) -> str:
+    margin = results.loss_family.margin
+    asked = "" if margin is None else f"; the claims ask {margin:g} (three seeds or more{_finer(results)})"
+    return f"{_why_nothing(results)}, which resolves nothing{asked}"
+
+
+def _finer(results: StudyResults) -> str:
+    """``, or scale small on a GPU``"""
+    name = results.finer_scale
+    if name is None:
+        return ""
+    return f", or scale {name}{' on a GPU' if find_scale(name).threads is None else ''}"
 
 
 def _why_nothing(results: StudyResults) -> str:

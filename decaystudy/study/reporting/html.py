@@ -10,6 +10,7 @@ from decaystudy.formatting import hours
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.reporting import figures, tables
+from decaystudy.study.reporting.families import outcome
 from decaystudy.table import Table
 
 LOG_LINES = 20
@@ -34,6 +35,7 @@ def as_html(results: StudyResults, plan: Plan, out: Path) -> str:
     took, planned = cost(results, plan)
     return environment.get_template("report.html").render(
         results=results,
+        outcome=outcome(results),
         plan=plan,
         tables=all_tables(results, plan),
         figures=all_figures(results),
@@ -49,6 +51,7 @@ def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
         "cells": tables.cells_table(results, with_runs=True),
         "rates": tables.trials_table(results),
         "comparisons": tables.comparisons_table(results),
+        "seeds": tables.seeds_table(results),
         "tasks": tables.tasks_table(results),
         "accuracies": tables.accuracies_table(results),
         "lengths": tables.lengths_table(results),

@@ -12,6 +12,7 @@ from decaystudy.study.analysis.results.comparisons import (
     ComparisonVerdict,
     Family,
     Judgement,
+    SeedDifference,
 )
 from decaystudy.study.analysis.results.runs import Cost, RunRow
 from decaystudy.study.analysis.results.study import SCHEMA, StudyResults
@@ -33,5 +34,6 @@ __all__ = [
     "Family",
     "Judgement",
     "RunRow",
+    "SeedDifference",
     "StudyResults",
 ]

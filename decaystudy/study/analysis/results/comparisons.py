@@ -60,6 +60,14 @@ class Judgement(Judged):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeedDifference:
+    """What two cells differ by under one seed, in the unit of their comparison."""
+
+    seed: int
+    difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison(Judgement):
     """Validation loss of one cell minus that of another: nats per token, or bits per byte across tokenizers."""
 
@@ -73,6 +81,8 @@ class Comparison(Judgement):
     """Parameters of ``a`` minus those of ``b``."""
     bits_per_byte: float | None = None
     """The difference in bits per byte."""
+    by_seed: tuple[SeedDifference, ...] = ()
+    """Under each seed that both have finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +115,8 @@ class Family:
     """The smallest that a claim asks for."""
     seeds_for_margin: int | None
     """About how many seeds would resolve the margin; None where no number does, or nothing is known."""
+    seed_sd: float | None = None
+    """Standard deviation of one cell between seeds, without what a seed does to all cells alike; None where it is not
+    known."""
     notes: tuple[str, ...] = ()
     """What a reader of all its rows should know."""

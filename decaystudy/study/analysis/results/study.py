@@ -46,6 +46,8 @@ class StudyResults:
     """None without claims on λ."""
     not_run: tuple[str, ...] = ()
     """Cells of the study's file that run only with --all-cells at this scale."""
+    finer_scale: str | None = None
+    """The next scale of the study whose cells are assumed to differ less between seeds than here; None if none is."""
 
     @property
     def tokenizers(self) -> int:

@@ -2,7 +2,7 @@
 
 from decaystudy.study.reporting.tables.cells import cells_table, trials_table
 from decaystudy.study.reporting.tables.claims import claim_details_table, claims_table
-from decaystudy.study.reporting.tables.comparisons import accuracies_table, comparisons_table
+from decaystudy.study.reporting.tables.comparisons import accuracies_table, comparisons_table, seeds_table
 from decaystudy.study.reporting.tables.runs import run_data, runs_table
 from decaystudy.study.reporting.tables.tasks import lengths_table, tasks_table
 
@@ -15,6 +15,7 @@ __all__ = [
     "lengths_table",
     "run_data",
     "runs_table",
+    "seeds_table",
     "tasks_table",
     "trials_table",
 ]

@@ -34,6 +34,19 @@ def comparisons_table(results: StudyResults) -> Table:
     return Table(columns, tuple(rows), title="Comparisons", notes=(*loss_notes(results), *notes))
 
 
+def seeds_table(results: StudyResults) -> Table | None:
+    """Every comparison under each seed; None where there is but one."""
+    seeds = sorted({one.seed for row in results.comparisons for one in row.by_seed})
+    if len(seeds) < 2:
+        return None
+    rows = []
+    for row in results.comparisons:
+        own = {one.seed: rounded(one.difference, row.standard_error, signed=True) for one in row.by_seed}
+        rows.append((f"{row.a} − {row.b}", row.unit or MISSING, *(own.get(seed, MISSING) for seed in seeds)))
+    columns = (Column("pair", Kind.WORDS), Column("unit", Kind.WORDS), *(Column(f"seed {seed}") for seed in seeds))
+    return Table(columns, tuple(rows), title="Differences by seed")
+
+
 def accuracies_table(results: StudyResults) -> Table | None:
     """Every comparison of accuracies, by task; None where there is none."""
     columns = (
