@@ -118,6 +118,23 @@ def judge_all(parts: Sequence[Judgement]) -> Judgement:
     return Judgement(ClaimVerdict.SUPPORTED)
 
 
+def judge_any(parts: Sequence[Judgement]) -> Judgement:
+    """That one part of a list holds: supported if any part is, refuted if every part is.
+
+    Intervals of a family hold together, so picking the part that speaks most for the claim is allowed.
+    """
+    if not parts:
+        raise ValueError("a claim without parts can't be judged")
+    verdicts = [part.verdict for part in parts]
+    for verdict in (ClaimVerdict.SUPPORTED, ClaimVerdict.NOT_RESOLVED):
+        if verdict in verdicts:
+            return Judgement(verdict)
+    for part in parts:
+        if part.verdict is ClaimVerdict.NOT_JUDGED:
+            return part
+    return Judgement(ClaimVerdict.REFUTED)
+
+
 def stricter_level(level: float, scales: int) -> float:
     """The level 1 − α/n at which one of n scales refutes a claim about every scale."""
     return 1 - (1 - level) / scales

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +37,8 @@ class Optimum:
     """Standard deviation of the groups of cells about the parabola, beyond their errors."""
     degrees_of_freedom: float
     critical_value: float
+    seeds: int = 0
+    """That the losses are means of; 0 where that is not known."""
 
 
 def fit_optimum(
@@ -134,7 +136,7 @@ def loss_optimum(
     variances = seed_variances(sample.data.means, varying=sample.varying, pooled=sample.pooled)
     moved = sample.data.influence.mean(axis=1)
     covariance = np.diag(variances.moderated / sample.seeds) + moved @ moved.T
-    return fit_optimum(
+    found = fit_optimum(
         [positions[names[i]] for i in chosen],
         sample.data.means.mean(axis=1)[chosen],
         covariance[np.ix_(chosen, chosen)],
@@ -143,6 +145,7 @@ def loss_optimum(
         level=level,
         critical=critical,
     )
+    return None if found is None else replace(found, seeds=sample.seeds)
 
 
 def judge_optimum(found: Optimum | None, at: float, *, near: float = NEAR) -> Judgement:

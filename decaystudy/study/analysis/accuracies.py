@@ -19,9 +19,10 @@ from decaystudy.statistics.accuracy import UNIT, mean_over_tasks, read_answers
 from decaystudy.statistics.effects import Effect, Pair
 from decaystudy.statistics.sample import Sample
 from decaystudy.study.analysis.judgement import facts_of, family_facts, finite
-from decaystudy.study.analysis.measurements import Floats, Measurement, Unavailable, family_of
+from decaystudy.study.analysis.measurements import LEVEL, Floats, Measurement, Unavailable, family_of
 from decaystudy.study.analysis.results import Accuracy, AccuracyComparison, CellTask, Family
 from decaystudy.study.analysis.runs import Cells, machine_notes, withheld
+from decaystudy.study.definition.claims.accuracy import EACH
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import Outcome
 
@@ -36,9 +37,11 @@ class Answers:
     Args:
         cells: the runs of each cell.
         asked: all that the report prints: rows of its tables and claims. They are one family.
+        level: with which its intervals hold together.
     """
 
-    def __init__(self, cells: Cells, asked: Sequence[Asked]) -> None:
+    def __init__(self, cells: Cells, asked: Sequence[Asked], level: float = LEVEL) -> None:
+        self._level = level
         self._runs = {name: _answered(outcomes) for name, outcomes in cells.items()}
         self._missing = {name: why for name in cells if (why := withheld(cells[name])) is not None}
         found = {task for runs in self._runs.values() for o in runs.values() for task in _evaluation(o).tasks}
@@ -53,7 +56,7 @@ class Answers:
                 places.setdefault((task, kind), []).append((a, b))
         self.measurements = [self._measurement(*place, tuple(pairs)) for place, pairs in places.items()]
         self._effects: dict[Asked, Effect] = {}
-        for (task, _), effects in zip(places, family_of(self.measurements), strict=True):
+        for (task, _), effects in zip(places, family_of(self.measurements, level), strict=True):
             self._effects |= {(task, *pair): effect for pair, effect in effects.items()}
         self._own = self._alone()
 
@@ -134,7 +137,7 @@ class Answers:
                 if not isinstance(kind, Unavailable):
                     places.setdefault((task, kind), []).append((cell, None))
         measurements = [self._measurement(*place, tuple(pairs)) for place, pairs in places.items()]
-        for (task, _), effects in zip(places, family_of(measurements), strict=True):
+        for (task, _), effects in zip(places, family_of(measurements, self._level), strict=True):
             found |= {(task, cell): effect for (cell, _), effect in effects.items()}
         return found
 
@@ -160,10 +163,10 @@ def asked_accuracies(study: Study, cells: Cells) -> list[Asked]:
     tasks = [task for o in (o for own in cells.values() for o in own) if o.evaluation for task in o.evaluation.tasks]
     rows = [(task, c.a, c.b) for task in (MEAN, *dict.fromkeys(tasks)) for c in study.comparisons]
     claims = [
-        (task, claim.cells[0], claim.cells[1] if len(claim.cells) > 1 else None)
+        (one, a, b)
         for claim in study.claims
-        if claim.kind == "accuracy"
-        for task in claim.tasks
+        for task, a, b in claim.accuracies()
+        for one in (dict.fromkeys(tasks) if task == EACH else [task])
     ]
     return [*rows, *claims]
 

@@ -20,13 +20,13 @@ from decaystudy.study.analysis.accuracies import (
     compare_answers,
     task_rows,
 )
-from decaystudy.study.analysis.claims import judge
+from decaystudy.study.analysis.claims import StudyEvidence, judge
 from decaystudy.study.analysis.comparisons import compare, loss_family, loss_pairs
 from decaystudy.study.analysis.decays import Decays
 from decaystudy.study.analysis.expected import finer_scale
 from decaystudy.study.analysis.judgement import finite
 from decaystudy.study.analysis.losses import OTHER_DATA, Losses
-from decaystudy.study.analysis.measurements import Unavailable
+from decaystudy.study.analysis.measurements import LEVEL, Unavailable
 from decaystudy.study.analysis.results import (
     AccuracyComparison,
     CellLength,
@@ -55,14 +55,9 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         outcomes: of all its runs, in their order.
     """
     chosen = chosen_trials(study, outcomes)
-    kept = {
-        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.trial == chosen.get(cell.name)]
-        for cell in study.cells
-    }
-    losses = Losses(kept, loss_pairs(study))
-    asked = asked_accuracies(study, kept)
-    answers = Answers(kept, asked)
-    decays = Decays(kept, [claim for claim in study.claims if claim.kind == "decay"])
+    kept = compared_runs(study, outcomes, chosen)
+    evidence = evidence_of(study, kept)
+    losses, answers, decays = evidence.losses, evidence.answers, evidence.decays
     comparisons = compare(study.comparisons, kept, losses, study.claims)
     family = loss_family(study, kept, losses)
     answered = compare_answers(study, answers)
@@ -92,12 +87,36 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         ),
         comparisons=comparisons,
         accuracy_comparisons=answered,
-        claims=judge(study, kept, losses, answers, decays),
+        claims=judge(study, evidence),
         loss_family=family,
-        accuracy_family=accuracy_family(answers, asked),
+        accuracy_family=accuracy_family(answers, asked_accuracies(study, kept)),
         decay_family=decays.family(),
         not_run=study.left_out,
         finer_scale=finer_scale(study, family.seed_sd),
+    )
+
+
+def compared_runs(study: Study, outcomes: Sequence[Outcome], chosen: Mapping[str, Trial | None]) -> Cells:
+    """The runs of each cell at the trial at which it is compared."""
+    return {
+        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.trial == chosen.get(cell.name)]
+        for cell in study.cells
+    }
+
+
+def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidence:
+    """All effects that a report of the study prints.
+
+    Args:
+        level: with which the intervals of each family hold together.
+    """
+    return StudyEvidence(
+        study,
+        kept,
+        losses=Losses(kept, loss_pairs(study), level),
+        answers=Answers(kept, asked_accuracies(study, kept), level),
+        decays=Decays(kept, [asked for claim in study.claims for asked in claim.decays()], level),
+        level=level,
     )
 
 

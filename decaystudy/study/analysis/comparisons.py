@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from decaystudy.model.count import parameter_count
@@ -16,12 +15,10 @@ from decaystudy.study.definition.claims import Claim
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.definition.pairs import Comparison
 
-LOSS_CLAIMS = ("difference", "ordering")
-
 
 def loss_pairs(study: Study) -> list[tuple[str, str]]:
     """Every pair whose losses a report compares: its rows, and its claims."""
-    claimed = [pair for claim in study.claims if claim.kind in LOSS_CLAIMS for pair in claim.pairs]
+    claimed = [pair for claim in study.claims for pair in claim.loss_pairs()]
     return list(dict.fromkeys([*((c.a, c.b) for c in study.comparisons), *claimed]))
 
 
@@ -71,25 +68,16 @@ def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
 
 def smallest_margin(study: Study) -> tuple[float | None, Goal]:
     """The smallest bound, other than 0, of the study's claims on losses, and what it is for."""
-    margins = [(m, goal) for claim in study.claims if claim.kind in LOSS_CLAIMS for m, goal in _margins(claim)]
+    margins = [found for claim in study.claims if claim.loss_pairs() for found in claim.bounds.margins()]
     return min(margins, default=(None, Goal.DIFFERENCE))
 
 
 def margin_of(claims: Iterable[Claim], a: str, b: str) -> float | None:
     """Differences of a pair below this don't matter: the smallest bound, other than 0, of the claims on it."""
     asked = [
-        margin
-        for claim in claims
-        if claim.kind in LOSS_CLAIMS and {(a, b), (b, a)} & set(claim.pairs)
-        for margin, _ in _margins(claim)
+        margin for claim in claims if {(a, b), (b, a)} & set(claim.loss_pairs()) for margin, _ in claim.bounds.margins()
     ]
     return min(asked, default=None)
-
-
-def _margins(claim: Claim) -> list[tuple[float, Goal]]:
-    """The bounds of a claim that are differences, and whether it asks for equality or for more."""
-    goal = Goal.EQUIVALENCE if claim.low == -claim.high and not claim.outside else Goal.DIFFERENCE
-    return [(abs(bound), goal) for bound in (claim.low, claim.high) if math.isfinite(bound) and bound != 0]
 
 
 def _parameters(cells: Cells, name: str) -> int:

@@ -13,7 +13,7 @@ from decaystudy.statistics.clusters import Clustered
 from decaystudy.statistics.comparison import read_losses
 from decaystudy.statistics.effects import Effect, Pair
 from decaystudy.statistics.sample import Sample
-from decaystudy.study.analysis.measurements import Floats, Measurement, Unavailable, family_of
+from decaystudy.study.analysis.measurements import LEVEL, Floats, Measurement, Unavailable, family_of
 from decaystudy.study.analysis.runs import Cells, left_out, unfit
 from decaystudy.study.execution.outcomes import DocumentLosses, Outcome
 
@@ -45,9 +45,10 @@ class Losses:
     Args:
         cells: the runs of each cell.
         pairs: (cell, baseline), all that the report prints: rows of its tables and claims. They are one family.
+        level: with which its intervals hold together.
     """
 
-    def __init__(self, cells: Cells, pairs: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, cells: Cells, pairs: Sequence[tuple[str, str]], level: float = LEVEL) -> None:
         self.missing: dict[str, Unavailable] = {}
         """Cells that are not compared."""
         self.cells: dict[str, Judged] = {}
@@ -61,13 +62,13 @@ class Losses:
         """The losses of cells, by the documents that they were judged on."""
         self.measurements = self._measurements(list(dict.fromkeys(pairs)))
         self._effects: dict[Pair, Effect] = {}
-        for found_effects in family_of(self.measurements):
+        for found_effects in family_of(self.measurements, level):
             self._effects |= found_effects
         known = [effect.critical_value for effect in self._effects.values() if effect.critical_value is not None]
         self.critical = known[0] if known else 0.0
         """Critical value of the family; 0 where nothing has an interval."""
         alone = [replace(m, pairs=tuple((cell, None) for cell in m.values)) for m in self.by_documents.values()]
-        self._own = {pair[0]: effect for found in family_of(alone) for pair, effect in found.items()}
+        self._own = {pair[0]: effect for found in family_of(alone, level) for pair, effect in found.items()}
 
     def difference(self, a: str, b: str) -> Effect | Unavailable:
         """Loss of ``a`` minus that of ``b``, a pair that was asked for."""

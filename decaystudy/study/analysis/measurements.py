@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from decaystudy.statistics.effects import Effect, Pair, Question, estimate_effects
 from decaystudy.statistics.sample import Sample
+from decaystudy.study.definition.claims.evidence import Unavailable as Unavailable
 
 LEVEL = 0.95
 """Joint coverage of the intervals of a family."""
@@ -18,14 +19,6 @@ LEVEL = 0.95
 Floats = NDArray[np.float64]
 BySeed = Mapping[str, Mapping[int, Floats]]
 """{cell: {seed: values}}."""
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """Stands where there is nothing to judge."""
-
-    why: str
-    """A clause such as ``gla-seed0 diverged``."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def expand(
     kept = tuple(cell for cell in cells if cell.name not in left_out)
     comparisons = find_pairs(spec, cells)
     for claim in spec.claims:
-        for a, b in claim.pairs:
+        for a, b in claim.loss_pairs():
             differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
     search = _make_search(spec, chosen, sweep)
     study = Study(
@@ -220,8 +220,9 @@ def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
         for name in sorted(claim.named_cells()):
             check(name, f"claim {claim.id!r}", claim.line)
         layers = max(cell.config.model.layers for cell in cells.values())
-        if claim.layers.lstrip("-").isdigit() and not -layers <= int(claim.layers) < layers:
-            raise spec.error(f"claim {claim.id!r} refers to layer {claim.layers} of {layers}: name another", claim.line)
+        complaint = claim.complaint(layers)
+        if complaint is not None:
+            raise spec.error(f"claim {claim.id!r} {complaint}", claim.line)
     for scale, patterns in spec.extra_cells.items():
         for i, pattern in enumerate(patterns):
             if not any(fnmatchcase(name, pattern) for name in cells):

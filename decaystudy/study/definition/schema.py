@@ -111,6 +111,7 @@ def read_study(name: str) -> StudySpec:
     cells = read_cells(document, names)
     axis = _read_axis(document, names, values.get("axis"), "axis")
     comparisons = tuple(_read_comparisons(document, names))
+    scales = _read_scales(document)
     if "baseline" in values and not axis:
         raise document.error("baseline needs axis: name the setting that cells are compared on", "baseline")
     return StudySpec(
@@ -118,7 +119,7 @@ def read_study(name: str) -> StudySpec:
         file=document.file,
         title=_text(document, "title"),
         question=_text(document, "question"),
-        scales=_read_scales(document),
+        scales=scales,
         seeds=_read_seeds(document),
         axis=axis,
         baseline=values.get("baseline"),
@@ -126,7 +127,7 @@ def read_study(name: str) -> StudySpec:
         cells=cells,
         extra_cells=_read_extra_cells(document),
         comparisons=comparisons,
-        claims=read_claims(document, lambda value, *path: _read_axis(document, names, value, *path)),
+        claims=read_claims(document, lambda value, *path: _read_axis(document, names, value, *path), scales),
         evaluate=_read_evaluate(document),
         tune=_read_tune(document, names),
         names=names,

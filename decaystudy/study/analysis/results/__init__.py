@@ -5,7 +5,6 @@ hold together with the probability that it names.
 """
 
 from decaystudy.study.analysis.results.cells import Accuracy, CellLength, CellPosition, CellResult, CellTask, Difference
-from decaystudy.study.analysis.results.claims import ClaimPart, ClaimResult
 from decaystudy.study.analysis.results.comparisons import (
     AccuracyComparison,
     Comparison,
@@ -16,6 +15,7 @@ from decaystudy.study.analysis.results.comparisons import (
 )
 from decaystudy.study.analysis.results.runs import Cost, RunRow
 from decaystudy.study.analysis.results.study import SCHEMA, StudyResults
+from decaystudy.study.definition.claims.result import ClaimPart, ClaimResult
 
 __all__ = [
     "SCHEMA",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from decaystudy.study.definition.claims.result import Judged
+
 
 class ComparisonVerdict(StrEnum):
     """What the first cell of a comparison is, beside the second: a verdict of ``decaystudy.statistics``, or none."""
@@ -19,23 +21,6 @@ class ComparisonVerdict(StrEnum):
     FEW_DOCUMENTS = "few documents"
     INCOMPLETE = "incomplete"
     """There is no difference to judge; ``why`` says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What is known of a number that is judged."""
-
-    low: float | None = None
-    high: float | None = None
-    """Simultaneous interval; None where nothing bounds the number: with one seed, or two seeds of few cells."""
-    standard_error: float | None = None
-    """None also for a claim's effect that is shown on another scale than it is judged on."""
-    resolvable: float | None = None
-    """The true effect that would be found with a probability of 0.8: a difference, called better or worse."""
-    seeds: int = 0
-    """That the number rests on."""
-    why: str | None = None
-    """Why it is not judged."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from decaystudy.runs.state import RunState
 from decaystudy.study.analysis.results.cells import CellResult
-from decaystudy.study.analysis.results.claims import ClaimResult
 from decaystudy.study.analysis.results.comparisons import AccuracyComparison, Comparison, Family
 from decaystudy.study.analysis.results.runs import RunRow
+from decaystudy.study.definition.claims.result import ClaimResult
 
 SCHEMA = 2
 """Raised whenever a field of results.json changes its meaning or goes; a new field with a default needs no raise."""

@@ -63,7 +63,7 @@ def effect(claim: ClaimResult) -> str:
     part = claim.decisive
     if part is None or part.effect is None:
         return MISSING
-    return span(part.effect, part.low, part.high, part.standard_error, signed=claim.kind != "optimum")
+    return span(part.effect, part.low, part.high, part.standard_error, signed=part.signed)
 
 
 def bounds(part: ClaimPart) -> str:

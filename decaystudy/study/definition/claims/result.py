@@ -1,11 +1,27 @@
-"""The claims of results.json."""
+"""What came of a claim, as results.json has it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decaystudy.statistics.claims import ClaimVerdict
-from decaystudy.study.analysis.results.comparisons import Judged
+from decaystudy.statistics.claims import ClaimVerdict, Judgement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is known of a number that is judged."""
+
+    low: float | None = None
+    high: float | None = None
+    """Simultaneous interval; None where nothing bounds the number: with one seed, or two seeds of few cells."""
+    standard_error: float | None = None
+    """None also for a claim's effect that is shown on another scale than it is judged on."""
+    resolvable: float | None = None
+    """The true effect that would be found with a probability of 0.8: a difference, called better or worse."""
+    seeds: int = 0
+    """That the number rests on."""
+    why: str | None = None
+    """Why it is not judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +37,13 @@ class ClaimPart(Judged):
     """Between which bounds the number must lie; None where there is no bound."""
     outside: bool = False
     """Whether it must lie outside these bounds."""
+    signed: bool = True
+    """Whether the number is a difference, and shown with its sign."""
+
+    @property
+    def judgement(self) -> Judgement:
+        """The verdict as the statistics have it."""
+        return Judgement(self.verdict, self.why or "")
 
 
 @dataclass(frozen=True, kw_only=True)
