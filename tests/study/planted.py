@@ -1,10 +1,12 @@
 """Finished runs with known effects, written where ``fit`` would have written them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, TaskResult
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
@@ -15,6 +17,7 @@ from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.store import Store
 
 DOCUMENTS = 80
+QUESTIONS = 400
 TOKENS = 64
 BYTES_PER_TOKEN = 4.0
 ENTROPY = 5.0
@@ -72,6 +75,29 @@ def plant(
             )
         )
         folder.write_status("finished", step=run.config.max_steps)
+
+
+def write_answers(folder: RunFolder, shares: Mapping[str, float], key: int, *, questions: str = "q") -> Evaluation:
+    """Answers that are right with a task's probability, the same luck for every cell; returns what was written.
+
+    Args:
+        key: of what is a run's own luck.
+        questions: hash of the questions.
+    """
+    folder.weights.write_bytes(b"weights")
+    place = EvaluationFolder(folder.path)
+    results = {}
+    for number, (task, share) in enumerate(shares.items()):
+        luck = np.random.default_rng(number).random(QUESTIONS)
+        own, shared = np.random.default_rng([key, number]).random((2, QUESTIONS))
+        right = (np.where(shared < 0.8, luck, own) < share).astype(float)
+        place.write_outcomes(task, {"acc": right.tolist()})
+        error = float(right.std(ddof=1) / np.sqrt(QUESTIONS))
+        metrics = {"acc": float(right.mean()), "acc_stderr": error}
+        results[task] = TaskResult(QUESTIONS, version=1.0, questions=questions, metrics=metrics)
+    found = replace(place.start(), tasks=results)
+    place.write(found)
+    return found
 
 
 def write_losses(folder: RunFolder, loss: np.ndarray) -> None:

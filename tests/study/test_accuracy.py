@@ -21,10 +21,9 @@ from decaystudy.study.planning.plan import plan_study
 from decaystudy.study.reporting.documents import as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance
 from decaystudy.study.reporting.html import as_html
-from tests.study.planted import answer_of, plant
+from tests.study.planted import QUESTIONS, answer_of, plant, write_answers
 from tests.study.small import STUDY, results, run, write_study
 
-QUESTIONS = 400
 CLAIMS = """  - {id: gla-knows-more, says: It is., accuracy: {cell: gla, minus: mamba2, task: piqa}, above: 0}
   - {id: above-chance, says: Mamba2 is above chance., accuracy: {cell: mamba2, task: [piqa, boolq]}, above: 0.3}
   - {id: far-above, says: Mamba2 is far above chance., accuracy: {cell: mamba2}, above: 0.9}
@@ -33,23 +32,13 @@ CLAIMS = """  - {id: gla-knows-more, says: It is., accuracy: {cell: gla, minus: 
 
 def answer(folder, accuracy, key, *, questions="q", tasks=("piqa", "boolq"), lengths=False):
     """Write an evaluation whose answers are right with probability ``accuracy``, the same luck for every cell."""
-    folder.weights.write_bytes(b"weights")
-    place = EvaluationFolder(folder.path)
-    results = {}
-    for number, task in enumerate(tasks):
-        luck = np.random.default_rng(number).random(QUESTIONS)
-        own, shared = np.random.default_rng([key, number]).random((2, QUESTIONS))
-        right = (np.where(shared < 0.8, luck, own) < accuracy).astype(float)
-        place.write_outcomes(task, {"acc": right.tolist()})
-        error = float(right.std(ddof=1) / np.sqrt(QUESTIONS))
-        metrics = {"acc": float(right.mean()), "acc_stderr": error}
-        results[task] = TaskResult(QUESTIONS, version=1.0, questions=questions, metrics=metrics)
-    results["wikitext"] = TaskResult(5, version=2, metrics={"word_perplexity": 30.0, "word_perplexity_stderr": None})
-    found = replace(place.start(), tasks=results)
+    found = write_answers(folder, dict.fromkeys(tasks, accuracy), key, questions=questions)
+    ppl = TaskResult(5, version=2, metrics={"word_perplexity": 30.0, "word_perplexity_stderr": None})
+    found = replace(found, tasks={**found.tasks, "wikitext": ppl})
     if lengths:
         rows = [LengthLoss(m, 64 * m, loss=3.0, perplexity=20.1, last_loss=3.1, last_perplexity=22.2) for m in (1, 2)]
         found = replace(found, lengths=tuple(rows), positions=(PositionLoss(0, 15, 3.2), PositionLoss(16, 63, 3.0)))
-    place.write(found)
+    EvaluationFolder(folder.path).write(found)
 
 
 @pytest.fixture
