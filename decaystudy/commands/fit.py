@@ -10,7 +10,6 @@ from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.records import dump_config
-from decaystudy.training.process import train
 
 DESCRIPTION = """Train one run, or resume it.
 
@@ -42,6 +41,8 @@ def run(arguments: list[str]) -> int:
     if print_config:
         print(dump_config(config), end="")
         return 0
+    from decaystudy.training.process import train
+
     out = Path(others["out"] or Path("runs") / default_name(config))
     return train(config, out)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig
-from decaystudy.data.documents import permutation
+from decaystudy.data.draws import permutation
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError

@@ -15,7 +15,8 @@ from decaystudy.scales import SCALES
 # Prints what a call has imported, after the call.
 SPY = (
     "import sys; from decaystudy.cli import main; code = main(sys.argv[1:]); "
-    "names = ('torch', 'lightning', 'transformers', 'datasets', 'pandas', 'matplotlib'); "
+    "names = ['torch', 'lightning', 'transformers', 'datasets', 'pandas', 'matplotlib']; "
+    "names += ['numpy', 'tokenizers'] if sys.argv[1:] == ['fit', '--help'] else []; "
     "heavy = [name for name in names if name in sys.modules]; "
     "print('HEAVY', heavy); sys.exit(code)"
 )

@@ -7,7 +7,7 @@ import pytest
 
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig, vocabulary_size
-from decaystudy.data.documents import Draws
+from decaystudy.data.draws import Draws
 from decaystudy.data.prepare import prepare
 from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.recall import ASK, DOCUMENTS, FILLER, KEYS, PARTS, VALUES, document

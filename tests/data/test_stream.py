@@ -8,7 +8,8 @@ import pytest
 
 from decaystudy.data import DataConfig
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.documents import held_out, permutation
+from decaystudy.data.documents import held_out
+from decaystudy.data.draws import permutation
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 

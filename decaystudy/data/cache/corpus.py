@@ -11,7 +11,7 @@ import numpy as np
 
 from decaystudy.data.cache.shards import Damaged, Index, ShardFolder
 from decaystudy.data.config import DataConfig
-from decaystudy.data.documents import permutation
+from decaystudy.data.draws import permutation
 from decaystudy.data.folders import lock
 from decaystudy.data.network import with_retries
 from decaystudy.data.registry import find_source

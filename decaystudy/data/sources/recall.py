@@ -13,15 +13,17 @@ Every word is one token of the tokenizer trained here. Filler runs through its w
 told is only where it begins, which value is stated, and when the question comes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.documents import Draws
 from decaystudy.data.sources.base import Document, Part
 from decaystudy.io import digest
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
+    from decaystudy.data.draws import Draws
 
 VERSION = 1
 CONSONANTS = "bdfghjklmnprstvz"
@@ -61,7 +63,7 @@ class Recall:
         self.revision = digest([PARTS, DOCUMENTS, *(self._text(number) for number in range(64))])
 
     @classmethod
-    def open(cls, config: "DataConfig") -> "Recall":
+    def open(cls, config: DataConfig) -> Recall:
         """Needles that fit into a training sequence (16 pairs take 64 words in any case)."""
         return cls(config.sequence_length)
 
@@ -77,6 +79,8 @@ class Recall:
             yield Document(f"recall:{number}", self._text(number))
 
     def _text(self, number: int) -> str:
+        from decaystudy.data.draws import Draws  # brings numpy, which --help does without
+
         return text(document(Draws(VERSION, number), self.farthest))
 
 

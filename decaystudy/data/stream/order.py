@@ -8,7 +8,8 @@ import numpy as np
 
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import WINDOW_SHARDS
-from decaystudy.data.documents import permutation, threshold
+from decaystudy.data.documents import threshold
+from decaystudy.data.draws import permutation
 from decaystudy.errors import UserError
 
 SEGMENT = 2**20

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from decaystudy.data.config import DataConfig
-from decaystudy.data.documents import held_out, permutation
+from decaystudy.data.documents import held_out
+from decaystudy.data.draws import permutation
 from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.base import Document
 

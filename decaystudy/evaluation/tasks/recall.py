@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decaystudy.data.documents import Draws
+from decaystudy.data.draws import Draws
 from decaystudy.data.sources import recall as source
 from decaystudy.data.sources.recall import VALUES, text
 from decaystudy.evaluation.tasks.catalog import LATEST_DISTANCES, NEEDLE_DISTANCES, PAIR_COUNTS
