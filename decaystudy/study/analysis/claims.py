@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from decaystudy.statistics.claims import ClaimVerdict
 from decaystudy.statistics.clusters import FEWEST
@@ -85,24 +85,24 @@ class StudyEvidence:
 def judge(study: Study, evidence: Evidence) -> tuple[ClaimResult, ...]:
     """Each claim of the study with its verdict."""
     tested = {claim.id for claim in study.claims}
-    return tuple(
-        judged(claim, evidence)
-        if claim.id in tested
-        else ClaimResult(id=claim.id, text=claim.says, kind=claim.kind, verdict=ClaimVerdict.NOT_JUDGED, why=LEFT_OUT)
-        for claim in study.spec.claims
-    )
+    return tuple(judged(claim, evidence) if claim.id in tested else _left_out(claim) for claim in study.spec.claims)
 
 
 def judged(claim: Claim, evidence: Evidence) -> ClaimResult:
     """A claim with its verdict."""
     parts = claim.parts(evidence)
     whole = claim.conclude(parts)
+    found = replace(_left_out(claim), verdict=whole.verdict, why=whole.reason or None)
+    return replace(found, decisive=claim.decisive(parts), parts=tuple(parts))
+
+
+def _left_out(claim: Claim) -> ClaimResult:
+    """A claim that is not judged."""
     return ClaimResult(
         id=claim.id,
         text=claim.says,
         kind=claim.kind,
-        verdict=whole.verdict,
-        why=whole.reason or None,
-        decisive=claim.decisive(parts),
-        parts=tuple(parts),
+        of_losses=claim.of_losses,
+        verdict=ClaimVerdict.NOT_JUDGED,
+        why=LEFT_OUT,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decaystudy.formatting import count
 from decaystudy.scales import find_scale
 from decaystudy.statistics.claims import ClaimVerdict
-from decaystudy.study.analysis.comparisons import LOSS_CLAIMS
 from decaystudy.study.analysis.results import Family, StudyResults
 
 METHOD = "max-|t|; seeds and {clusters} are samples, and cells moderate each other's variances"
@@ -58,7 +57,7 @@ def outcome(results: StudyResults) -> str:
     judged``. A claim counts as judged if it is supported or refuted.
     """
     family = results.loss_family
-    claims = [claim for claim in results.claims if claim.kind in (*LOSS_CLAIMS, "optimum")]
+    claims = [claim for claim in results.claims if claim.of_losses]
     if not results.comparisons and not claims:
         return ""
     text = _unresolved(results) if family.resolvable is None else resolution(family, _finer(results))

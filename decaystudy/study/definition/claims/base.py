@@ -72,6 +72,11 @@ class Claim(ABC):
         """Pairs whose difference in loss it is about."""
         return ()
 
+    @property
+    def of_losses(self) -> bool:
+        """Whether it is judged by losses."""
+        return bool(self.loss_pairs())
+
     def accuracies(self) -> tuple[tuple[str, str, str | None], ...]:
         """Task (or ``each``), cell and baseline of the accuracies that it is about."""
         return ()

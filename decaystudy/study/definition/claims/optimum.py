@@ -42,6 +42,11 @@ class Optimum(Claim):
         cells = read_names(document, value["cells"], 4, *where, "cells") if "cells" in value else ()
         return {"at": float(at), "cells": tuple(cells), "statistic": statistic}
 
+    @property
+    def of_losses(self) -> bool:
+        """It is, though it compares no pair."""
+        return True
+
     def named_cells(self) -> set[str]:
         """Those that it names."""
         return set(self.cells)

@@ -54,6 +54,8 @@ class ClaimResult:
     text: str
     """The words of those who claimed it."""
     kind: str
+    of_losses: bool = False
+    """Whether it is judged by losses."""
     verdict: ClaimVerdict
     why: str | None = None
     """Why it is not judged."""
