@@ -1,8 +1,17 @@
 """The one error that users see, and the hint at what they may have meant."""
 
+import contextlib
 import difflib
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+
+STOPPED = 75
+"""Exit code of a run that was stopped with a checkpoint and wants to be run again (EX_TEMPFAIL)."""
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that end a command in order: Ctrl-C, the end of a job or a session, and SLURM's notice of a preemption."""
 
 
 class UserError(Exception):
@@ -10,6 +19,21 @@ class UserError(Exception):
 
     The command line prints the sentence without a traceback and exits with code 2.
     """
+
+
+class Failure(Exception):
+    """Something that failed without a mistake in the call, said in one sentence: what happened and what to do.
+
+    The command line prints the sentence without a traceback and exits with code 1.
+    """
+
+
+class Terminated(BaseException):
+    """A signal ended the command. Not an Exception, as KeyboardInterrupt is none."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"ended by {signal_name(number)}")
 
 
 def nearest(word: object, choices: Iterable[object]) -> str | None:
@@ -29,12 +53,51 @@ def unknown(kind: str, word: object, choices: Iterable[object]) -> UserError:
 
 
 def exit_code(action: Callable[[], int]) -> int:
-    """What ``action`` returns; 2 with a sentence for a ``UserError``, 130 when it was interrupted."""
+    """What ``action`` returns; 2 with a sentence for a ``UserError``, 1 for a ``Failure``, and after a signal the code
+    of ``signal_code``."""
     try:
-        return action()
+        with signals_raised():
+            return action()
     except UserError as error:
         print(f"decaystudy: {error}", file=sys.stderr)
         return 2
+    except Failure as failure:
+        print(f"decaystudy: {failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("decaystudy: interrupted; the same command resumes from here", file=sys.stderr)
         return 130
+    except Terminated as end:
+        print(f"decaystudy: {end}; the same command resumes from here", file=sys.stderr)
+        return signal_code(end.number)
+
+
+@contextlib.contextmanager
+def signals_raised() -> Iterator[None]:
+    """Raise ``Terminated`` for signals that would otherwise kill the process, so that whatever it has begun is ended
+    in order; Ctrl-C stays a KeyboardInterrupt."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING_SIGNALS[1:]:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, raise_terminated)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> None:
+    """A signal's handler, while a command runs."""
+    raise Terminated(number)
+
+
+def signal_code(number: int) -> int:
+    """The exit code after a signal: 75 after SLURM's notice of a preemption, else 128 + its number."""
+    return STOPPED if number == signal.SIGUSR1 else 128 + number
+
+
+def signal_name(number: int) -> str:
+    """A signal in words."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name

@@ -53,6 +53,7 @@ MORE_WITH_TORCH = {
     "evaluation.lm_eval.model",
     "evaluation.perplexity",
     "runs.loading",
+    "runs.weights",
     "study.planning.profiling",
 }
 

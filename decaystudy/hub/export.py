@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from decaystudy import __version__
@@ -19,6 +18,7 @@ from decaystudy.runs.evaluation import Evaluation, read_evaluation, task_metrics
 from decaystudy.runs.loading import LoadedRun, load_run
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.runs.weights import write_weights
 from decaystudy.table import Column, Kind, Table
 
 CODE_FILE = "modeling_decaystudy"
@@ -45,11 +45,7 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
     model = DecayStudyForCausalLM.around(run.model, **hub_facts(run))
     tokenizer = hub_tokenizer(run)
     # The settings last: a folder without them is an export that was cut short, and is written again.
-    save_file(
-        {f"model.{name}": value.contiguous() for name, value in run.model.state_dict().items()},
-        folder / WEIGHTS,
-        metadata={"format": "pt"},
-    )
+    write_weights(folder / WEIGHTS, {f"model.{name}": value for name, value in run.model.state_dict().items()})
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     GenerationConfig(**ids, pad_token_id=tokenizer.pad_token_id, max_new_tokens=64).save_pretrained(folder)

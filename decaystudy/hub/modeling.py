@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from decaystudy.hub.cache import StateCache
 from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.model import DecayTransformer
 from decaystudy.model.resets import document_starts
+from decaystudy.runs.weights import read_weights
 
 
 class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
@@ -45,6 +47,19 @@ class DecayStudyForCausalLM(PreTrainedModel, GenerationMixin):
         wrapped = cls(config, model)
         wrapped.eval()  # type: ignore[no-untyped-call]
         return wrapped
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As for every model of transformers. Weights in a folder are checked first against their checksum.
+
+        Raises:
+            UserError: they are broken.
+        """
+        if pretrained_model_name_or_path is not None:
+            weights = Path(pretrained_model_name_or_path) / kwargs.get("subfolder", "") / "model.safetensors"
+            if weights.is_file():
+                read_weights(weights)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: ``DecayTransformer`` draws its own start values, and a generic draw would overwrite its decays."""

@@ -70,7 +70,6 @@ REFUSED_TRAINER_SETTINGS = {
 # Trainer settings that can change results beyond rounding. The others are no part of a run's identity.
 DECISIVE_TRAINER_SETTINGS = (
     "max_steps",
-    "max_time",
     "precision",
     "gradient_clip_val",
     "gradient_clip_algorithm",

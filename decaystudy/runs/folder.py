@@ -8,6 +8,7 @@ validation_documents.npz  summed nats (nll), predicted tokens and bytes of text 
 model.safetensors     the trained weights
 checkpoints/          from which training resumes
 events.out.tfevents…  TensorBoard
+curves.json           which points of the curves went to loggers that cannot be asked (W&B, Trackio, your own)
 log.txt               what a run of a study printed
 lock                  held by the process that trains
 """
@@ -110,7 +111,8 @@ class RunFolder:
             return RunState.PLANNED
         if status["state"] == RunState.RUNNING:
             elsewhere = status.get("host") != socket.gethostname()
-            fresh = time.time() - status.get("heartbeat", 0.0) < STALE_SECONDS
+            # A heartbeat of the future is no sign of life either: the other host's clock has jumped.
+            fresh = abs(time.time() - status.get("heartbeat", 0.0)) < STALE_SECONDS
             return RunState.RUNNING if elsewhere and fresh else RunState.KILLED
         try:
             return RunState(status["state"])

@@ -8,6 +8,7 @@ hosts that see the same lease run out, one gets the next. No lease is ever remov
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import socket
@@ -45,5 +46,5 @@ def latest(folder: RunFolder) -> tuple[int, Path | None]:
 def stale(folder: RunFolder, held: dict[str, object]) -> bool:
     """Whether neither the lease nor the run's heartbeat is recent."""
     times = [held.get("time"), folder.read_status().get("heartbeat")]
-    last = max((float(t) for t in times if isinstance(t, (int, float))), default=0.0)
-    return time.time() - last > STALE_SECONDS
+    ages = [abs(time.time() - float(t)) for t in times if isinstance(t, (int, float))]  # a clock may have jumped
+    return min(ages, default=math.inf) > STALE_SECONDS

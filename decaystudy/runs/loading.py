@@ -13,6 +13,7 @@ from decaystudy.errors import UserError
 from decaystudy.model import DecayTransformer
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.weights import read_weights
 
 if TYPE_CHECKING:
     from decaystudy.data.tokenizers.tokenizer import Tokenizer
@@ -96,15 +97,12 @@ def load_run(path: str | Path, device: str | torch.device | None = None) -> Load
 
 def load_weights(config: RunConfig, folder: RunFolder, device: torch.device) -> DecayTransformer:
     """The run's model with the weights of model.safetensors."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     with torch.device("meta"):
         model = DecayTransformer(config.model, seed=config.seed)
+    weights = read_weights(folder.weights)
     try:
-        weights = load_file(folder.weights, device=str(device))
         model.load_state_dict(weights, strict=True, assign=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"{folder.weights} does not hold the weights of this run ({line}): train it again") from error
-    return model.requires_grad_(False).eval()
+    return model.to(device).requires_grad_(False).eval()

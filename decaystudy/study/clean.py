@@ -11,6 +11,8 @@ from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import RunState
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.record import needed_runs, studies_of
+from decaystudy.training.checkpoints import checkpoints as checkpoints_of
+from decaystudy.training.checkpoints import remove as remove_checkpoint
 
 
 def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:
@@ -28,21 +30,21 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     idle = {key: folder for key, folder in store.folders().items() if state_of(folder) != RunState.RUNNING}
     unneeded = {key: folder for key, folder in idle.items() if key not in needed}
     spent = [f for key, f in idle.items() if checkpoints and key not in unneeded and state_of(f) == RunState.FINISHED]
-    files = [file for folder in spent for file in folder.checkpoints.glob("*.ckpt")]
+    files = [file for folder in spent for file in checkpoints_of(folder).values()]
     if not unneeded and not files:
         print(f"nothing to remove in {store.path}: every run belongs to a study")
         return 0
     for folder in unneeded.values():
         print(f"  {folder.path}  {state_of(folder)}, {size(weight(folder))}")
     if files:
-        print(f"  {len(files)} checkpoints of finished runs, {size(sum(file.stat().st_size for file in files))}")
+        print(f"  {len(files)} checkpoints of finished runs, {size(sum(bytes_of(file) for file in files))}")
     if not yes and not confirmed():
         print("nothing removed")
         return 1
     for key, folder in unneeded.items():
         remove(store, key, folder)
     for file in files:
-        file.unlink(missing_ok=True)
+        remove_checkpoint(file)
     print(f"removed {len(unneeded)} runs and {len(files)} checkpoints")
     return 0
 
@@ -65,4 +67,10 @@ def confirmed() -> bool:
 
 def weight(folder: RunFolder) -> int:
     """Bytes of the folder's files."""
-    return sum(file.stat().st_size for file in Path(folder.path).rglob("*") if file.is_file() and not file.is_symlink())
+    return bytes_of(folder.path)
+
+
+def bytes_of(path: Path) -> int:
+    """Bytes of a file, or of the files below a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file() and not file.is_symlink())

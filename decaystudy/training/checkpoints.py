@@ -1,29 +1,93 @@
-"""The checkpoints of a run, which training resumes from."""
+"""The checkpoints of a run, which training resumes from: where they are, and which of them are whole.
+
+A checkpoint is one file in the zip format that torch.save writes, with a checksum for each of its records.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
+import shutil
+import zipfile
+import zlib
 from pathlib import Path
 
 from decaystudy.runs.folder import RunFolder
 
-FILE_NAME = "step={step}"
-"""Name of a checkpoint's file, without its ending, as Lightning's ModelCheckpoint takes it."""
+LOG = logging.getLogger("decaystudy")
+FILE_NAME = "step={step}.ckpt"
+KEPT = 2
+"""Checkpoints kept while a run trains: the last, and the one before, which takes its place if it is broken."""
 _WRITTEN = re.compile(r"step=(\d+)\.ckpt")
 
 
 def checkpoint_path(folder: RunFolder, step: int) -> Path:
     """Where the checkpoint of a step is."""
-    return folder.checkpoints / f"{FILE_NAME.format(step=step)}.ckpt"
+    return folder.checkpoints / FILE_NAME.format(step=step)
+
+
+def checkpoints(folder: RunFolder) -> dict[int, Path]:
+    """Every checkpoint by its step, the last one first."""
+    found = {int(match[1]): path for path in _listed(folder) if (match := _WRITTEN.fullmatch(path.name))}
+    return dict(sorted(found.items(), reverse=True))
 
 
 def last_step(folder: RunFolder) -> int:
-    """The highest step that has a checkpoint, 0 if there is none. Checkpoints are written whole or not at all."""
-    names = (path.name for path in folder.checkpoints.glob("*.ckpt"))
-    return max((int(match[1]) for name in names if (match := _WRITTEN.fullmatch(name))), default=0)
+    """The highest step that has a checkpoint, 0 if there is none."""
+    return next(iter(checkpoints(folder)), 0)
 
 
-def last_checkpoint(folder: RunFolder) -> Path | None:
-    """The checkpoint that training resumes from, if there is one."""
-    step = last_step(folder)
-    return checkpoint_path(folder, step) if step else None
+def last_whole(folder: RunFolder) -> int:
+    """The step that training resumes from: that of the last whole checkpoint, 0 if there is none.
+
+    Reads the checkpoint through. One that is broken is named in a warning, and the one before takes its place.
+    """
+    found = checkpoints(folder)
+    for step, path in found.items():
+        wrong = fault(path)
+        if wrong is None:
+            return step
+        before = next((other for other in found if other < step), 0)
+        LOG.warning("%s is broken (%s): trying the one before it, of step %d", path, wrong, before)
+    return 0
+
+
+def fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint, None if it is whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            record = archive.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        return str(error).strip().split("\n")[0].lower() or type(error).__name__
+    return None if record is None else f"its checksum of {record} is wrong"
+
+
+def prune(folder: RunFolder, kept: int) -> None:
+    """Remove all but the last checkpoints."""
+    for path in list(checkpoints(folder).values())[kept:]:
+        remove(path)
+
+
+def tidy(folder: RunFolder, step: int) -> None:
+    """Remove what a run that resumes at ``step`` has no use for: broken later checkpoints, and unfinished files."""
+    for other, path in checkpoints(folder).items():
+        if other > step:
+            remove(path)
+    for path in _listed(folder):
+        if path.name.startswith(".") and path.name.endswith(".tmp"):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint; nothing happens if it has gone already."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _listed(folder: RunFolder) -> list[Path]:
+    try:
+        return list(folder.checkpoints.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -19,13 +19,14 @@ class CSVFile(Logger):
     """Writes metrics.csv in the run folder: a row for each report, a column for each metric, and the step.
 
     Lightning's own CSVLogger deletes the file of the process that a run was resumed from, and writes its rows only at
-    the end. This one continues the file, without the rows that the resumed run repeats, and loses none in a crash.
+    the end. This one continues the file, in the order of the steps, and loses no row in a crash.
     """
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         super().__init__()
         self.file = folder / "metrics.csv"
         self._columns: list[str] | None = None
+        self._last = 0
 
     @property
     def name(self) -> str:
@@ -46,27 +47,27 @@ class CSVFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         row = {"step": step, **metrics}
-        if self._columns is None:
-            self._rewrite(before=step)
-        assert self._columns is not None
-        if any(name not in self._columns for name in row):
-            self._columns += [name for name in row if name not in self._columns]
-            self._rewrite()
-        with self.file.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
+        if self._columns is None or any(name not in self._columns for name in row) or (step or 0) < self._last:
+            self._rewrite(row)
+        else:
+            with self.file.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
+        self._last = max(self._last, step or 0)
 
-    def _rewrite(self, before: int | None = None) -> None:
-        """Write the file again, atomically: with all columns, and only with rows of steps that come ``before``."""
+    def _rewrite(self, row: Mapping[str, Any]) -> None:
+        """Write the file again, atomically, with one more row, with all columns, and in the order of the steps."""
         try:
-            with self.file.open(newline="") as file:
+            with self.file.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
                 held, rows = list(reader.fieldnames or []), list(reader)
         except FileNotFoundError:
             held, rows = [], []
-        if self._columns is None:
-            self._columns = held or ["step"]
-        if before is not None:
-            rows = [row for row in rows if str(row["step"]).isdecimal() and int(row["step"]) < before]
+        columns = held or ["step"]
+        self._columns = columns + [name for name in row if name not in columns]
+        # A row that was cut short has no step, or lacks the last of its columns.
+        whole = [r for r in rows if str(r["step"]).isdecimal() and r[columns[-1]] is not None]
+        rows = sorted([*whole, dict(row)], key=lambda r: int(r["step"]))
+        self._last = int(rows[-1]["step"])
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self._columns, lineterminator="\n")
         writer.writeheader()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,29 +12,35 @@ from pathlib import Path
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from decaystudy.data import DataModule
-from decaystudy.errors import UserError
+from decaystudy.errors import Failure, UserError
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.heartbeat import Heartbeat
 from decaystudy.runs.records import claim, finished_result
 from decaystudy.runs.result import RunResult
+from decaystudy.training.callbacks.checkpoints import Checkpoints
 from decaystudy.training.callbacks.curves import Curves
 from decaystudy.training.callbacks.progress import Progress
 from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
+from decaystudy.training.callbacks.stop import Stop, Stopped
 from decaystudy.training.callbacks.throughput import Throughput
-from decaystudy.training.checkpoints import FILE_NAME, checkpoint_path, last_checkpoint
+from decaystudy.training.checkpoint_files import CheckpointFiles
+from decaystudy.training.checkpoints import checkpoint_path, last_step, last_whole, prune
+from decaystudy.training.curve_writer import CurveWriter
+from decaystudy.training.full_disk import is_full
 from decaystudy.training.layout import Layout, plan_layout
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
 from decaystudy.training.strategy import device_count, make_strategy, process_rank
+from decaystudy.training.time_limit import seconds_of
 
 LOG = logging.getLogger("decaystudy")
+REMOVED = "{} was removed while the run trained: the same command starts the run again"
 
 
 class OutOfMemory(Exception):
@@ -48,6 +55,8 @@ class Session:
     throughput: Throughput
     start: StartDecays
     progress: Progress
+    checkpoints: Checkpoints
+    stop: Stop
     trainer: L.Trainer
 
 
@@ -60,6 +69,8 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
     Raises:
         UserError: the settings cannot be obeyed, or the folder holds another run or is in use.
         OutOfMemory: the run doesn't fit.
+        Stopped: a signal, or ``trainer.max_time``, ended it before its last step.
+        Failure: the disk is full, or the folder was removed.
     """
     quieten()
     folder = RunFolder(out)
@@ -77,7 +88,7 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
     claim(folder, config)
     if process_rank() == 0:
         LOG.info("training %d steps of %s tokens in %s", config.max_steps, f"{config.tokens_per_step:,}", out)
-    with _owned(folder) as heartbeat:
+    with session.stop.listening(), _owned(folder) as heartbeat:
         session.progress.heartbeat = heartbeat
         try:
             with _logging(config, folder, session.trainer):
@@ -88,6 +99,12 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
                 heartbeat.stop()
                 write_diverged(folder, config, result)
             return result
+        except OSError as error:
+            if is_full(error):
+                raise Failure(full_disk(folder)) from error
+            if not folder.config.exists():
+                raise Failure(REMOVED.format(folder.path)) from error
+            raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemory(str(error)) from error
         except RuntimeError as error:
@@ -102,17 +119,21 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
     throughput = Throughput(config.tokens_per_step, window=every)
     show = bool(config.trainer.get("enable_progress_bar", True))
     progress = Progress(None, losses, throughput, show=show)
-    checkpoints = ModelCheckpoint(
-        dirpath=folder.checkpoints,
-        filename=FILE_NAME,
-        auto_insert_metric_name=False,
-        every_n_train_steps=config.recipe.checkpoint_every,
-        save_on_train_epoch_end=False,
-    )
+    checkpoints = Checkpoints(folder, config.recipe.checkpoint_every)
+    stop = Stop(checkpoints, seconds_of(config.trainer.get("max_time")))
     # The order matters: each callback reads what those before it have measured.
-    start = StartDecays()
-    callbacks = [losses, throughput, start, Curves(losses, throughput, every), progress, checkpoints]
-    return Session(losses, throughput, start, progress, _trainer(config, folder, layout, callbacks))
+    writer = CurveWriter(folder.path, config.logger)
+    start = StartDecays(writer)
+    callbacks = [losses, throughput, start, Curves(writer, losses, throughput, every), progress, checkpoints, stop]
+    trainer = _trainer(config, folder, layout, callbacks)
+    return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
+
+
+def full_disk(folder: RunFolder) -> str:
+    """What a full disk means for the run in the folder, in a sentence."""
+    step = last_step(folder)
+    again = f"the same command resumes at step {step}" if step else "the same command starts the run again"
+    return f"no space left on the disk of {folder.path}: make room there, and {again}"
 
 
 def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
@@ -124,17 +145,10 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
         micro_batch_size=layout.micro_batch,
     )
     trainer = session.trainer
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=last_checkpoint(folder), weights_only=True)
-    except SystemExit as end:  # what Lightning makes of Ctrl-C, and of SLURM's SIGTERM
-        raise KeyboardInterrupt("interrupted") from end
-    out_of_time = config.trainer.get("max_time") is not None and not trainer.interrupted
-    if trainer.interrupted or (trainer.global_step < config.max_steps and not out_of_time):
-        raise KeyboardInterrupt
+    step = last_whole(folder)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint_path(folder, step) if step else None, weights_only=True)
     session.throughput.finish()
-    final = checkpoint_path(folder, trainer.global_step)
-    if not final.exists():
-        trainer.save_checkpoint(final)
+    session.checkpoints.save(trainer)
     if module.validated_at != trainer.global_step:
         trainer.validate(module, datamodule=data, verbose=False)
     weights = trainer.strategy.lightning_module_state_dict()  # gathered from all processes, so all take part
@@ -144,6 +158,9 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     if trainer.is_global_zero:
         if session.progress.heartbeat is not None:
             session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
+        if not folder.config.exists():
+            raise Failure(REMOVED.format(folder.path))
+        prune(folder, kept=1)
         write_finished(folder, config, result, module, data, weights)
     trainer.strategy.barrier()
     return result
@@ -162,7 +179,8 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 10,
         "enable_model_summary": False,
-        **config.trainer,
+        **{name: value for name, value in config.trainer.items() if name != "max_time"},  # obeyed by ``Stop``
+        "enable_checkpointing": False,  # ``Checkpoints`` writes them
         "enable_progress_bar": False,  # ``Progress`` prints lines instead: an endless stream has no bar
         "accumulate_grad_batches": layout.accumulate,
     }
@@ -174,6 +192,7 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
             use_distributed_sampler=False,
             logger=False,  # made by ``_logging``, once the folder is this run's
             callbacks=callbacks,
+            plugins=[CheckpointFiles(folder)],
             default_root_dir=folder.path,
             **chosen,
         )
@@ -184,14 +203,18 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
 
 @contextlib.contextmanager
 def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterator[None]:
-    """Give the Trainer the run's loggers, and close them however the run ends."""
+    """Give the Trainer the run's loggers, and close them however the run ends. A thread of theirs that cannot write
+    says nothing: the run's own files tell of a full disk."""
     trainer.loggers = make_loggers(folder.path, config)
     status = "failed"
+    unhandled = threading.excepthook
+    threading.excepthook = lambda happened: None if isinstance(happened.exc_value, OSError) else unhandled(happened)
     try:
         yield
         status = "success"
     finally:
         close_loggers(trainer.loggers, status)
+        threading.excepthook = unhandled
 
 
 @contextlib.contextmanager
@@ -207,7 +230,7 @@ def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
             yield heartbeat
         except BaseException as error:
             heartbeat.stop()
-            ended = isinstance(error, (KeyboardInterrupt, SystemExit))  # SIGTERM comes as a SystemExit
+            ended = isinstance(error, (KeyboardInterrupt, SystemExit, Stopped))
             state = "killed" if ended else "out-of-memory" if isinstance(error, OutOfMemory) else "failed"
             facts = {**heartbeat.facts, "message": str(error).strip().split("\n")[0] or type(error).__name__}
             with contextlib.suppress(OSError):

@@ -133,10 +133,7 @@ def kept_id(folder: Path, logger: str) -> str:
 
 
 def make_tensorboard(folder: Path, config: RunConfig) -> Logger:
-    """Events directly in the run folder. Those that a resumed run repeats replace the earlier ones."""
+    """Events directly in the run folder."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    from decaystudy.runs.folder import RunFolder
-    from decaystudy.training.checkpoints import last_step
-
-    return TensorBoardLogger(save_dir=folder, name="", version="", purge_step=last_step(RunFolder(folder)) + 1)
+    return TensorBoardLogger(save_dir=folder, name="", version="")

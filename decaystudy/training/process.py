@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decaystudy.data.tokenizers.opening import fetch_tokenizer
 from decaystudy.errors import UserError
@@ -15,7 +15,11 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import finished_result
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.training.checkpoints import last_step
 from decaystudy.training.loggers import LOGGERS
+
+if TYPE_CHECKING:
+    from decaystudy.training.callbacks.stop import Stopped
 
 
 def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> RunConfig:
@@ -38,7 +42,8 @@ def train(config: RunConfig, out: Path) -> int:
     """Train the run in folder ``out``, or resume it, and print the result.
 
     Returns:
-        0, 3 if the run diverged, or 4 if it ran out of memory.
+        0, 3 if the run diverged, 4 if it ran out of memory; where it was stopped, 75 after SIGUSR1 and at the end of
+        ``trainer.max_time``, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
         UserError: the settings cannot be obeyed, or the folder holds another run or is in use.
@@ -50,6 +55,7 @@ def train(config: RunConfig, out: Path) -> int:
         print_result(config, out, result)
         return 0
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once
+    from decaystudy.training.callbacks.stop import Stopped
     from decaystudy.training.fit import OutOfMemory, fit
 
     first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
@@ -62,9 +68,27 @@ def train(config: RunConfig, out: Path) -> int:
             file=sys.stderr,
         )
         return 4
+    except Stopped as stopped:
+        if not first:
+            return 0  # the first process says how the run ended
+        print(f"decaystudy: {how_to_resume(stopped, last_step(folder), config.max_steps)}", file=sys.stderr)
+        return stopped.exit_code
     if first:
         print_result(config, out, result)
     return 3 if result.status == RunState.DIVERGED else 0
+
+
+def how_to_resume(stopped: Stopped, saved: int, max_steps: int) -> str:
+    """How a run was stopped, and at which step the same command resumes.
+
+    Args:
+        saved: step of the last checkpoint, 0 if there is none.
+    """
+    if stopped.step is not None:
+        return f"stopped by {stopped.by}: the same command resumes at step {stopped.step} of {max_steps}"
+    if saved:
+        return f"stopped at once by {stopped.by}: the same command resumes at step {saved} of {max_steps}"
+    return f"stopped by {stopped.by} before there was a checkpoint: the same command starts the run again"
 
 
 def print_result(config: RunConfig, out: Path, result: RunResult) -> None:

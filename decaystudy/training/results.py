@@ -5,7 +5,6 @@ from __future__ import annotations
 import lightning.pytorch as L
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from decaystudy.data import DataModule
 from decaystudy.metrics import bits_per_byte, perplexity
@@ -15,6 +14,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import git_revision, versions
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.runs.weights import write_weights
 from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
@@ -89,11 +89,7 @@ def write_finished(
     held_out = data.held_out
     np.save(folder.validation_loss, np.array(list(module.validation_losses.values()), dtype=np.float64))
     np.savez(folder.validation_documents, nll=module.document_losses, tokens=held_out.tokens, bytes=held_out.bytes)
-    save_file(
-        {name.removeprefix("model."): value.detach().cpu().contiguous() for name, value in weights.items()},
-        folder.weights,
-        metadata={"format": "pt"},
-    )
+    write_weights(folder.weights, {name.removeprefix("model."): value for name, value in weights.items()})
     folder.write_result(result)
     folder.write_status("finished", step=result.step, max_steps=config.max_steps, val_loss=result.val_loss)
 

@@ -113,3 +113,22 @@ def test_text_from_a_run_and_from_its_export(exported, run, capsys):  # noqa: F8
     assert main(["generate", str(run), "--tokens", "5", "--temperature", "0.7", "--top-k", "5", "--seed", "3"]) == 0
     assert main(["generate", str(run), "--tokens", "0"]) == 2
     assert "--tokens is 0" in capsys.readouterr().err
+
+
+def test_a_flipped_bit_is_never_generated_from(exported, run, tmp_path, capsys):  # noqa: F811
+    import shutil
+
+    from decaystudy.errors import UserError
+
+    for source, opens in ((exported, "evaluate"), (run, "generate"), (run, "export")):
+        folder = tmp_path / opens
+        shutil.copytree(source, folder)
+        content = bytearray((folder / "model.safetensors").read_bytes())
+        content[-1000] ^= 4
+        (folder / "model.safetensors").write_bytes(content)
+        more = {"export": [str(tmp_path / "elsewhere")], "evaluate": ["--tasks", "offline"], "generate": []}[opens]
+        assert main([opens, str(folder), *more]) == 2
+        said = capsys.readouterr().err
+        assert f"{folder}/model.safetensors is broken (its checksum is wrong)" in said and "Traceback" not in said
+    with pytest.raises(UserError, match="checksum"):
+        AutoModelForCausalLM.from_pretrained(tmp_path / "evaluate")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,10 +19,7 @@ from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.hardware import Speed, training_flops
 from decaystudy.study.planning.plan_schema import Plan, PlannedCell, PlannedRun, Plans, PlanTotal, WholePlan
-
-KEPT_CHECKPOINTS = 1
-"""Checkpoints of a run on disk at a time."""
-_STEP = re.compile(r"step=(\d+)\.ckpt$")
+from decaystudy.training.checkpoints import KEPT, last_step
 
 
 def plan_study(study: Study, store: Store, speed: Speed, jobs: int) -> Plan:
@@ -70,8 +66,7 @@ def plan_run(run: Run, store: Store, speed: Speed) -> PlannedRun:
     if state in FINAL:
         done = 1.0
     elif folder is not None:
-        steps = [int(m[1]) for path in folder.checkpoints.glob("*.ckpt") if (m := _STEP.search(path.name))]
-        done = max(steps, default=0) / run.config.max_steps
+        done = last_step(folder) / run.config.max_steps
     return PlannedRun(
         id=run.hash,
         name=run.cell,
@@ -158,7 +153,7 @@ def memory_bytes(config: RunConfig, devices: int = 1) -> int:
 
 def disk_bytes(config: RunConfig) -> int:
     """A run's checkpoints (weights and AdamW's moments), its weights, and a megabyte of curves and logs."""
-    return parameter_count(config.model) * (12 * KEPT_CHECKPOINTS + 4) + 2**20
+    return parameter_count(config.model) * (12 * KEPT + 4) + 2**20
 
 
 def plan_text(plans: Plans, studies: Sequence[Study], store: Store) -> str:

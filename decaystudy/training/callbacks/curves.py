@@ -12,6 +12,7 @@ import torch
 from decaystudy.metrics import perplexity
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
+from decaystudy.training.curve_writer import CurveWriter
 from decaystudy.training.decay_statistics import decay_statistics
 from decaystudy.training.lightning_module import LanguageModel
 
@@ -20,11 +21,23 @@ class Curves(L.Callback):
     """Logs loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
     the loss, the perplexity, and the median λ and half-life of each layer."""
 
-    def __init__(self, losses: StepLoss, throughput: Throughput, every: int) -> None:
+    def __init__(self, writer: CurveWriter, losses: StepLoss, throughput: Throughput, every: int) -> None:
+        self.writer = writer
         self.losses = losses
         self.throughput = throughput
         self.every = every
         self._last_step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Validate where a resumed run stands, if it was killed between a checkpoint and the validation after it."""
+        step, every = trainer.global_step, int(trainer.val_check_batch or 0) // trainer.accumulate_grad_batches
+        lacking = 0 < step < trainer.max_steps and every > 0 and step % every == 0
+        if trainer.strategy.broadcast(lacking and self.writer.lacks("validation", step)):
+            validation = trainer.fit_loop.epoch_loop.val_loop
+            validation.restarting = False
+            trainer.validating = True
+            validation.run()
+            trainer.training = True
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -45,7 +58,7 @@ class Curves(L.Callback):
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
         if self.throughput.rates:
             values["train/tokens_per_second"] = self.throughput.rates[-1]
-        self._write(trainer, values, step)
+        self.writer.write(trainer, values, step)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModel)
@@ -54,12 +67,7 @@ class Curves(L.Callback):
         loss = pl_module.validation_loss
         pl_module.validation_decays = validation_decays(trainer, pl_module)
         values = {"validation/loss": loss, "validation/perplexity": perplexity(loss)}
-        self._write(trainer, {**values, **decay_curves(pl_module.validation_decays)}, trainer.global_step)
-
-    @staticmethod
-    def _write(trainer: L.Trainer, values: dict[str, float], step: int) -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=step)
+        self.writer.write(trainer, {**values, **decay_curves(pl_module.validation_decays)}, trainer.global_step)
 
 
 def decay_curves(layers: Sequence[Mapping[str, Any]]) -> dict[str, float]:

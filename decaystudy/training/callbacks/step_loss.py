@@ -42,6 +42,7 @@ class StepLoss(L.Callback):
         self.step = 0
         self._waiting: list[Tensor] = []
         self._partial: list[Tensor] = []
+        self._looking: tuple[L.Trainer, LanguageModel] | None = None
 
     @property
     def mean(self) -> float:
@@ -52,6 +53,7 @@ class StepLoss(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, LanguageModel)
+        self._looking = trainer, pl_module
         self._partial.append(outputs["loss"].detach())
         if trainer.global_step == self.step:
             return  # a micro-batch in the middle of a step
@@ -77,6 +79,8 @@ class StepLoss(L.Callback):
             self.recent.append(value)
 
     def state_dict(self) -> dict[str, Any]:
+        if self._waiting and self._looking is not None:
+            self._look(*self._looking)  # a checkpoint holds the losses of all steps up to it
         return {"recent": list(self.recent), "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

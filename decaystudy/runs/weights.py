@@ -1,0 +1,91 @@
+"""Trained weights in a safetensors file that holds a checksum of them.
+
+The checksum stands in the file's metadata. A file without one, as other programs write, is taken as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from decaystudy.errors import UserError
+
+CHECKSUM = "blake2b"
+"""Name of the checksum in the metadata."""
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write the tensors whole or not at all, readable by whoever may read other files of this user.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(content, temporary, metadata={"format": "pt", CHECKSUM: checksum(content)})
+        with temporary.open("r+b") as file:
+            _sort_metadata(file)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    except SafetensorError as error:
+        if f"os error {errno.ENOSPC}" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors in the file, on the CPU.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            written = (file.metadata() or {}).get(CHECKSUM)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())[:200]}): {ADVICE}") from error
+    if written is not None and written != checksum(tensors):
+        raise UserError(f"{path} is broken (its checksum is wrong): {ADVICE}")
+    return tensors
+
+
+def _sort_metadata(file: IO[bytes]) -> None:
+    """Put the metadata in order, which safetensors leaves to chance: equal weights are equal files."""
+    size = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(size))
+    ordered = {"__metadata__": dict(sorted(header.pop("__metadata__").items())), **header}
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(text) <= size
+    file.seek(8)
+    file.write(text.ljust(size))
+
+
+ADVICE = "restore it from a copy, or remove it and train or export the run again"
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of the names, types, shapes and bytes of tensors on the CPU, whatever their order."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        value = tensors[name]
+        hashed.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        hashed.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()

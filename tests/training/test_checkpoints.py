@@ -1,0 +1,121 @@
+"""Checkpoints that are cut, changed, or have no room: named, and the one before is used; and folders that vanish."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from decaystudy.training.checkpoints import fault
+from tests.training import small
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert small.fit(out) == 0
+    return small.numbers(out)
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """A run with checkpoints at steps 4 and 7."""
+    with monkeypatch.context() as patch:
+        small.at_step(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert small.fit(tmp_path / "run") == 143
+    assert small.saved(tmp_path / "run") == ["step=4.ckpt", "step=7.ckpt"]
+    return tmp_path / "run"
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def flip(path, at=0.4):
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at)] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def junk(path):
+    path.write_bytes(random.Random(0).randbytes(10_000))
+
+
+@pytest.mark.parametrize("harm", [cut, flip, empty, junk])
+def test_a_broken_checkpoint_is_named_and_the_one_before_used(harm, stopped, undisturbed, caplog):
+    harm(stopped / "checkpoints" / "step=7.ckpt")
+    assert small.fit(stopped) == 0
+    assert "step=7.ckpt is broken" in caplog.text and "step 4" in caplog.text
+    assert small.numbers(stopped) == undisturbed
+
+
+def test_without_a_whole_checkpoint_the_run_starts_again(stopped, undisturbed, caplog):
+    for step in (4, 7):
+        flip(stopped / "checkpoints" / f"step={step}.ckpt")
+    assert small.fit(stopped) == 0
+    assert "step=7.ckpt is broken" in caplog.text and "step=4.ckpt is broken" in caplog.text
+    assert small.numbers(stopped) == undisturbed
+
+
+def test_any_changed_byte_of_the_content_is_found(stopped, tmp_path):
+    """Bytes between the records mean nothing; of those that torch reads, none may change unseen."""
+    import torch
+
+    path = stopped / "checkpoints" / "step=7.ckpt"
+    assert fault(path) is None
+    whole = torch.load(path, weights_only=True)["state_dict"]
+    content, rng = path.read_bytes(), random.Random(1)
+    found = 0
+    for _ in range(60):
+        changed = bytearray(content)
+        changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        other = tmp_path / "other.ckpt"
+        other.write_bytes(changed)
+        if fault(other) is not None:
+            found += 1
+            continue
+        got = torch.load(other, weights_only=True)["state_dict"]
+        assert all(torch.equal(whole[name], got[name]) for name in whole)
+    assert found > 50
+
+
+def test_unfinished_files_are_tidied_away(stopped):
+    (stopped / "checkpoints" / ".step=8.ckpt.elsewhere.123.tmp").write_bytes(b"half")
+    assert small.fit(stopped) == 0
+    assert small.saved(stopped) == ["step=12.ckpt"]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 2.5 MB, on which one checkpoint has room and two have not."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("only root may mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_one_sentence(disk, undisturbed, tmp_path, capsys):
+    assert small.fit(disk / "run") == 1
+    said = capsys.readouterr().err
+    assert "no space left on the disk" in said and "resumes at step 4" in said and "Traceback" not in said
+    assert small.saved(disk / "run") == ["step=4.ckpt"] and fault(disk / "run" / "checkpoints" / "step=4.ckpt") is None
+    shutil.copytree(disk / "run", tmp_path / "run")  # where there is room
+    assert small.fit(tmp_path / "run") == 0
+    assert small.numbers(tmp_path / "run") == undisturbed
+
+
+def test_a_folder_that_is_removed_while_it_trains(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    small.at_step(monkeypatch, 6, lambda: shutil.rmtree(out))
+    assert small.fit(out) == 1
+    said = capsys.readouterr().err
+    assert "was removed while the run trained" in said and "Traceback" not in said
+    assert not (out / "result.json").exists()
