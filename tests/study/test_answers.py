@@ -327,7 +327,7 @@ def test_a_cell_that_has_learned_nothing_has_no_verdict(tmp_path: Path) -> None:
     words = EVERY_KIND.replace("[a, b, c]", "[a, c, b]")
     results = answer(tmp_path, make(tmp_path, words), {"b": 2.5})
     row = next(row for row in results.comparisons if row.a == "b")
-    assert row.verdict == "incomplete" and row.difference is None
+    assert row.verdict == "not judged" and row.difference is None
     assert "b has learned nothing: its loss 5.5" in (row.why or "") and "unigram entropy 5.00" in (row.why or "")
     for claim in results.claims:
         assert claim.verdict == "not judged" and "learned nothing" in (claim.why or ""), claim

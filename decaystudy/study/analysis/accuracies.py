@@ -21,7 +21,7 @@ from decaystudy.statistics.sample import Sample
 from decaystudy.study.analysis.judgement import facts_of, family_facts, finite
 from decaystudy.study.analysis.measurements import LEVEL, Floats, Measurement, Unavailable, family_of
 from decaystudy.study.analysis.results import Accuracy, AccuracyComparison, CellTask, Family
-from decaystudy.study.analysis.runs import Cells, machine_notes, withheld
+from decaystudy.study.analysis.runs import Cells, machine_notes, reason, withheld
 from decaystudy.study.definition.claims.accuracy import EACH
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import Outcome
@@ -106,10 +106,12 @@ class Answers:
 
     def _kind(self, task: str, a: str, b: str | None) -> str | Unavailable:
         """The questions that a pair is compared on."""
+        cells = [a] if b is None else [a, b]
+        why = reason(self._missing, cells)
+        if why is not None:
+            return why
         kinds = []
-        for cell in [a] if b is None else [a, b]:
-            if cell in self._missing:
-                return Unavailable(self._missing[cell])
+        for cell in cells:
             kind = self._questions(cell, task)
             if kind is None:
                 return Unavailable(f"{cell} has not been evaluated on {task}")

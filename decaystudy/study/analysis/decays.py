@@ -10,7 +10,7 @@ from decaystudy.runs.result import LayerDecay
 from decaystudy.statistics.half_life import DecayEffect, DecayQuestion, decay_effects, log_half_life
 from decaystudy.study.analysis.measurements import LEVEL, Unavailable, shared_seeds
 from decaystudy.study.analysis.results import Family
-from decaystudy.study.analysis.runs import Cells, unfit, withheld
+from decaystudy.study.analysis.runs import Cells, reason, unfit, withheld
 from decaystudy.study.definition.claims.layers import PICKED, DecayAsked, DecayStatistic
 from decaystudy.study.definition.claims.margins import HALF_LIFE
 from decaystudy.study.execution.outcomes import Outcome
@@ -39,9 +39,9 @@ class Decays:
 
     def effect(self, asked: DecayAsked) -> DecayEffect | Unavailable:
         """A statistic of λ that was asked for."""
-        for cell in asked.pair:
-            if cell in self._missing:
-                return Unavailable(self._missing[cell])
+        why = reason(self._missing, asked.pair)
+        if why is not None:
+            return why
         return self._effects.get(asked, Unavailable("no seed of its cells has finished in both"))
 
     def family(self) -> Family | None:
@@ -97,17 +97,17 @@ def _between(measure: DecayStatistic, a: Sequence[LayerDecay], b: Sequence[Layer
     return measure.of([x - y for x, y in zip(measure.by_layer(a), measure.by_layer(b), strict=True)])
 
 
-def _no_decay(outcomes: Sequence[Outcome]) -> str | None:
+def _no_decay(outcomes: Sequence[Outcome]) -> Unavailable | None:
     """Why nothing can be said about the λ of a cell; None where it can."""
     finished = [outcome for outcome in outcomes if outcome.finished]
     if not finished:
-        return unfit(outcomes[0])
+        return Unavailable(unfit(outcomes[0]) or "")
     why = withheld(outcomes)
     if why is not None:
         return why
     if not all(outcome.decay for outcome in finished):
-        return f"{outcomes[0].run.cell} has no decay"
-    return None if any(_recorded(outcome) for outcome in finished) else "no record of step 0"
+        return Unavailable(f"{outcomes[0].run.cell} has no decay")
+    return None if any(_recorded(outcome) for outcome in finished) else Unavailable("no record of step 0")
 
 
 def _recorded(outcome: Outcome) -> bool:

@@ -32,7 +32,8 @@ def facts_of(
         notes: what a reader of the row should know beside what the effect itself says.
     """
     if isinstance(effect, Unavailable):
-        return {"verdict": ComparisonVerdict.INCOMPLETE, "why": effect.why}
+        verdict = ComparisonVerdict.NOT_JUDGED if effect.learned_nothing else ComparisonVerdict.INCOMPLETE
+        return {"verdict": verdict, "why": effect.why}
     row = judged(effect, margin, higher_is_better=higher_is_better)
     return {
         "verdict": ComparisonVerdict(row.verdict.value),

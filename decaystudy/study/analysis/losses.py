@@ -14,7 +14,7 @@ from decaystudy.statistics.comparison import read_losses
 from decaystudy.statistics.effects import Effect, Pair
 from decaystudy.statistics.sample import Sample
 from decaystudy.study.analysis.measurements import LEVEL, Floats, Measurement, Unavailable, family_of
-from decaystudy.study.analysis.runs import Cells, left_out, unfit
+from decaystudy.study.analysis.runs import Cells, left_out, reason, unfit
 from decaystudy.study.execution.outcomes import DocumentLosses, Outcome
 
 NATS = "nats per token"
@@ -72,9 +72,9 @@ class Losses:
 
     def difference(self, a: str, b: str) -> Effect | Unavailable:
         """Loss of ``a`` minus that of ``b``, a pair that was asked for."""
-        for name in (a, b):
-            if name in self.missing:
-                return self.missing[name]
+        why = reason(self.missing, (a, b))
+        if why is not None:
+            return why
         kind = self._kind(a, b)
         if isinstance(kind, Unavailable):
             return kind
@@ -153,7 +153,7 @@ class Losses:
 def _judged(outcomes: Sequence[Outcome]) -> Judged | Unavailable:
     why = left_out(outcomes)
     if why is not None:
-        return Unavailable(why)
+        return why
     runs = {outcome.run.seed: outcome for outcome in outcomes if unfit(outcome) is None}
     facts = [outcome.result.data if outcome.result else {} for outcome in runs.values()]
     first = facts[0]

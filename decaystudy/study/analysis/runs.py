@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from decaystudy.runs.state import RunState
+from decaystudy.study.definition.claims.evidence import Unavailable
 from decaystudy.study.execution.outcomes import Outcome
 
 Cells = Mapping[str, Sequence[Outcome]]
@@ -31,21 +32,27 @@ def unfit(outcome: Outcome) -> str | None:
     return None
 
 
-def withheld(outcomes: Sequence[Outcome]) -> str | None:
+def withheld(outcomes: Sequence[Outcome]) -> Unavailable | None:
     """Why a cell is not judged by any measure; None where it is.
 
     A cell that diverged under one seed is not judged by its other seeds, which would flatter it.
     """
     for outcome in outcomes:
         if outcome.state == RunState.DIVERGED:
-            return unfit(outcome)
-    return learned_nothing([outcome for outcome in outcomes if outcome.finished])
+            return Unavailable(f"{outcome.run.name} {_ENDINGS[outcome.state]}")
+    why = learned_nothing([outcome for outcome in outcomes if outcome.finished])
+    return None if why is None else Unavailable(why, learned_nothing=True)
 
 
-def left_out(outcomes: Sequence[Outcome]) -> str | None:
+def left_out(outcomes: Sequence[Outcome]) -> Unavailable | None:
     """Why the losses of a cell are not compared; None where they are."""
-    reasons = [unfit(outcome) for outcome in outcomes]
-    return withheld(outcomes) or (reasons[0] if all(reasons) else None)
+    reasons = [why for outcome in outcomes if (why := unfit(outcome)) is not None]
+    return withheld(outcomes) or (Unavailable(reasons[0]) if len(reasons) == len(outcomes) else None)
+
+
+def reason(missing: Mapping[str, Unavailable], cells: Iterable[str]) -> Unavailable | None:
+    """Why one of these cells is not compared, given by cell; that one has learned nothing comes last."""
+    return min((missing[name] for name in cells if name in missing), key=lambda why: why.learned_nothing, default=None)
 
 
 def learned_nothing(outcomes: Sequence[Outcome]) -> str | None:

@@ -21,6 +21,8 @@ class ComparisonVerdict(StrEnum):
     FEW_DOCUMENTS = "few documents"
     INCOMPLETE = "incomplete"
     """There is no difference to judge; ``why`` says why."""
+    NOT_JUDGED = "not judged"
+    """One of the cells has learned nothing, as ``why`` says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ class Unavailable:
 
     why: str
     """A clause such as ``gla-seed0 diverged``."""
+    learned_nothing: bool = False
+    """Whether that is why: all is there, but no verdict is given."""
 
 
 class Evidence(Protocol):
