@@ -63,7 +63,7 @@ def state_bytes(state: DecodingState) -> int:
 
 @torch.inference_mode()
 def decode(model: DecayTransformer, state: DecodingState, tokens: int) -> tuple[float, DecodingState]:
-    """Median seconds a token, greedily decoded, and the state after them."""
+    """Median seconds per token, greedily decoded, and the state after them."""
     device = model.embedding.weight.device
     token, seconds = torch.zeros(1, 1, dtype=torch.long, device=device), []
     for _ in range(tokens + 1):

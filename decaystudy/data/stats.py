@@ -86,7 +86,7 @@ def describe(facts: dict[str, Any]) -> str:
         f"cache         {facts['folder']}",
         f"documents     {facts['documents']:,}{part}",
         f"tokens        {facts['tokens']:,}, {facts['bytes_per_token']:.2f} bytes of text each",
-        f"tokens a document, by quantile: {lengths}",
+        f"tokens per document, by quantile: {lengths}",
         f"held out      {facts['validation_documents']:,} documents, {facts['validation_sequences']:,} sequences, "
         f"unigram entropy {facts['validation_unigram_entropy']:.3f} nats per token",
         f"stream hash   {facts['stream_hash']} (SHA-256 of the first {facts['hashed_tokens']:,} tokens, "

@@ -3,7 +3,7 @@
 config.yaml           the settings; ``fit --config`` runs them again as they are
 status.json           what the run is doing, rewritten every few seconds while it trains
 result.json           how it ended, and its numbers
-validation_loss.npy   loss of each validation sequence in nats a token, float64, at the end of training
+validation_loss.npy   loss of each validation sequence in nats per token, float64, at the end of training
 validation_documents.npz  summed nats (nll), predicted tokens and bytes of text of each held-out document
 model.safetensors     the trained weights
 checkpoints/          from which training resumes

@@ -1,4 +1,4 @@
-"""The run store: one folder a run whoever asks, leases between hosts, the scheduler's view of what others do."""
+"""The run store: one folder per run whoever asks, leases between hosts, the scheduler's view of what others do."""
 
 import multiprocessing
 import socket

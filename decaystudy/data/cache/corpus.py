@@ -32,7 +32,7 @@ class Corpus:
     """The tokens of one source under one tokenizer.
 
     A shard that is asked for and missing, or whose checksum fails, is tokenized on the spot, unless a process of this
-    machine is busy tokenizing: then it is asked for the shard, so that one process a machine talks to the hub.
+    machine is busy tokenizing: then it is asked for the shard, so that one process per machine talks to the hub.
     """
 
     def __init__(self, source: Source, tokenizer: Tokenizer, shards: ShardFolder):

@@ -1,4 +1,4 @@
-"""The Lightning side of the data: builds caches once a machine, then deals out the stream and the held-out blocks."""
+"""The Lightning side of the data: builds caches once per machine, then deals out the stream and the held-out blocks."""
 
 import logging
 from functools import cached_property

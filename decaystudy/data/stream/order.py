@@ -37,7 +37,7 @@ class TokenStream:
     """An endless sequence of tokens that depends on the corpus, the share held out and the seed, and on nothing else.
 
     Each epoch puts the shards in a new order, parts this order into windows of ``window`` shards, and shuffles the
-    documents of a window together. Every token of every document that is not held out comes exactly once an epoch, and
+    documents of a window together. Every token of every document that is not held out comes exactly once per epoch, and
     the epochs follow each other without a gap, so that a block may hold the end of one and the start of the next.
     Block ``i`` is the tokens [i·n, (i+1)·n) with n = sequence_length + 1.
 
@@ -45,7 +45,7 @@ class TokenStream:
     needs to know the number of its next block and nothing else. In the first epoch shards are tokenized as they are
     needed; only a position in a later epoch needs all.
 
-    Memory: 8 bytes a shard and an epoch, 24 bytes a document of the windows in use, and 2**20 tokens.
+    Memory: 8 bytes per shard and epoch, 24 bytes per document of the windows in use, and 2**20 tokens.
     """
 
     def __init__(

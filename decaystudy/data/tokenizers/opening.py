@@ -19,7 +19,7 @@ def fetch_tokenizer(config: DataConfig) -> None:
 
 
 def open_tokenizer(config: DataConfig, source: Source) -> Tokenizer:
-    """The tokenizer that ``config`` names: from the cache, else trained on ``source`` or fetched, once a machine."""
+    """The tokenizer that ``config`` names: from the cache, else trained on ``source`` or fetched, once per machine."""
     size = trained_vocabulary(config.tokenizer_name)
     if size is None:
         folder = named_folder(config.tokenizer_name)

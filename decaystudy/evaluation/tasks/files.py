@@ -1,4 +1,4 @@
-"""The package's own tasks as files that lm-eval reads: a folder with a YAML and a json lines file a task.
+"""The package's own tasks as files that lm-eval reads: a folder with a YAML and a JSON Lines file per task.
 
 ``lm_eval --include_path FOLDER --tasks offline`` runs them on any model.
 """

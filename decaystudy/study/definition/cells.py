@@ -70,7 +70,7 @@ def _read_written(document: YamlDocument, names: SettingNames, values: Any) -> I
     if values is None:
         return
     if not isinstance(values, list):
-        raise document.error("cells must be a list, one cell an item: - {name: mine, decay: gla}", "cells")
+        raise document.error("cells must be a list, one cell per item: - {name: mine, decay: gla}", "cells")
     for i, value in enumerate(values):
         where = ("cells", i)
         if not isinstance(value, dict) or not isinstance(value.get("name"), (str, int)):

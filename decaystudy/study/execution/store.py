@@ -1,4 +1,4 @@
-"""Where runs live: one folder a run, found by what the run is, whatever a study calls it.
+"""Where runs live: one folder per run, found by what the run is, whatever a study calls it.
 
 OUT/store/<cell>-seed<seed>-<hash>/    a run's folder
 OUT/store/.names/<hash>                the name of that folder
