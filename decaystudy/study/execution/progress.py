@@ -74,7 +74,7 @@ class Silent:
 
 
 class ProgressPrinter:
-    """Prints events, and between them how far the jobs are: rewritten in place on a terminal, else a line per minute."""
+    """Prints events and, between them, how far the jobs are: in place on a terminal, else a line per minute."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.total = 0
