@@ -31,9 +31,14 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8", "surrogatepass"))
 
 
+def json_text(content: Any) -> str:
+    """``content`` as JSON for people and programs."""
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON, atomically."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(content) + "\n")
 
 
 def read_json(path: Path) -> Any:

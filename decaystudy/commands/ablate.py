@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
+from decaystudy.io import json_text
 
 DESCRIPTION = """Perplexity of a trained model under a decay that it was not trained with. Nothing is trained.
 
@@ -51,7 +50,7 @@ def run(arguments: list[str]) -> int:
         for folder in given.runs
     }
     if given.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json_text(found))
         return 0
     for folder, values in found.items():
         print(f"{folder}\n{ablation_table(values).text()}\n")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
+from decaystudy.io import json_text
 from decaystudy.runs.evaluation import Evaluation
 from decaystudy.serial import to_plain
 
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
         lengths = {model.lengths[0].length for model in found.values() if model.lengths}
         save(loss_by_position(measured, lengths), given.figure)
     if given.json:
-        print(json.dumps(to_plain(found, omit_none=True), indent=2, ensure_ascii=False))
+        print(json_text(to_plain(found, omit_none=True)))
         return 0
     from decaystudy.evaluation.tables import evaluation_text
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decaystudy.formatting import MISSING, aligned, count, hours, size
+from decaystudy.io import json_text
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import state_of
@@ -54,7 +54,7 @@ def plan_all(studies: Sequence[Study], store: Store, speed: Speed, jobs: int) ->
 def plan_json(plans: Plans, more: Mapping[str, Any] | None = None) -> str:
     """The plans as JSON: a single study's own plan, or ``studies`` and their ``total``; then what ``more`` has."""
     content = plans.studies[0] if len(plans.studies) == 1 else plans
-    return json.dumps({**to_plain(content), **(more or {})}, indent=2, ensure_ascii=False)
+    return json_text({**to_plain(content), **(more or {})})
 
 
 def plan_run(run: Run, store: Store, speed: Speed) -> PlannedRun:
