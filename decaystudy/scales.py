@@ -25,6 +25,11 @@ class Scale:
     threads: int | None = None
     """CPU threads of a run. Fixed where runs are expected on a CPU, whose sums depend on it."""
 
+    def warmup_steps(self, max_steps: int) -> int:
+        """The warm-up of a run of that many steps: the same share of it as at the scale's own number, at least 1."""
+        steps: int = round(self.recipe["warmup_steps"] / self.trainer["max_steps"] * max_steps)
+        return max(1, steps)
+
 
 def _recipe(
     batch: int, micro_batch: int, learning_rate: float, *, warmup: int, validate: int, checkpoint: int

@@ -12,6 +12,7 @@ ROOT = Path(decaystudy.__file__).parent
 FLOORS = (
     (
         "errors",
+        "checks",
         "imports",
         "io",
         "serial",

@@ -29,9 +29,7 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
         parser.add_argument(
             "--seed", type=int, default=0, help="seed of the start values and of the order of the documents"
         )
-    parser.add_argument(
-        "--strategy", type=str, default="auto", help="auto, ddp, fsdp (FSDP2), or another strategy known to Lightning"
-    )
+    parser.add_argument("--strategy", type=str, default="auto", help="auto, ddp or fsdp (FSDP2)")
     parser.add_argument(
         "--threads", type=int | None, default=None, help="CPU threads per process; unset leaves it to torch"
     )
@@ -114,4 +112,4 @@ def build_run(settings: dict[str, Any], *, fetch: bool = False) -> RunConfig:
         data: DataConfig = build_section("data", merged["data"])
         data.validate()
         fetch_tokenizer(data)
-    return RunConfig.from_dict(merged)
+    return RunConfig.new(merged)

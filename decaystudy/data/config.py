@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from decaystudy.checks import check_flag, check_number, check_text, check_whole
 from decaystudy.data.registry import SOURCES, find_source
 from decaystudy.data.tokenizers.names import named_folder, trained_vocabulary
 from decaystudy.errors import UserError
 from decaystudy.io import read_json
 
+LONGEST_SEQUENCE = 2**24
 STREAM_VERSION = 1
 """Raised whenever the same settings would give other tokens than before."""
 
@@ -64,6 +66,10 @@ class DataConfig:
 
     def validate(self) -> None:
         """Raise a UserError for the first setting that makes no sense."""
+        for setting in ("source", "tokenizer", *DOCUMENT_SETTINGS):
+            if getattr(self, setting) is not None:
+                check_text(f"data.{setting}", getattr(self, setting))
+        check_flag("data.reset_state_at_documents", self.reset_state_at_documents)
         source = find_source(self.source)
         for setting in DOCUMENT_SETTINGS:
             if setting not in source.settings and getattr(self, setting) != getattr(DataConfig, setting):
@@ -73,17 +79,15 @@ class DataConfig:
             raise UserError("the source files needs --data.files, a path or a quoted glob such as 'texts/*.jsonl'")
         if self.source == "hub" and not self.name:
             raise UserError("the source hub needs --data.name, a dataset such as allenai/c4")
-        if self.sequence_length < 1:
-            raise UserError(f"--data.sequence_length must be at least 1, not {self.sequence_length}")
-        if not 0 < self.held_out_share < 1:
-            raise UserError(f"--data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
+        check_whole("data.sequence_length", self.sequence_length, 1, LONGEST_SEQUENCE)
+        check_number("data.validation_fraction", self.held_out_share, 0, 1, without_low=True, without_high=True)
+        check_whole("data.validation_tokens", self.validation_tokens, 1, 2**40)
         if self.validation_tokens <= self.sequence_length:
             raise UserError(
-                f"--data.validation_tokens {self.validation_tokens} holds not one sequence: "
+                f"data.validation_tokens {self.validation_tokens} holds not one sequence: "
                 f"give at least {self.sequence_length + 1}"
             )
-        if self.num_workers < 0:
-            raise UserError(f"--data.num_workers must be 0 or more, not {self.num_workers}")
+        check_whole("data.num_workers", self.num_workers, 0, 1024)
         trained_vocabulary(self.tokenizer_name)
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from decaystudy.checks import check_number
 from decaystudy.decay.declarations import GRANULARITIES, DecayOutput, LayerContext, ParameterSpec, ProjectionSpec
 from decaystudy.errors import UserError
 
@@ -188,7 +189,4 @@ def check_open_unit(decay: str, option: str, value: Any, optional: bool = False)
     """Refuse a value of λ that is not strictly between 0 and 1."""
     if optional and value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise UserError(
-            f"option {option!r} of decay {decay!r} is {value!r}: give a number between 0 and 1, both excluded"
-        )
+    check_number(f"option {option!r} of decay {decay!r}", value, 0, 1, without_low=True, without_high=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from decaystudy.checks import check_number
 from decaystudy.decay.base import Decay
 from decaystudy.decay.declarations import LayerContext
-from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +33,7 @@ class Constant(Decay):
     uniform_in_head: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.c, bool) or not isinstance(self.c, (int, float)) or not 0 < self.c <= 1:
-            raise UserError(f"option 'c' of decay 'constant' is {self.c!r}: give a number above 0 and at most 1")
+        check_number("option 'c' of decay 'constant'", self.c, 0, 1, without_low=True)
 
     def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch

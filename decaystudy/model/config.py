@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from decaystudy.checks import check_flag, check_number, check_text, check_whole, check_word, refusal
 from decaystudy.decay import (
     DECAYS,
     GRANULARITIES,
@@ -19,6 +20,7 @@ from decaystudy.decay.declarations import check_projections
 from decaystudy.errors import UserError, unknown
 from decaystudy.scales import find_scale
 
+LARGEST = {"layers": 4096, "d_model": 2**17, "heads": 2**12, "glu_width": 2**20, "vocab_size": 2**21}
 POSITIONS = ("none", "rope", "tpe", "lrpe")
 MIXERS = ("decay", "softmax")
 OUTPUT_NORMS = ("full", "head")
@@ -124,16 +126,12 @@ class ModelConfig:
 
 
 def _check_sizes(config: ModelConfig) -> None:
-    for name in ("layers", "d_model", "heads", "glu_width", "vocab_size"):
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"model.{name} is {value!r}: give a whole number of at least 1")
+    for name, most in LARGEST.items():
+        check_whole(f"model.{name}", getattr(config, name), 1, most)
     if config.d_model % config.heads:
         raise UserError(f"model.d_model {config.d_model} cannot be split over {config.heads} heads: make it a multiple")
-    if not config.norm_eps > 0:
-        raise UserError(f"model.norm_eps is {config.norm_eps!r}: give a number above 0")
-    if not config.rope_base > 1:
-        raise UserError(f"model.rope_base is {config.rope_base!r}: give a number above 1")
+    check_number("model.norm_eps", config.norm_eps, 0, 1, without_low=True)
+    check_number("model.rope_base", config.rope_base, 1, 1e12, without_low=True)
 
 
 def _check_choices(config: ModelConfig) -> None:
@@ -144,18 +142,18 @@ def _check_choices(config: ModelConfig) -> None:
         ("output_norm", OUTPUT_NORMS),
         ("backend", BACKENDS),
     ):
-        if getattr(config, name) not in choices:
-            raise unknown(f"model.{name}", getattr(config, name), choices)
-    if config.sharing not in SHARINGS or (not isinstance(config.sharing, (bool, str))):
-        raise unknown("model.sharing", config.sharing, ("false", "true", "released", "tied"))
-    if not isinstance(config.dplr, bool):
-        raise UserError(f"model.dplr is {config.dplr!r}: give true or false")
+        check_word(f"model.{name}", getattr(config, name), choices)
+    if not isinstance(config.sharing, (bool, str)) or config.sharing not in SHARINGS:
+        raise unknown("model.sharing", str(config.sharing)[:60], ("false", "true", "released", "tied"))
+    check_flag("model.dplr", config.dplr)
+    check_number("model.beta_max", config.beta_max, 1, 2)
     if config.beta_max not in (1, 2):
-        raise UserError(f"model.beta_max is {config.beta_max!r}: give 1 or 2")
+        raise refusal("model.beta_max", config.beta_max, "1 or 2")
+    check_text("model.decay", config.decay)
     if config.decay not in DECAYS:
         decay_class(config.decay)
-    if config.decay_options is None or not isinstance(config.decay_options, dict):
-        raise UserError(f"model.decay_options is {config.decay_options!r}: give options by name, such as p: 0.95")
+    if not isinstance(config.decay_options, dict):
+        raise refusal("model.decay_options", config.decay_options, "options by name, such as p: 0.95")
 
 
 def _check_softmax(config: ModelConfig) -> None:
@@ -243,5 +241,5 @@ def _check_rank(config: ModelConfig, decay: Decay) -> None:
         )
         raise UserError(f"model.decay_rank has no meaning where the decay {why}: leave it out")
     rank = config.decay_rank
-    if rank != "full" and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise UserError(f"model.decay_rank is {rank!r}: give a whole number of at least 1, or full")
+    if rank != "full":
+        check_whole("model.decay_rank", rank, 1, LARGEST["d_model"], advice="or full")

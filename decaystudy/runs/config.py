@@ -10,73 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from decaystudy import __version__
+from decaystudy.checks import LARGEST_SEED, check_whole, check_word
 from decaystudy.data.config import DataConfig, token_stream_fingerprint, vocabulary_size
 from decaystudy.decay import decay_class
 from decaystudy.errors import UserError, unknown
 from decaystudy.model.config import ModelConfig
 from decaystudy.runs.recipe import RecipeConfig
+from decaystudy.runs.trainer import DECISIVE, STRATEGIES, check_trainer_settings
 from decaystudy.scales import SCALES, find_scale
 from decaystudy.source import source_digest
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "recipe": RecipeConfig}
 
-# Settings of Lightning's Trainer that a run may set; a test compares them with the installed Trainer's.
-TRAINER_SETTINGS = (
-    "accelerator",
-    "devices",
-    "num_nodes",
-    "precision",
-    "max_steps",
-    "max_time",
-    "limit_train_batches",
-    "limit_val_batches",
-    "val_check_interval",
-    "num_sanity_val_steps",
-    "log_every_n_steps",
-    "enable_progress_bar",
-    "enable_model_summary",
-    "accumulate_grad_batches",
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
-    "deterministic",
-    "benchmark",
-    "inference_mode",
-    "profiler",
-    "detect_anomaly",
-    "sync_batchnorm",
-    "plugins",
-)
-# The other settings of the Trainer, with the reason why each is refused.
-REFUSED_TRAINER_SETTINGS = {
-    "strategy": "it has a flag of its own: use --strategy",
-    "default_root_dir": "a run's folder is --out",
-    "logger": "it has a flag of its own: use --logger",
-    "callbacks": "a run's callbacks are part of the package",
-    "enable_checkpointing": "every run keeps checkpoints: set recipe.checkpoint_every",
-    "max_epochs": "the token stream has no epochs: use --trainer.max_steps",
-    "min_epochs": "the token stream has no epochs: use --trainer.max_steps",
-    "min_steps": "a run ends at --trainer.max_steps",
-    "check_val_every_n_epoch": "the token stream has no epochs: use --recipe.validate_every",
-    "reload_dataloaders_every_n_epochs": "the token stream has no epochs",
-    "use_distributed_sampler": "the data module splits the stream itself",
-    "overfit_batches": "it would train on other tokens than the run records",
-    "limit_test_batches": "a run has no test stage: see decaystudy evaluate",
-    "limit_predict_batches": "a run has no predict stage: see decaystudy generate",
-    "fast_dev_run": "use --trainer.max_steps 1",
-    "barebones": "it would turn off what a run must record",
-    "enable_autolog_hparams": "config.yaml records the settings",
-    "model_registry": "a run keeps its model in its folder",
-}
-# Trainer settings that can change results beyond rounding. The others are no part of a run's identity.
-DECISIVE_TRAINER_SETTINGS = (
-    "max_steps",
-    "precision",
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
-    "limit_train_batches",
-    "limit_val_batches",
-)
 GRADIENT_CLIP = 1.0
+MOST_THREADS = 4096
 
 
 @dataclass
@@ -88,7 +35,7 @@ class RunConfig:
     seed: int = 0
     """Seed of the start values and of the order of the documents."""
     strategy: str = "auto"
-    """auto, ddp, fsdp (FSDP2), or another strategy known to Lightning."""
+    """auto, ddp or fsdp (FSDP2)."""
     threads: int | None = None
     """CPU threads per process; unset leaves it to torch."""
     logger: list[str] = field(default_factory=lambda: ["tensorboard"])
@@ -100,21 +47,37 @@ class RunConfig:
     """Settings of Lightning's Trainer."""
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise unknown("scale", self.scale, SCALES)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"seed is {self.seed!r}: give a whole number of at least 0")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads!r}: give a whole number of at least 1, or leave it out")
+        check_word("scale", self.scale, SCALES)
+        check_whole("seed", self.seed, 0, LARGEST_SEED)
+        check_word("strategy", self.strategy, STRATEGIES)
+        if self.threads is not None:
+            check_whole("threads", self.threads, 1, MOST_THREADS, advice="or leave it out")
         self.logger = logger_names(self.logger)
         self.data.validate()
         self.model = self.model.with_vocabulary(vocabulary_size(self.data))
         check_trainer_settings(self.trainer)
+        self._scale_warms_up = self.recipe.warmup_steps is None
+        if self._scale_warms_up:
+            self.recipe = dataclasses.replace(self.recipe, warmup_steps=SCALES[self.scale].warmup_steps(self.max_steps))
+        # null is a setting's default; of a decisive one it stays, for the Trainer's own default is not the scale's.
+        self.trainer = {key: item for key, item in self.trainer.items() if item is not None or key in DECISIVE}
 
     @classmethod
     def build(cls, scale: str = "tiny", **changes: Any) -> RunConfig:
         """The run of a scale with ``changes`` to single settings, by section: ``model={"decay": "gla"}``."""
-        return cls.from_dict(merge(scale_defaults(scale), changes))
+        return cls.new(merge(scale_defaults(scale), changes))
+
+    @classmethod
+    def new(cls, values: Mapping[str, Any]) -> RunConfig:
+        """A run that is yet to be trained, from nested dictionaries: as ``from_dict``, and its schedule must fit."""
+        config = cls.from_dict(values)
+        written = config.recipe.warmup_steps
+        if written is not None and written > config.max_steps:
+            raise UserError(
+                f"recipe.warmup_steps {written} is longer than the run of {config.max_steps} steps: give at most "
+                f"{config.max_steps}, or null for the share that the scale gives to it"
+            )
+        return config
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -132,6 +95,13 @@ class RunConfig:
         values = dataclasses.asdict(self)
         del values["model"]["vocab_size"]
         values["recipe"]["betas"] = list(self.recipe.betas)
+        return values
+
+    def as_given(self) -> dict[str, Any]:
+        """The same, but a warm-up that nobody has set is unset again, so that it follows a change of max_steps."""
+        values = self.to_dict()
+        if self._scale_warms_up:
+            values["recipe"]["warmup_steps"] = None
         return values
 
     @property
@@ -160,7 +130,7 @@ class RunConfig:
         recipe = dataclasses.asdict(self.recipe)
         for name in ("micro_batch_size", "validate_every", "checkpoint_every"):
             recipe.pop(name)
-        trainer = {name: self.trainer[name] for name in DECISIVE_TRAINER_SETTINGS if name in self.trainer}
+        trainer = {name: self.trainer[name] for name in DECISIVE if name in self.trainer}
         return {
             "decaystudy": __version__.split(".")[0],
             "model": model,
@@ -183,12 +153,13 @@ def scale_defaults(scale: str) -> dict[str, Any]:
     """The settings of a scale as nested dictionaries."""
     found = find_scale(scale)
     model = {key: value for key, value in found.model.items() if key != "vocab_size"}
+    recipe = {key: value for key, value in found.recipe.items() if key != "warmup_steps"}
     return {
         "scale": scale,
         "threads": found.threads,
         "model": model,
         "data": dict(found.data),
-        "recipe": dict(found.recipe),
+        "recipe": recipe,
         "trainer": {"gradient_clip_val": GRADIENT_CLIP, **found.trainer},
     }
 
@@ -228,15 +199,3 @@ def logger_names(value: Any) -> list[str]:
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) and n.strip() for n in names):
         raise UserError(f"logger is {value!r}: name at least one, such as tensorboard or tensorboard,csv")
     return list(dict.fromkeys(name.strip() for name in names))
-
-
-def check_trainer_settings(values: Mapping[str, Any]) -> None:
-    """Refuse Trainer settings that don't exist, or that would break a promise of the package."""
-    for key in values:
-        if key in REFUSED_TRAINER_SETTINGS:
-            raise UserError(f"trainer.{key} cannot be set: {REFUSED_TRAINER_SETTINGS[key]}")
-        if key not in TRAINER_SETTINGS:
-            raise unknown("Trainer setting", f"trainer.{key}", [f"trainer.{name}" for name in TRAINER_SETTINGS])
-    steps = values.get("max_steps")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise UserError(f"trainer.max_steps is {steps!r}: give a whole number of at least 1")

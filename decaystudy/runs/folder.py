@@ -20,7 +20,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,12 @@ class RunFolder:
             ) from error
         if not os.access(self.path, os.W_OK):
             raise UserError(f"cannot write to the run folder {self.path}: permission denied; choose another --out")
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder if it holds no file, as after a refusal."""
+        for path in (self.checkpoints, self.path):
+            with suppress(OSError):
+                path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decaystudy.errors import UserError
+from decaystudy.checks import MOST_STEPS, check_number, check_whole, refusal
+
+MOST_SEQUENCES = 2**16
+"""Sequences of a step: 2**27 tokens at length 2048, eight times the largest batches in use."""
 
 
 @dataclass
@@ -19,8 +22,8 @@ class RecipeConfig:
     """AdamW's ε."""
     weight_decay: float = 0.1
     """AdamW's weight decay, for matrices only: not for norms, decay parameters and TPE's vectors."""
-    warmup_steps: int = 1000
-    """Steps over which the learning rate rises linearly from zero."""
+    warmup_steps: int | None = None
+    """Steps over which the learning rate rises linearly from zero; unset is the scale's share of the run."""
     decay_fraction: float = 0.2
     """Fraction of all steps, at the end, over which the learning rate falls linearly."""
     final_fraction: float = 0.1
@@ -35,19 +38,19 @@ class RecipeConfig:
     """Steps between checkpoints; there is always one at the end."""
 
     def __post_init__(self) -> None:
-        self.betas = (float(self.betas[0]), float(self.betas[1]))
-        if self.warmup_steps < 0:
-            raise UserError(f"recipe.warmup_steps is {self.warmup_steps}: give 0 or more")
-        for name in ("global_batch_size", "micro_batch_size", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"recipe.{name} is {getattr(self, name)}: give at least 1")
-        if not self.learning_rate > 0:
-            raise UserError(f"recipe.learning_rate is {self.learning_rate}: give a number above 0")
-        for name in ("decay_fraction", "final_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"recipe.{name} is {getattr(self, name)}: give a number from 0 to 1")
+        if not isinstance(self.betas, (list, tuple)) or len(self.betas) != 2:
+            raise refusal("recipe.betas", self.betas, "two numbers, such as [0.9, 0.999]")
         for beta in self.betas:
-            if not 0 <= beta < 1:
-                raise UserError(f"recipe.betas holds {beta}: give two numbers from 0 to below 1")
-        if self.weight_decay < 0 or self.epsilon <= 0:
-            raise UserError("recipe.weight_decay must be 0 or more, and recipe.epsilon above 0")
+            check_number("recipe.betas: each", beta, 0, 1, without_high=True)
+        self.betas = (float(self.betas[0]), float(self.betas[1]))
+        check_number("recipe.learning_rate", self.learning_rate, 0, 1e4, without_low=True)
+        check_number("recipe.epsilon", self.epsilon, 0, 1, without_low=True)
+        check_number("recipe.weight_decay", self.weight_decay, 0, 1e3)
+        check_number("recipe.decay_fraction", self.decay_fraction, 0, 1)
+        check_number("recipe.final_fraction", self.final_fraction, 0, 1)
+        if self.warmup_steps is not None:
+            check_whole("recipe.warmup_steps", self.warmup_steps, 0, MOST_STEPS)
+        check_whole("recipe.global_batch_size", self.global_batch_size, 1, MOST_SEQUENCES)
+        check_whole("recipe.micro_batch_size", self.micro_batch_size, 1, MOST_SEQUENCES)
+        check_whole("recipe.validate_every", self.validate_every, 1, MOST_STEPS)
+        check_whole("recipe.checkpoint_every", self.checkpoint_every, 1, MOST_STEPS)

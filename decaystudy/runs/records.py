@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -21,12 +22,16 @@ from decaystudy.runs.state import RunState
 PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention", "triton")
 
 
-def claim(folder: RunFolder, config: RunConfig) -> None:
-    """Write config.yaml into a new folder; refuse one that holds a run with other settings."""
+def claim(folder: RunFolder, config: RunConfig) -> bool:
+    """Write config.yaml into a new folder; refuse one that holds a run with other settings.
+
+    Returns:
+        Whether the folder was new.
+    """
     held = folder.read_config()
     if held is None:
         write_text(folder.config, dump_config(config))
-        return
+        return True
     differences = differing(RunConfig.from_dict(held).identity(), config.identity())
     if differences:
         raise UserError(
@@ -34,6 +39,15 @@ def claim(folder: RunFolder, config: RunConfig) -> None:
             "give this one another --out, or run that one again with --config "
             f"{folder.config}"
         )
+    return False
+
+
+def release(folder: RunFolder) -> None:
+    """Take a claim back under which no step was trained, and the files that would mix with another run's."""
+    for pattern in ("config.yaml", "status.json", "metrics.csv", "events.out.tfevents.*"):
+        for path in folder.path.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:

@@ -12,14 +12,17 @@ from pathlib import Path
 import lightning.pytorch as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 
 from decaystudy.data import DataModule
 from decaystudy.errors import Failure, UserError
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.heartbeat import Heartbeat
-from decaystudy.runs.records import claim, finished_result
+from decaystudy.runs.memory import machine_memory, too_large
+from decaystudy.runs.records import claim, finished_result, release
 from decaystudy.runs.result import RunResult
+from decaystudy.runs.time_limit import seconds_of
 from decaystudy.training.callbacks.checkpoints import Checkpoints
 from decaystudy.training.callbacks.curves import Curves
 from decaystudy.training.callbacks.progress import Progress
@@ -36,8 +39,7 @@ from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
-from decaystudy.training.strategy import device_count, make_strategy, process_rank
-from decaystudy.training.time_limit import seconds_of
+from decaystudy.training.strategy import device_count, make_strategy, process_rank, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
 REMOVED = "{} was removed while the run trained: the same command starts the run again"
@@ -84,11 +86,19 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
     # Settings are refused before the folder is claimed, so that a refused run leaves no config.yaml behind.
     check_loggers(config.logger)
     layout = _layout(config)
+    _check_memory(config, folder, layout)
     session = _session(config, folder, layout)
-    claim(folder, config)
+    new = claim(folder, config)
     if process_rank() == 0:
-        LOG.info("training %d steps of %s tokens in %s", config.max_steps, f"{config.tokens_per_step:,}", out)
-    with session.stop.listening(), _owned(folder) as heartbeat:
+        LOG.info(
+            "training %d steps of %s tokens in %s; warm-up over the first %s",
+            config.max_steps,
+            f"{config.tokens_per_step:,}",
+            out,
+            "step" if config.recipe.warmup_steps == 1 else f"{config.recipe.warmup_steps} steps",
+        )
+    untrained = _released_if_untrained(folder, session.trainer, new)
+    with session.stop.listening(), untrained, _owned(folder) as heartbeat:
         session.progress.heartbeat = heartbeat
         try:
             with _logging(config, folder, session.trainer):
@@ -166,6 +176,30 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     return result
 
 
+@contextlib.contextmanager
+def _released_if_untrained(folder: RunFolder, trainer: L.Trainer, new: bool) -> Iterator[None]:
+    """Take a new claim back if training fails before its first step, so that the folder is free for other settings."""
+    try:
+        yield
+    except BaseException:
+        if new and process_rank() == 0 and trainer.global_step == 0:
+            release(folder)
+        raise
+
+
+def _check_memory(config: RunConfig, folder: RunFolder, layout: Layout) -> None:
+    """Refuse a run that certainly doesn't fit into the memory of a device, or of the machine."""
+    if uses_gpu(config.trainer):
+        available, sharing = torch.cuda.get_device_properties(0).total_memory, 1
+    else:
+        available, sharing = machine_memory(), layout.devices // int(config.trainer.get("num_nodes", 1))
+    why = too_large(config, available, layout.devices, sharing)
+    if why is not None:
+        if folder.read_config() is not None:  # a run of a study, which reads there how it ended
+            folder.write_status("out-of-memory", message=why)
+        raise UserError(why)
+
+
 def _layout(config: RunConfig) -> Layout:
     devices = device_count(config.trainer) * int(config.trainer.get("num_nodes", 1))
     accumulate = config.trainer.get("accumulate_grad_batches")
@@ -194,11 +228,18 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
             callbacks=callbacks,
             plugins=[CheckpointFiles(folder)],
             default_root_dir=folder.path,
-            **chosen,
+            **{**chosen, "profiler": _profiler(config, folder)},
         )
     except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"Lightning's Trainer refuses these settings: {line}") from error
+
+
+def _profiler(config: RunConfig, folder: RunFolder) -> Profiler | None:
+    """Lightning's profiler, which writes fit-profile.txt into the run's folder."""
+    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
+    name = config.trainer.get("profiler")
+    return None if name is None else kinds[name](dirpath=folder.path, filename="profile")
 
 
 @contextlib.contextmanager

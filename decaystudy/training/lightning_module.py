@@ -129,7 +129,7 @@ class LanguageModel(L.LightningModule):
             lambda step: wsd(
                 step,
                 self.config.max_steps,
-                warmup=recipe.warmup_steps,
+                warmup=recipe.warmup_steps or 0,
                 decay_fraction=recipe.decay_fraction,
                 final_fraction=recipe.final_fraction,
             ),

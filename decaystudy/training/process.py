@@ -54,6 +54,7 @@ def train(config: RunConfig, out: Path) -> int:
         print(f"{out} is already finished; nothing to train")
         print_result(config, out, result)
         return 0
+    new = not out.exists()
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once
     from decaystudy.training.callbacks.stop import Stopped
     from decaystudy.training.fit import OutOfMemory, fit
@@ -73,6 +74,9 @@ def train(config: RunConfig, out: Path) -> int:
             return 0  # the first process says how the run ended
         print(f"decaystudy: {how_to_resume(stopped, last_step(folder), config.max_steps)}", file=sys.stderr)
         return stopped.exit_code
+    finally:
+        if new:
+            folder.remove_if_empty()
     if first:
         print_result(config, out, result)
     return 3 if result.status == RunState.DIVERGED else 0

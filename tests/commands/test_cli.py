@@ -126,7 +126,7 @@ def test_a_study_takes_a_configuration_file(tmp_path, capsys):
         (["fit", "--model.decay", "tnl"], "granularity to scalar"),
         (["fit", "--model.position", "rope"], "scalar or paired"),
         (["fit", "--strategy", "fsdp2", "--trainer.max_steps", "1", "--out", "{tmp}/s"], "did you mean 'fsdp'"),
-        (["fit", "--trainer.precision", "17", "--trainer.max_steps", "1", "--out", "{tmp}/p"], "Trainer refuses"),
+        (["fit", "--trainer.precision", "17", "--trainer.max_steps", "1", "--out", "{tmp}/p"], "choose from 32-true"),
         (["fit", "--logger", "tensorbord"], "did you mean 'tensorboard'"),
         (["fit", "--trainer.logger", "csv"], "use --logger"),
         (["fit", "--scale", "tinny", "--help"], "did you mean 'tiny'"),

@@ -16,7 +16,7 @@ from decaystudy.errors import UserError
     ("settings", "message"),
     [
         ({"source": "python-doc"}, "did you mean 'python-docs'"),
-        ({"sequence_length": 0}, "sequence_length must be at least 1"),
+        ({"sequence_length": 0}, "sequence_length is 0: give a whole number of at least 1"),
         ({"validation_fraction": 1.0}, "between 0 and 1"),
         ({"validation_tokens": 2048}, "give at least 2049"),
         ({"num_workers": -1}, "num_workers"),

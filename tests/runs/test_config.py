@@ -1,11 +1,11 @@
 """What a run is, and what makes two runs the same."""
 
-import inspect
-
 import pytest
 
 from decaystudy.errors import UserError
-from decaystudy.runs.config import REFUSED_TRAINER_SETTINGS, TRAINER_SETTINGS, RunConfig, scale_defaults
+from decaystudy.runs.config import RunConfig, scale_defaults
+from decaystudy.scales import SCALES
+from decaystudy.training.schedule import wsd
 
 
 def test_round_trip():
@@ -85,18 +85,76 @@ def test_refusals(changes, says):
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-def test_trainer_settings_are_those_of_the_installed_lightning():
-    import lightning.pytorch as L
-
-    real = set(inspect.signature(L.Trainer.__init__).parameters) - {"self"}
-    ours = set(TRAINER_SETTINGS) | set(REFUSED_TRAINER_SETTINGS)
-    assert not set(TRAINER_SETTINGS) & set(REFUSED_TRAINER_SETTINGS)
-    assert real <= ours, real - ours
-
-
 @pytest.mark.parametrize("scale", ["tiny", "small", "160m", "410m", "1.45b"])
 def test_every_scale_is_a_run(scale):
     config = RunConfig.from_dict(scale_defaults(scale))
     assert config.scale == scale and config.tokens == config.max_steps * config.tokens_per_step
     if scale in ("160m", "410m", "1.45b"):
         assert config.tokens == 20_000 * 256 * 2048
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 30, 1001])
+def test_the_warm_up_is_a_share_of_a_run_of_any_length(scale, steps):
+    config = RunConfig.build(scale, trainer={"max_steps": steps})
+    own = SCALES[scale]
+    share = own.recipe["warmup_steps"] / own.trainer["max_steps"]
+    assert abs(config.recipe.warmup_steps - max(1, share * steps)) <= 0.5
+    recipe = config.recipe
+    shape = {"decay_fraction": recipe.decay_fraction, "final_fraction": recipe.final_fraction}
+    rates = [wsd(step, steps, warmup=config.recipe.warmup_steps, **shape) for step in range(steps)]
+    assert max(rates) == 1.0, "the peak is reached"
+    assert config.to_dict()["recipe"]["warmup_steps"] == config.recipe.warmup_steps, "config.yaml states the steps"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_warm_up_at_a_scales_own_length_is_its_own(scale):
+    own = RunConfig.build(scale)
+    assert own.recipe.warmup_steps == SCALES[scale].recipe["warmup_steps"]
+    written = RunConfig.build(scale, recipe={"warmup_steps": own.recipe.warmup_steps})
+    assert written.identity() == own.identity()
+
+
+def test_a_written_warm_up_is_obeyed_or_refused():
+    assert RunConfig.build("tiny", recipe={"warmup_steps": 20}, trainer={"max_steps": 20}).recipe.warmup_steps == 20
+    assert RunConfig.build("tiny", recipe={"warmup_steps": 0}).recipe.warmup_steps == 0
+    with pytest.raises(UserError, match="warmup_steps 21 is longer than the run of 20 steps"):
+        RunConfig.build("tiny", recipe={"warmup_steps": 21}, trainer={"max_steps": 20})
+    # An earlier run whose warm-up is longer than itself can still be read.
+    values = RunConfig.build("tiny").to_dict()
+    values["trainer"]["max_steps"] = 3
+    assert RunConfig.from_dict(values).recipe.warmup_steps == values["recipe"]["warmup_steps"]
+
+
+NOT_NUMBERS = ["nan", "inf", "-inf"]
+
+
+@pytest.mark.parametrize("value", [*map(float, NOT_NUMBERS), 10**400, -1e300, "much", None, True, [1]])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ("recipe", "learning_rate"),
+        ("recipe", "weight_decay"),
+        ("recipe", "epsilon"),
+        ("recipe", "decay_fraction"),
+        ("recipe", "final_fraction"),
+        ("recipe", "betas"),
+        ("recipe", "global_batch_size"),
+        ("recipe", "checkpoint_every"),
+        ("model", "norm_eps"),
+        ("model", "rope_base"),
+        ("model", "layers"),
+        ("data", "sequence_length"),
+        ("data", "validation_tokens"),
+        ("data", "num_workers"),
+        ("trainer", "max_steps"),
+        (None, "seed"),
+    ],
+)
+def test_numbers_are_finite_and_in_range(setting, value):
+    section, name = setting
+    changes = {section: {name: value}} if section else {name: value}
+    with pytest.raises(UserError) as error:
+        RunConfig.build("tiny", **changes)
+    said = str(error.value)
+    assert name in said and "give " in said and "\n" not in said and len(said) < 200, said

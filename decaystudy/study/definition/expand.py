@@ -168,7 +168,7 @@ def _make_cell(spec: StudySpec, cell: CellSpec, scale: str, overrides: Mapping[S
     settings = {**shared, **cell.settings}
     values = merge(merge(scale_defaults(scale), nest(shared)), nest(cell.settings))
     try:
-        return Cell(cell.name, settings, RunConfig.from_dict(values), cell.line)
+        return Cell(cell.name, settings, RunConfig.new(values), cell.line)
     except UserError as error:
         raise spec.error(f"cell {cell.name!r}: {error}", cell.line) from error
     except (TypeError, ValueError, AttributeError) as error:
@@ -189,7 +189,7 @@ def _tried(spec: StudySpec, cell: Cell, trial: Trial) -> RunConfig:
         except TypeError as error:
             raise UserError(f"the search tries {name} = {value!r}: {error}") from error
     try:
-        return RunConfig.from_dict(merge(cell.config.to_dict(), nest(settings)))
+        return RunConfig.new(merge(cell.config.as_given(), nest(settings)))
     except UserError as error:
         raise UserError(f"cell {cell.name!r} under {trial.label}: {error}") from error
 

@@ -14,8 +14,8 @@ from decaystudy.decay.base import option_names
 from decaystudy.decay.registry import decay_class
 from decaystudy.errors import nearest
 from decaystudy.model.config import ModelConfig
-from decaystudy.runs.config import TRAINER_SETTINGS
 from decaystudy.runs.recipe import RecipeConfig
+from decaystudy.runs.trainer import OBEYED, REFUSED
 from decaystudy.study.definition.document import YamlDocument
 
 Setting = tuple[str, ...]
@@ -72,7 +72,7 @@ class SettingNames:
         section, _, rest = name.partition(".")
         if section == "decay_options" and rest:
             return ("model", "decay_options", rest)
-        if section == "trainer" and rest in TRAINER_SETTINGS:
+        if section == "trainer" and rest in (*OBEYED, *REFUSED):
             return ("trainer", rest)
         if section in SECTIONS and rest:
             field, _, inner = rest.partition(".")

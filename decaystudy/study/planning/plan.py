@@ -12,6 +12,7 @@ from decaystudy.io import json_text
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import state_of
+from decaystudy.runs.memory import memory_bytes
 from decaystudy.runs.state import FINAL, RunState, states_text
 from decaystudy.serial import to_plain
 from decaystudy.study.definition.expand import Run, Study
@@ -132,23 +133,6 @@ def plan_total(runs: Sequence[PlannedRun], without_sharing: int, jobs: int) -> P
             gpu_hours=math.fsum(run.gpu_hours for run in runs),
         ),
     )
-
-
-def memory_bytes(config: RunConfig, devices: int = 1) -> int:
-    """Estimated peak memory of a device.
-
-    Weights, gradients and AdamW's two moments take 16 bytes per parameter (a share of them with FSDP). For the backward
-    pass a block keeps about 16 values of width d and 4 of the GLU's width per token, in the precision of training, and
-    4 of width d in float32 for the decay; the logits are kept twice in float32. A third is added for working memory.
-    """
-    model = config.model
-    sharded = devices if config.strategy in ("fsdp", "model_parallel") else 1
-    states = 16 * parameter_count(model) / sharded
-    value = 2 if "16" in str(config.trainer.get("precision", "32")) else 4
-    block = value * (16 * model.d_model + 4 * model.glu_width) + 4 * 4 * model.d_model
-    micro = min(config.recipe.micro_batch_size, max(1, config.recipe.global_batch_size // devices))
-    tokens = micro * config.data.sequence_length
-    return round(states + 4 / 3 * tokens * (model.layers * block + 8 * model.padded_vocab_size))
 
 
 def disk_bytes(config: RunConfig) -> int:
