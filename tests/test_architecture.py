@@ -18,6 +18,7 @@ FLOORS = (
         "serial",
         "formatting",
         "table",
+        "yaml_document",
         "metrics",
         "plotting",
         "scales",

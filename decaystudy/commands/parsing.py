@@ -5,18 +5,24 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_loader, set_parsing_settings
 
+from decaystudy.checks import shown
 from decaystudy.errors import UserError, nearest, unknown
+from decaystudy.yaml_document import MOST_LEVELS, load, scalar
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+# Values of flags are read like those of files.
+set_loader("settings", scalar, exceptions=(yaml.YAMLError, ValueError))
 
+MISREAD = (argparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+"""What jsonargparse, and the YAML reader behind it, raise on values that make no sense."""
 WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -55,6 +61,7 @@ def make_parser(verb: str, description: str) -> ArgumentParser:
         allow_abbrev=False,
         formatter_class=HelpFormatter,
         default_env=False,
+        parser_mode="settings",
     )
 
 
@@ -64,20 +71,41 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
     Args:
         defaults: False returns only what was given.
     """
+    _refuse_deep(parser, arguments)
     try:
         return parser.parse_args(arguments, defaults=defaults)
-    except argparse.ArgumentError as error:
-        raise explain(parser, str(error)) from None
-    except (ValueError, TypeError) as error:
+    except MISREAD as error:
         raise explain(parser, str(error)) from None
 
 
 def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, Any]:
     """``values`` (nested) converted to the parser's types; a wrong type is a ``UserError``."""
+    _refuse_deep(parser, _texts(values))
     try:
         return dict(parser.parse_object(dict(values), defaults=False).as_dict())
-    except (argparse.ArgumentError, ValueError, TypeError) as error:
+    except MISREAD as error:
         raise explain(parser, str(error)) from None
+
+
+def _refuse_deep(parser: ArgumentParser, words: Iterable[str]) -> None:
+    """Refuse words of very many brackets: jsonargparse reads some by a parser in C that would end the process."""
+    for word in words:
+        depth = 0
+        for bracket in re.findall(r"[\[{}\]]", word):
+            depth += 1 if bracket in "[{" else -1
+            if depth > MOST_LEVELS:
+                raise UserError(
+                    f"{shown(word)} is nested more than {MOST_LEVELS} levels deep; see {parser.prog} --help"
+                )
+
+
+def _texts(values: Any) -> Iterator[str]:
+    """Every text in nested values."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, (Mapping, list, tuple)):
+        for item in values.values() if isinstance(values, Mapping) else values:
+            yield from _texts(item)
 
 
 def explain(parser: ArgumentParser, message: str) -> UserError:
@@ -94,11 +122,12 @@ def explain(parser: ArgumentParser, message: str) -> UserError:
         return UserError(f"unknown setting {word.split('=')[0]}: {hint}see {parser.prog} --help for all of them")
     if match := re.search(r'Parser key "([^"]+)":', message):
         given = re.search(r"(?:Got value|Given value): (.*)", message)
-        value = f" is {given[1].strip()!r}" if given else ""
+        value = f" is {shown(given[1].strip())}" if given else ""
         return UserError(f"{match[1]}{value}: give {expected(message)}")
     if match := re.search(r"argument (--?[\w.\-/]+).*: expected (.*)", message):
         return UserError(f"{match[1]} expects {match[2]}; see {parser.prog} --help")
     first = next((line.strip() for line in message.splitlines() if line.strip()), "the settings cannot be read")
+    first = first if len(first) <= 200 else f"{first[:197]}..."
     return UserError(f"{first}; see {parser.prog} --help")
 
 
@@ -114,15 +143,12 @@ def expected(message: str) -> str:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """The settings in a YAML file."""
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise UserError(f"cannot read --config {path}: {(error.strerror or str(error)).lower()}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else path
-        raise UserError(f"{where} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    """The settings in a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    values = load(Path(path)).values
     if values is None:
         return {}
     if not isinstance(values, dict):

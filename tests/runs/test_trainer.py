@@ -70,7 +70,7 @@ def test_a_run_is_at_most_ten_years_and_at_least_a_second():
     with pytest.raises(UserError, match="such as 00:01:30:00"):
         RunConfig.build("tiny", trainer={"max_time": 10})
     with pytest.raises(UserError, match="did you mean 'minutes'"):
-        RunConfig.build("tiny", trainer={"max_time": {"minuts": 3}})
+        RunConfig.build("tiny", trainer={"max_time": {"minute": 3}})
 
 
 @pytest.mark.parametrize("name", ["xla", "ddp_notebook", "deepspeed", "dpp", "", 3, None])

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from decaystudy.runs.config import RunConfig
-from decaystudy.study.definition.document import YamlDocument
 from decaystudy.study.definition.settings import Setting, SettingNames, read_settings
+from decaystudy.yaml_document import YamlDocument
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 

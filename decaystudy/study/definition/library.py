@@ -7,7 +7,7 @@ from pathlib import Path
 
 import decaystudy
 from decaystudy.errors import UserError, nearest
-from decaystudy.study.definition.document import load
+from decaystudy.yaml_document import load
 
 
 def find_study(name: str) -> Path:

@@ -13,7 +13,6 @@ from decaystudy.imports import add_import_folder
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.cells import NAME, CellSpec, read_cells
 from decaystudy.study.definition.claims import Claim, read_claims
-from decaystudy.study.definition.document import YamlDocument, load, scalar
 from decaystudy.study.definition.library import find_study
 from decaystudy.study.definition.search import Search, Sweep, open_search
 from decaystudy.study.definition.settings import (
@@ -24,6 +23,7 @@ from decaystudy.study.definition.settings import (
     read_settings,
     setting_names,
 )
+from decaystudy.yaml_document import YamlDocument, load, scalar
 
 KEYS = {
     "title": "one line",

@@ -16,7 +16,7 @@ from decaystudy.errors import nearest
 from decaystudy.model.config import ModelConfig
 from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.runs.trainer import OBEYED, REFUSED
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 Setting = tuple[str, ...]
 """A setting's full path: ("model", "decay"), ("recipe", "learning_rate"), ("model", "decay_options", "p")."""

@@ -17,7 +17,7 @@ from decaystudy.study.definition.claims.base import (
 from decaystudy.study.definition.claims.evidence import Evidence
 from decaystudy.study.definition.claims.margins import ACCURACY
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 EACH = "each"
 """Stands for every task that counts right answers."""

@@ -19,7 +19,7 @@ from decaystudy.study.definition.claims.evidence import Evidence, Unavailable
 from decaystudy.study.definition.claims.layers import DecayAsked
 from decaystudy.study.definition.claims.margins import NATS
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 FEW_DOCUMENTS = Judgement(ClaimVerdict.NOT_JUDGED, "few documents")
 FEW_QUESTIONS = Judgement(ClaimVerdict.NOT_JUDGED, "few questions")

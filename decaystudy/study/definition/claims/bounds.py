@@ -11,7 +11,7 @@ from decaystudy.statistics.claims import Bound
 from decaystudy.statistics.half_life import decay_at, log_half_life
 from decaystudy.statistics.planning import Goal
 from decaystudy.study.definition.claims.margins import DECAY, MARGINS, NEAR, describe
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 BOUNDS = ("above", "below", "within", "between", "outside", "near")
 

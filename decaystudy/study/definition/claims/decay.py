@@ -21,7 +21,7 @@ from decaystudy.study.definition.claims.layers import COUNT, LAYERS, PICKED, STA
 from decaystudy.study.definition.claims.margins import DECAY, HALF_LIFE
 from decaystudy.study.definition.claims.margins import LAYERS as LAYER_COUNT
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 
 @dataclass(frozen=True, kw_only=True)

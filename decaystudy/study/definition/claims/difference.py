@@ -9,7 +9,7 @@ from decaystudy.study.definition.claims.base import Claim, cells_of, effect_part
 from decaystudy.study.definition.claims.evidence import Evidence
 from decaystudy.study.definition.claims.margins import NATS
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from decaystudy.study.definition.claims.bounds import Bounds
 from decaystudy.study.definition.claims.evidence import Evidence
 from decaystudy.study.definition.claims.margins import ACCURACY
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 
 @dataclass(frozen=True, kw_only=True)

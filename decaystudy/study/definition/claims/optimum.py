@@ -15,7 +15,7 @@ from decaystudy.study.definition.claims.evidence import Evidence, Unavailable
 from decaystudy.study.definition.claims.layers import STATISTICS
 from decaystudy.study.definition.claims.margins import DECAY, NEAR
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 
 @dataclass(frozen=True, kw_only=True)

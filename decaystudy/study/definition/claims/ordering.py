@@ -9,7 +9,7 @@ from decaystudy.study.definition.claims.base import Claim, effect_part, read_nam
 from decaystudy.study.definition.claims.bounds import Bounds
 from decaystudy.study.definition.claims.evidence import Evidence
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 MORE = Bounds(low=0.0)
 

@@ -18,7 +18,7 @@ from decaystudy.study.definition.claims.mixed import Mixed
 from decaystudy.study.definition.claims.optimum import Optimum
 from decaystudy.study.definition.claims.ordering import Ordering
 from decaystudy.study.definition.claims.winner import Winner
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 KINDS: dict[str, type[Claim]] = {
     kind.kind: kind for kind in (Ordering, Difference, Decay, Optimum, Accuracy, Winner, Mixed)

@@ -16,7 +16,7 @@ from decaystudy.study.definition.claims.evidence import Evidence, Unavailable
 from decaystudy.study.definition.claims.layers import DecayAsked, DecayStatistic
 from decaystudy.study.definition.claims.margins import HALF_LIFE
 from decaystudy.study.definition.claims.result import ClaimPart
-from decaystudy.study.definition.document import YamlDocument
+from decaystudy.yaml_document import YamlDocument
 
 MEDIAN = DecayStatistic("median", "mean")
 EITHER = Bound(-math.inf, math.inf)

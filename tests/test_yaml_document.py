@@ -1,0 +1,114 @@
+"""YAML from strangers: read like a person reads it, or refused in a sentence, quickly and in little memory."""
+
+import math
+import resource
+import time
+
+import pytest
+
+from decaystudy.cli import main
+from decaystudy.errors import UserError
+from decaystudy.yaml_document import MOST_BYTES, load, scalar
+
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{one}: &{one} [{','.join([f'*{before}'] * 10)}]\n" for before, one in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BAD = {
+    "an alias of itself": ("model: &a {decay_options: *a}", "holds itself"),
+    "a list of itself": ("a: &a [*a]", "holds itself"),
+    "an alias bomb": (BOMB, "aliases followed"),
+    "a bomb of mappings": (
+        "a: &a {x: 1, y: 2}\n"
+        + "".join(
+            f"{one}: &{one} {{{', '.join(f'{k}: *{before}' for k in 'pqrstuvw')}}}\n"
+            for before, one in zip("abcdef", "bcdefg", strict=True)
+        ),
+        "aliases followed",
+    ),
+    "timestamp": ("trainer: {max_time: !!timestamp soon}", "tag"),
+    "bool": ("model: {dplr: !!bool maybe}", "tag"),
+    "int": ("seed: !!int ''", "tag"),
+    "float": ("seed: !!float x", "tag"),
+    "python": ("seed: !!python/object/apply:os.system [ls]", "tag"),
+    "tagged mapping": ("model: !!set {a}", "tag"),
+    "own tag": ("model: !mine {a: 1}", "tag"),
+    "digits": (f"seed: {'9' * 5000}", "5,000 digits"),
+    "digits of a fraction": (f"recipe: {{learning_rate: {'9' * 5000}.5}}", "learning_rate"),
+    "levels": (f"model: {'[' * 3000}{']' * 3000}", "levels deep"),
+    "levels of mappings": (f"model: {'{a: ' * 3000}1{'}' * 3000}", "levels deep"),
+    "levels of blocks": ("\n".join("  " * i + "a:" for i in range(400)), "levels deep"),
+    "levels behind aliases": (
+        "a: &a [[[[[[1]]]]]]\n"
+        + "".join(f"{one}: &{one} [[[[[[*{before}]]]]]]\n" for before, one in zip("abcdef", "bcdefg", strict=True)),
+        "levels deep",
+    ),
+    "a key twice": ("seed: 1\nmodel: {layers: 2, layers: 3}", "'layers' stands here twice"),
+    "a section twice": ("model: {layers: 2}\nmodel: {layers: 3}", ":2: 'model' stands here twice"),
+    "NUL": ('data: {files: "a\\0b"}', "NUL"),
+    "NUL in a key": ('"mo\\0del": 1', "NUL"),
+    "a bare NUL": ("seed: a\0b", "U+0000"),
+    "half a pair": ('data: {files: "\\ud800"}', "surrogate"),
+    "a list as a key": ("[1, 2]: 3", "a key must be a word"),
+    "two documents": ("seed: 1\n---\nseed: 2", "not valid YAML"),
+    "not closed": ("model: {decay: gla", "not valid YAML"),
+    "an unknown alias": ("seed: *a", "not valid YAML"),
+    "too large": ("# " + "x" * MOST_BYTES, "larger than"),
+    "a tab": ("model:\n\tlayers: 2", "not valid YAML"),
+}
+
+
+def said_of(text, tmp_path, verb, capsys):
+    file = tmp_path / "c.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    words = ["fit", "--config", str(file), "--print_config"] if verb == "fit" else ["run-study", str(file), "--dry-run"]
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert main(words) == 2
+    assert time.process_time() - began < 5 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+    said = capsys.readouterr().err
+    assert said.startswith("decaystudy: ") and said.count("\n") == 1 and len(said) < 400, said
+    return said
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("verb", ["fit", "run-study"])
+def test_a_file_of_nonsense_is_one_sentence(name, verb, tmp_path, capsys):
+    text, says = BAD[name]
+    said = said_of(text, tmp_path, verb, capsys)
+    if name != "digits of a fraction" or verb == "fit":
+        assert says in said, said
+
+
+@pytest.mark.parametrize("content", [b"seed: \xff\xfe1", "seed: 1".encode("utf-16"), b"a: \xe9"])
+def test_other_encodings(content, tmp_path, capsys):
+    assert "not UTF-8 text at byte" in said_of(content, tmp_path, "fit", capsys)
+
+
+def test_what_people_write_is_read(tmp_path):
+    file = tmp_path / "c.yaml"
+    text = "\ufeffa: &x {lr: 1e-3, t: 12:30:00, d: 2026-01-01, n: no, z: 010, f: .5}\nb: *x\n"
+    file.write_text(text + "c: [1_000, .inf, null, ~, '1']\n", encoding="utf-8")
+    values = load(file).values
+    assert values["b"] == {"lr": 0.001, "t": "12:30:00", "d": "2026-01-01", "n": "no", "z": 10, "f": 0.5}
+    assert values["c"] == [1000, math.inf, None, None, "1"]
+
+
+def test_paths_that_cannot_be_opened(tmp_path):
+    for path in (tmp_path, tmp_path / "none.yaml", tmp_path / "a\0b"):
+        with pytest.raises(UserError, match="cannot read"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 0.001), ("{a, b}", "{a, b}"), ("a:", "a:"), ("{minutes: 1}", {"minutes": 1}), ("00:10:00", "00:10:00")],
+)
+def test_a_flag_is_read_like_a_file(text, value):
+    assert scalar(text) == value
+
+
+@pytest.mark.parametrize("word", ["!!int", "&a [*a]", "[" * 3000, "[" * 100_000, "9" * 5000, "*x", "{", "a: b: c"])
+@pytest.mark.parametrize("flag", ["--trainer.max_steps", "--seed", "--model.decay_options.p", "--recipe.betas"])
+def test_flags_of_nonsense_are_one_sentence(word, flag, capsys):
+    assert main(["fit", f"{flag}={word}", "--print_config"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("decaystudy: ") and said.count("\n") == 1 and len(said) < 400, said
