@@ -24,7 +24,7 @@ class Decay:
     (or name it by its import path, ``mypackage.decays.Mine``, where a decay is asked for).
 
     ``name``, ``summary`` and ``log_decay`` make a whole decay. All else has a default: ``projections`` for several
-    logits, ``parameters`` and ``initial_parameters`` for learned values of one's own, ``beta`` for DPLR.
+    logits, ``parameters`` and ``initial_parameters`` for learned values of your own, ``beta`` for DPLR.
     """
 
     name: ClassVar[str]

@@ -61,7 +61,7 @@ def evaluate(
         All that is known of these weights, which evaluation.json holds.
 
     Raises:
-        UserError: there is no model, no such task, or a task's data cannot be had.
+        UserError: there is no model, no such task, or a task's data is not available.
     """
     from decaystudy.hub.from_run import is_hub_folder
     from decaystudy.runs.loading import finished_run

@@ -92,7 +92,7 @@ class HeldShard:
 
 
 def fill(corpus: Corpus, order: list[int], tokens: int | None = None) -> None:
-    """Make the shards of ``order`` in turn, those that others wish for first.
+    """Make the shards of ``order`` in turn, those that other processes ask for first.
 
     With ``tokens``, stop at the first full window of the stream at which the shards hold that many tokens.
     """

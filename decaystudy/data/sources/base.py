@@ -58,7 +58,7 @@ def checked_text(value: Any, column: str, where: str) -> str:
 class Source(Protocol):
     """A text corpus. The class is cheap to import; ``open`` may read files or talk to a hub.
 
-    A source of one's own derives from this class, for its defaults, and sets ``label`` and ``revision``.
+    A source of your own derives from this class, for its defaults, and sets ``label`` and ``revision``.
     """
 
     summary: ClassVar[str] = ""

@@ -24,7 +24,7 @@ def load_tasks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Each task with its data, ready for ``lm_eval.evaluator.evaluate``.
 
     Raises:
-        UserError: there is no such task, or its data is neither in the cache nor to be had.
+        UserError: there is no such task, or its data is neither cached nor available from the hub.
     """
     manager = task_manager(names)
     settle_network(names)
@@ -67,7 +67,7 @@ def load_task(manager: Any, name: str, advice: str) -> dict[str, Any]:
     """One task as ``TaskManager.load`` returns it, with the defaults of lm-eval's command line.
 
     Args:
-        advice: what to do, if its data is neither in the cache nor to be had.
+        advice: what to do if its data is neither cached nor available.
     """
     try:
         loaded = fetch(manager, name)
@@ -83,7 +83,7 @@ def load_task(manager: Any, name: str, advice: str) -> dict[str, Any]:
 
 
 def fetch(manager: Any, name: str) -> dict[str, Any]:
-    """A task with its data, from the cache or, patiently, from the hub."""
+    """A task with its data, from the cache or, with retries, from the hub."""
     from huggingface_hub import constants
 
     def load() -> dict[str, Any]:
@@ -99,7 +99,7 @@ def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
     """Fetch the data of each task in turn; yields its name and how many questions it has.
 
     Raises:
-        UserError: there is no such task, or its data can be had neither from the cache nor from the hub.
+        UserError: there is no such task, or its data is neither cached nor available from the hub.
     """
     from decaystudy.evaluation.lm_eval.quiet import quiet
 

@@ -50,9 +50,9 @@ class ExecutionOptions:
     """How the jobs of a study are run."""
 
     launcher: str = "local"
-    """A name in ``LAUNCHERS``, or the import path of a launcher of one's own."""
+    """A name in ``LAUNCHERS``, or the import path of a launcher of your own."""
     launcher_options: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments for a launcher of one's own."""
+    """Keyword arguments for a launcher of your own."""
     devices: int = 1
     """GPUs, or processes, of each run (on each node)."""
     jobs: int | None = None
