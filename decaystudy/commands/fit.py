@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
         return 0
     from decaystudy.training.process import train
 
-    out = Path(others["out"] or Path("runs") / default_name(config))
+    out = Path(others["out"] or Path("runs") / default_name(config)).expanduser()
     return train(config, out)
 
 

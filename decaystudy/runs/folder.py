@@ -40,7 +40,7 @@ class RunFolder:
     """One run on disk."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.config = self.path / "config.yaml"
         self.status = self.path / "status.json"
         self.result = self.path / "result.json"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from decaystudy.errors import UserError
+from decaystudy.errors import Terminated, UserError, signal_code
 from decaystudy.study.analysis.expected import expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
@@ -114,11 +114,11 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
                 scheduler.submit()
             else:
                 scheduler.run()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated) as end:
             if not launcher.detached:
                 raise
             progress.say(f"the jobs go on without you: {DETACHED}")
-            return INTERRUPTED
+            return signal_code(end.number) if isinstance(end, Terminated) else INTERRUPTED
         finally:
             progress.close()
         failures.update(scheduler.failures)

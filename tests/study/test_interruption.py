@@ -24,6 +24,47 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+LONG = small.STUDY.replace("max_steps: 40", "max_steps: 150").replace("checkpoint_every: 5", "checkpoint_every: 100")
+LONG = LONG.replace("[mamba2, gla, hgrn2]", "[mamba2, gla]")
+"""Long enough to be interrupted, with checkpoints that come too late."""
+
+
+def wait_for_step(out: Path, step: int) -> list[int]:
+    """Process ids of the runs, once one of them has come so far."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        states = [json.loads(path.read_text()) for path in out.glob("store/*/status.json")]
+        if any(state.get("step", 0) >= step for state in states):
+            return running(out)
+        time.sleep(0.05)
+    raise AssertionError("no run began")
+
+
+@pytest.mark.parametrize(("number", "code"), [(15, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)])
+def test_a_signal_ends_the_study_and_its_runs_with_checkpoints(tmp_path: Path, number: int, code: int) -> None:
+    file = small.write_study(tmp_path / "file", LONG)
+    process = small.start(str(file), "--out", str(tmp_path))
+    wait_for_step(tmp_path, 5)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code and "Traceback" not in output
+    assert not running(tmp_path), "runs outlived their study"
+    steps = [int(path.stem.partition("=")[2]) for path in tmp_path.glob("store/*/checkpoints/*.ckpt")]
+    assert steps and max(steps) >= 5
+    output = small.run(str(file), "--out", str(tmp_path))
+    assert "resumes from its last checkpoint" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_alone_resumes_once(tmp_path: Path, number: int) -> None:
+    file = small.write_study(tmp_path / "file", LONG)
+    process = small.start(str(file), "--out", str(tmp_path))
+    os.kill(wait_for_step(tmp_path, 5)[0], number)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    assert f"killed by signal {int(number)}: it resumes once" in output and len(small.losses(tmp_path)) == 2
+
+
 def running(out: Path) -> list[int]:
     """Process ids of the runs under way."""
     found = []

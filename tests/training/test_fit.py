@@ -90,6 +90,15 @@ def test_called_again_it_trains_nothing(finished, capsys):
     assert (finished / "result.json").stat().st_mtime_ns == before
 
 
+def test_a_home_folder_is_one_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", *SHORT, "--trainer.max_steps", "1", "--out=~/run"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    names = {path.name.partition(".out.")[0] for path in (tmp_path / "home" / "run").iterdir()}
+    assert {"result.json", "config.yaml", "model.safetensors", "events"} <= names
+
+
 def test_other_settings_are_refused(finished, capsys):
     assert fit("--out", finished, "--model.decay", "gla") == 2
     said = capsys.readouterr().err

@@ -14,6 +14,8 @@ from decaystudy.study.definition.expand import Run
 
 BUSY_EXIT_CODE = 75
 """How a worker ends that found its run held by another process (EX_TEMPFAIL)."""
+SIGNAL_CODE = 128
+"""A worker that ended in order at a signal has this exit code and the signal's number, as in a shell."""
 LOG_TAIL = 4000
 """Bytes of a log that are looked at for an error."""
 
@@ -45,12 +47,12 @@ class JobState(StrEnum):
 
     @classmethod
     def of_exit_code(cls, code: int) -> JobState:
-        """State of a worker that ended with this code: 0, 3 (diverged, which is a result), −9 for signal 9."""
+        """State of a worker that ended with this code: 0, 3 (diverged, which is a result), −9 or 137 for signal 9."""
         if code in (0, 3):
             return cls.DONE
         if code == BUSY_EXIT_CODE:
             return cls.BUSY
-        return cls.KILLED if code < 0 else cls.FAILED
+        return cls.KILLED if code < 0 or code > SIGNAL_CODE else cls.FAILED
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ evaluated before, if there is one. All of them end when the study's process ends
 
 from __future__ import annotations
 
+import logging
 import multiprocessing.connection
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from decaystudy.errors import UserError
 from decaystudy.study.definition.expand import Run
-from decaystudy.study.execution.jobs import Job, JobKind, JobReport, Resources
+from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher
 from decaystudy.study.execution.machine import cpu_count, local_gpus
 from decaystudy.study.execution.processes import Evaluator, Forked, Fresh, JobProcess, forkserver
@@ -21,6 +23,9 @@ from decaystudy.study.execution.slurm_options import SlurmOptions
 from decaystudy.study.execution.worker import train_forked
 
 P = TypeVar("P", bound=JobProcess)
+LOG = logging.getLogger("decaystudy")
+STOP_SECONDS = 20.0
+"""How long trainings that are to end have for the step that they are in, and its checkpoint."""
 FRESH_SECONDS = 0.5
 """How often a process is looked at that can't tell of its end."""
 
@@ -43,6 +48,7 @@ class LocalLauncher(Launcher):
         self._idle: list[Evaluator] = []
         self._forks: Any = None
         self._last_id = 0
+        self._restarted: set[str] = set()
 
     def check(self, runs: Sequence[Run]) -> None:
         devices, at_once = self.options.devices, self.options.jobs
@@ -82,7 +88,7 @@ class LocalLauncher(Launcher):
         return ids
 
     def poll(self, ids: Sequence[str]) -> Mapping[str, JobReport]:
-        reports = {id: self._running[id][1].report() for id in ids}
+        reports = {id: self._restart(id, self._running[id][1].report()) for id in ids}
         for id, report in reports.items():
             if report.state.ended:
                 _, process = self._running.pop(id)
@@ -92,10 +98,30 @@ class LocalLauncher(Launcher):
                     self._end(process)
         return reports
 
+    def _restart(self, id: str, report: JobReport) -> JobReport:
+        """What a job's report comes to: a training that was killed alone is started once more."""
+        job, process = self._running[id]
+        if report.state is not JobState.KILLED or job.kind is not JobKind.TRAIN or id in self._restarted:
+            return report
+        LOG.warning("  ▸ %s was %s: it resumes once from its last checkpoint", job.name, report.reason)
+        self._restarted.add(id)
+        self._end(process)
+        self._running[id] = (job, self._start(job))
+        return JobReport(JobState.RUNNING)
+
     def cancel(self, ids: Sequence[str]) -> None:
-        for id in ids:
-            if id in self._running:
-                self._end(self._running.pop(id)[1])
+        """End these jobs. Trainings are asked first, so that they write a checkpoint of the step that they are in."""
+        ending = [self._running.pop(id) for id in ids if id in self._running]
+        asked = [process for job, process in ending if job.kind is JobKind.TRAIN]
+        try:
+            for process in asked:
+                process.stop()
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline and not all(process.report().state.ended for process in asked):
+                time.sleep(0.05)
+        finally:
+            for _, process in ending:
+                self._end(process)
 
     def wait(self, seconds: float) -> None:
         waitable = [process.waitable() for _, process in self._running.values()]

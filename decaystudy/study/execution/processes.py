@@ -31,6 +31,10 @@ class JobProcess(Protocol):
         """How the job does."""
         ...
 
+    def stop(self) -> None:
+        """Ask it to end in order."""
+        ...
+
     def end(self) -> None:
         """Kill it and wait for it."""
         ...
@@ -55,6 +59,9 @@ class Forked:
         code = self._process.exitcode
         return JobReport(JobState.RUNNING) if code is None else ended(code)
 
+    def stop(self) -> None:
+        kill(self.pid, signal.SIGTERM)
+
     def end(self) -> None:
         kill(self.pid)
         self._process.join()
@@ -74,6 +81,9 @@ class Fresh:
     def report(self) -> JobReport:
         code = self._process.poll()
         return JobReport(JobState.RUNNING) if code is None else ended(code)
+
+    def stop(self) -> None:
+        kill(self.pid, signal.SIGTERM)
 
     def end(self) -> None:
         kill(self.pid)
@@ -115,6 +125,9 @@ class Evaluator:
         """Whether it can take another job."""
         return self._process.poll() is None
 
+    def stop(self) -> None:
+        kill(self.pid, signal.SIGTERM)
+
     def end(self) -> None:
         kill(self.pid)
         self._process.wait()
@@ -132,14 +145,14 @@ def ended(code: int) -> JobReport:
     """The report on a process that ended with this code."""
     state = JobState.of_exit_code(code)
     if state is JobState.KILLED:
-        return JobReport(state, f"killed by signal {-code}")
+        return JobReport(state, f"killed by signal {-code if code < 0 else code - 128}")
     return JobReport(state, f"ended with exit code {code}" if state is JobState.FAILED else "")
 
 
-def kill(pid: int) -> None:
-    """Kill a process; nothing happens if it has ended."""
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Kill a process, or send it another signal; nothing happens if it has ended."""
     with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def start(

@@ -26,7 +26,7 @@ class Store:
     """The runs under one --out."""
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
-        self.out = Path(out)
+        self.out = Path(out).expanduser()
         self.path = self.out / "store"
         self._names = self.path / ".names"
 

@@ -24,11 +24,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from decaystudy.errors import UserError, exit_code
+from decaystudy.errors import STOPPED, UserError, exit_code
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
-from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, JobKind
+from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, SIGNAL_CODE, JobKind
 
 EVALUATE_MANY = "evaluate-many"
 EVALUATION_FAILED = "evaluation failed: "
@@ -48,6 +48,8 @@ def fit(folder: str, layout: Mapping[str, Any]) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     code = exit_code(lambda: train_run(read_run(RunFolder(folder), layout), Path(folder)))
+    if code == STOPPED:  # 75 means something else here
+        return SIGNAL_CODE + signal.SIGUSR1
     # A refusal by a run that somebody trains, or has just finished, is no mistake.
     return BUSY_EXIT_CODE if code == 2 and state_of(RunFolder(folder)) in ("running", *FINAL) else code
 
