@@ -25,7 +25,7 @@ def facts_of(
     higher_is_better: bool = False,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The fields of a ``Judgement``.
+    """The fields of a ``JudgedDifference``.
 
     Args:
         margin: differences below it are equivalent.

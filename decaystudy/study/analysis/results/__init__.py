@@ -10,7 +10,7 @@ from decaystudy.study.analysis.results.comparisons import (
     Comparison,
     ComparisonVerdict,
     Family,
-    Judgement,
+    JudgedDifference,
     SeedDifference,
 )
 from decaystudy.study.analysis.results.runs import Cost, RunRow
@@ -32,7 +32,7 @@ __all__ = [
     "Cost",
     "Difference",
     "Family",
-    "Judgement",
+    "JudgedDifference",
     "RunRow",
     "SeedDifference",
     "StudyResults",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from decaystudy.study.definition.claims.result import Judged
+from decaystudy.study.definition.claims.result import Estimate
 
 
 class ComparisonVerdict(StrEnum):
@@ -26,7 +26,7 @@ class ComparisonVerdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement(Judged):
+class JudgedDifference(Estimate):
     """What two cells differ by, and what is known of it."""
 
     verdict: ComparisonVerdict
@@ -55,7 +55,7 @@ class SeedDifference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Judgement):
+class Comparison(JudgedDifference):
     """Validation loss of one cell minus that of another: nats per token, or bits per byte across tokenizers."""
 
     a: str
@@ -73,7 +73,7 @@ class Comparison(Judgement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccuracyComparison(Judgement):
+class AccuracyComparison(JudgedDifference):
     """Accuracy of one cell minus that of another on the same questions; more is better."""
 
     a: str

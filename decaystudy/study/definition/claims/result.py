@@ -1,4 +1,4 @@
-"""What came of a claim, as results.json has it."""
+"""The result of a claim, as results.json has it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from decaystudy.statistics.claims import ClaimVerdict, Judgement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What is known of a number that is judged."""
+class Estimate:
+    """What is known of a number that is measured, and judged if it can be."""
 
     low: float | None = None
     high: float | None = None
@@ -25,7 +25,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimPart(Judged):
+class ClaimPart(Estimate):
     """One number that a claim is about."""
 
     about: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import interval_text, rounded
-from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, Judgement, StudyResults
+from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, JudgedDifference, StudyResults
 from decaystudy.study.reporting.families import loss_notes
 from decaystudy.study.reporting.tables.fields import span
 from decaystudy.table import Column, Kind, Table
@@ -72,7 +72,7 @@ def accuracies_table(results: StudyResults) -> Table | None:
     return Table(columns, tuple(rows), title="By task", notes=tuple(dict.fromkeys(notes))) if rows else None
 
 
-def interval(row: Judgement) -> str:
+def interval(row: JudgedDifference) -> str:
     """The simultaneous interval of a comparison."""
     return MISSING if row.low is None or row.high is None else interval_text(row.low, row.high, row.standard_error)
 
@@ -86,18 +86,18 @@ def bits_field(row: Comparison, *, with_interval: bool) -> str:
     return span(row.bits_per_byte, low if with_interval else None, high if with_interval else None, error)
 
 
-def resolvable_field(row: Judgement) -> str:
+def resolvable_field(row: JudgedDifference) -> str:
     """The smallest difference that a comparison resolves."""
     return MISSING if row.resolvable is None else f"±{rounded(row.resolvable, row.standard_error)}"
 
 
-def verdict_text(row: Judgement) -> str:
+def verdict_text(row: JudgedDifference) -> str:
     """The verdict, with what it needs to be understood: the margin, or why there is none."""
     if row.verdict == ComparisonVerdict.EQUIVALENT:
         return f"{row.verdict} (within {row.margin:g})"
     return f"{row.verdict}: {row.why}" if row.why else str(row.verdict)
 
 
-def told(row: Judgement) -> list[str]:
+def told(row: JudgedDifference) -> list[str]:
     """What a reader of a row should know beside its verdict, which itself says when there is one seed."""
     return [note for note in row.notes if not note.startswith(ComparisonVerdict.ONE_SEED)]
