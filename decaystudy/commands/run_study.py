@@ -22,7 +22,8 @@ OUT/NAME.
 
   decaystudy run-study sharing
   decaystudy run-study sharing granularity --scale 160m --seeds 0,1,2 --dry-run --gpu a100-80gb
-  decaystudy run-study my/question.yaml --sweep lr=1e-4,3e-4,1e-3
+  decaystudy run-study my/question.yaml --tune lr=1e-4,3e-4,1e-3
+  decaystudy run-study sharing --rates-from runs/parameterization/results.json
   decaystudy run-study sharing --scale 410m --launcher slurm --devices 8 --slurm.partition a100 --dry-run
   decaystudy run-study sharing --launcher mypackage.module.MyLauncher
 
@@ -43,11 +44,22 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--devices", type=int, default=1, help="GPUs, or processes, of each run")
     parser.add_argument("--gpu", type=str | None, default=None, help="GPU that planned hours assume, such as a100-80gb")
     parser.add_argument(
+        "--tune",
         "--sweep",
+        dest="sweep",
         type=str | None,
         default=None,
         metavar="SETTING=A,B,…",
-        help="a setting and values to try each cell at",
+        help="values to try each cell at, on seeds and documents that are not reported; lr alone takes 0.3, 1 and 3 "
+        "times the scale's",
+    )
+    parser.add_argument("--tuning-seeds", type=str | None, default=None, help="seeds to try them on (default: 1000)")
+    parser.add_argument(
+        "--rates-from",
+        type=str | None,
+        default=None,
+        metavar="RESULTS",
+        help="results.json of a study that tunes: cells take over the settings that it chose",
     )
     parser.add_argument("--evaluate", action="store_true", help="evaluate every cell on the study's tasks")
     parser.add_argument("--launcher", type=str, default="local", help="local, slurm, or the import path of your own")
@@ -73,7 +85,10 @@ def run(arguments: list[str]) -> int:
         studies=list(others["studies"]),
         scale=scale,
         overrides=settings,
-        **{name: others[name] for name in ("seeds", "all_cells", "sweep", "evaluate", "out")},
+        **{
+            name: others[name]
+            for name in ("seeds", "all_cells", "sweep", "tuning_seeds", "rates_from", "evaluate", "out")
+        },
     )
     execution = ExecutionOptions(
         slurm=SlurmOptions(**(others.get("slurm") or {})),

@@ -43,6 +43,10 @@ class DataConfig:
     validation_tokens: int = 262_144
     """Maximum number of held-out tokens used for validation; the others stay out of training too."""
 
+    tuning: bool = False
+    """Judge on the tuning documents, from which settings are chosen: as many others again, by the same hash. They are
+    then held out of training beside those of the validation, which nothing is chosen on."""
+
     num_workers: int = 0
     """Processes that load batches; the tokens don't depend on it."""
 
@@ -101,6 +105,17 @@ class DataConfig:
         share = self.validation_fraction
         return find_source(self.source).validation_fraction if share is None else share
 
+    @property
+    def judged_shares(self) -> tuple[float, float]:
+        """From which share on and up to which, in the order of the hash, documents are judged on."""
+        share = self.held_out_share
+        return (share, share + min(share, (1 - share) / 2)) if self.tuning else (0.0, share)
+
+    @property
+    def untrained_share(self) -> float:
+        """Share of the documents, in the order of the hash, that are not trained on."""
+        return self.judged_shares[1]
+
 
 def vocabulary_size(config: DataConfig) -> int:
     """Tokens in the vocabulary, without torch or network: from the tokenizer's name, or from its cached copy."""
@@ -135,4 +150,5 @@ def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:
         "sequence_length": config.sequence_length,
         "validation_fraction": config.held_out_share,
         "validation_tokens": config.validation_tokens,
+        **({"tuning": True} if config.tuning else {}),
     }

@@ -66,7 +66,7 @@ def prepare(config: DataConfig, tokens: int | None = None, workers: int | None =
     corpus = Corpus.open(config)
     repaired = discard_damaged(corpus)
     stream = TokenStream(
-        corpus, seed=seed, sequence_length=config.sequence_length, held_out_share=config.held_out_share
+        corpus, seed=seed, sequence_length=config.sequence_length, held_out_share=config.untrained_share
     )
     order = stream.shard_order(0).tolist()
     if len(corpus.shards.missing()) <= 1:

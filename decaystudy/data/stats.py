@@ -26,7 +26,7 @@ def stats(config: DataConfig, seed: int = 0, tokens: int = 1_000_000) -> dict[st
         raise UserError(f"--tokens must be at least 1, not {tokens}")
     corpus = Corpus.open(config)
     stream = TokenStream(
-        corpus, seed=seed, sequence_length=config.sequence_length, held_out_share=config.held_out_share
+        corpus, seed=seed, sequence_length=config.sequence_length, held_out_share=config.untrained_share
     )
     hashed = stream_hash(stream, tokens)
     validation = ValidationSet.of(corpus, config)

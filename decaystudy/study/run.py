@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import Terminated, UserError, signal_code
 from decaystudy.study.analysis.expected import expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
+from decaystudy.study.definition.schema import parse_seeds
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
@@ -45,7 +47,12 @@ class StudyRequest:
     all_cells: bool = False
     """Also the cells that the study leaves out at this scale."""
     sweep: str | None = None
-    """A setting and values to try each cell at, such as lr=1e-4,3e-4,1e-3."""
+    """A setting and values to try each cell at, such as lr=1e-4,3e-4,1e-3; lr alone for the scale's own times 0.3, 1
+    and 3."""
+    tuning_seeds: str | None = None
+    """Seeds to try them on, such as 1000,1001."""
+    rates_from: str | None = None
+    """Results of a study that tunes, whose chosen settings cells take over."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings of all cells, nested: {"data": {"source": "files"}, "trainer": {"max_steps": 100}}."""
     evaluate: bool = False
@@ -62,12 +69,14 @@ class StudyRequest:
             all_cells=self.all_cells,
             overrides=self.overrides,
             sweep=self.sweep,
+            tuning_seeds=self.tuning_seeds,
+            rates_from=self.rates_from,
         )
         for study in studies:
             refuse_devices(study)
             if self.evaluate or study.spec.evaluate is not None:
                 refuse_tasks(study)
-        return [with_proposals(study, Store(self.out)) for study in studies]
+        return [with_proposals(study, Store(self.out), retried=True) for study in studies]
 
     def call(self, study: Study) -> Call:
         """The request as the folder of a study records it."""
@@ -78,6 +87,8 @@ class StudyRequest:
             all_cells=self.all_cells,
             overrides=dict(self.overrides),
             sweep=self.sweep,
+            tuning_seeds=None if self.tuning_seeds is None else parse_seeds(self.tuning_seeds),
+            rates_from=None if self.rates_from is None else str(Path(self.rates_from).expanduser().absolute()),
         )
 
 

@@ -53,7 +53,7 @@ def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
     queued = queued_jobs(union(studies), store)
     rows, states = [], []
     for study in studies:
-        for run in study.runs():
+        for run in [*study.runs(), *study.pending_runs()]:
             outcome = read_outcome(run, store, numbers=False)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"

@@ -1,6 +1,6 @@
 """Finished runs with known effects, written where ``fit`` would have written them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.results import StudyResults
-from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.store import Store
 
@@ -36,6 +36,8 @@ def plant(
     document_noise: float = 0.01,
     rest: float = 0.02,
     data: Mapping[str, Mapping[str, Any]] | None = None,
+    at_trial: Callable[[Run], float] = lambda run: 0.0,
+    runs: Sequence[Run] | None = None,
     key: int = 0,
 ) -> None:
     """Give each cell the loss 3 + effect, with noise of seeds (shared by cells, and of each), documents (shared, and as
@@ -45,14 +47,18 @@ def plant(
         decays: median λ of each layer at the end, by cell.
         starts: the same at step 0; 0.99 in each layer unless given.
         data: what a cell's runs record of their data, where that differs from the others.
+        at_trial: what a run's loss is above that of its cell.
+        runs: all that the study knows, unless given. Those that serve to tune have other documents.
     """
     rng = np.random.default_rng(key)
     common = rng.normal(0, 0.5, DOCUMENTS)
     tastes = {cell.name: rng.normal(0, document_noise, DOCUMENTS) for cell in study.cells}
     shared = {seed: rng.normal(0, shared_noise) for seed in study.seeds}
-    for run in study.runs():
+    shared |= {seed: rng.normal(0, shared_noise) for seed in study.tuning_seeds}
+    for run in study.runs() if runs is None else runs:
         loss = 3 + effects.get(run.cell, 0.0) + common + tastes[run.cell] - tastes[run.cell].mean()
         loss = loss + shared[run.seed] + rng.normal(0, seed_noise) + rng.normal(0, rest, DOCUMENTS)
+        loss += at_trial(run)
         folder = store.claim(run)
         write_losses(folder, loss)
         medians = (decays or {}).get(run.cell, [0.7, 0.8, 0.9])
@@ -71,7 +77,11 @@ def plant(
                 tokens_per_second=1000.0,
                 decay=layers([m + w for m, w in zip(medians, wobble, strict=True)]),
                 decay_start=layers((starts or {}).get(run.cell, [0.99] * len(medians))),
-                data={**DATA, **(data or {}).get(run.cell, {})},
+                data={
+                    **DATA,
+                    **({"validation_digest": "tuning documents"} if run.tuning else {}),
+                    **(data or {}).get(run.cell, {}),
+                },
             )
         )
         folder.write_status("finished", step=run.config.max_steps)

@@ -52,6 +52,13 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Any verb of ``decaystudy``, in a folder, until it ends."""
+    words = [sys.executable, "-m", "decaystudy", *arguments]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=environment, timeout=600, check=False)
+
+
 def run(*arguments: str, expect: int = 0, timeout: float = 600) -> str:
     """The output of ``decaystudy run-study``, which must end with that code."""
     process = start(*arguments)

@@ -497,35 +497,3 @@ def test_files(tmp_path: Path) -> None:
 def test_results_can_be_read_by_strict_json(tmp_path: Path) -> None:
     results = answer(tmp_path, make(tmp_path, "{id: x, says: y, ordering: [a, b]}"), {})
     json.loads(json.dumps(to_plain(results), allow_nan=False))
-
-
-def test_tuning_compares_each_cell_at_its_best_rate_and_shows_all(tmp_path: Path) -> None:
-    file = small.write_study(tmp_path, HEAD + "tune: {lr: [0.001, 0.003, 0.01]}\n")
-    study = expand(read_study(str(file)), seeds=(0, 1, 2))
-    assert len(study.runs()) == 6 * 3 * 3
-    store = Store(tmp_path / "out")
-    plant(study, store, {})
-    best = {"a": 0.003, "b": 0.01}
-    for run in study.runs():
-        folder = store.find(run)
-        assert folder is not None and run.learning_rate is not None
-        result = folder.read_result()
-        assert result is not None and result.val_loss is not None
-        shift = abs(math.log(run.learning_rate / best.get(run.cell, 0.001)))
-        write_losses(folder, read_losses(folder) + shift)
-        folder.write_result(replace(result, val_loss=result.val_loss + shift))
-    results = answer_of(study, store)
-    assert {cell.name: cell.learning_rate for cell in results.cells} == {
-        "a": 0.003,
-        "b": 0.01,
-        **dict.fromkeys("cdef", 0.001),
-    }
-    assert len(results.runs) == 54
-    assert sum(bool(run.chosen) for run in results.runs) == 18
-    assert all(abs(row.difference or 0) < 0.02 for row in results.comparisons)
-    assert "best learning rate" in " ".join(results.notes)
-    assert "try more: b, c, d, e, f" in " ".join(results.notes)
-    text = as_text(results)
-    line = next(line for line in text.splitlines() if line.startswith("a ") and "*" in line)
-    assert line.split()[3] == "*" and len(line.split()) == 5
-    assert "## Trials of the search" in as_markdown(results)

@@ -1,5 +1,6 @@
 """The eight studies of the package, the plan, and what a user's own study file may do."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.library import describe_studies
 from decaystudy.study.definition.schema import parse_seeds, parse_sweep, read_study
-from decaystudy.study.definition.search import Sweep
+from decaystudy.study.definition.search import Sweep, Trial
 from decaystudy.study.definition.settings import SettingNames
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.launcher import ExecutionOptions, open_launcher
@@ -211,11 +212,15 @@ def test_seeds_and_sweeps() -> None:
 
 
 def test_tuning_shares_the_runs_at_the_usual_rate() -> None:
-    usual = {run.hash for run in expand_all(["dplr"])[0].runs()}
+    usual = expand_all(["dplr"])[0]
     own = SCALES["tiny"].recipe["learning_rate"]
     tuned = expand_all(["dplr"], sweep=f"lr={own / 2},{own}")[0]
-    assert usual <= {run.hash for run in tuned.runs()}
-    assert len(tuned.runs()) == 2 * len(usual)
+    assert len(tuned.runs()) == 2 * len(tuned.cells) and all(run.tuning for run in tuned.runs())
+    assert len(tuned.pending_runs()) == len(usual.runs())
+    assert not {run.hash for run in tuned.pending_runs()} & {run.hash for run in usual.runs()}
+    chosen = dataclasses.replace(tuned, chosen={cell.name: Trial.of({"learning_rate": own}) for cell in tuned.cells})
+    reported = {run.hash for run in chosen.runs() if not run.tuning}
+    assert reported == {run.hash for run in usual.runs()} and not chosen.pending_runs()
 
 
 def test_one_name_one_study(tmp_path: Path) -> None:

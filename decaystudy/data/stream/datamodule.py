@@ -80,7 +80,7 @@ class DataModule(LightningDataModule):
     def _new_stream(self, corpus: Corpus) -> TokenStream:
         config = self.config
         return TokenStream(
-            corpus, seed=self.seed, sequence_length=config.sequence_length, held_out_share=config.held_out_share
+            corpus, seed=self.seed, sequence_length=config.sequence_length, held_out_share=config.untrained_share
         )
 
     def _start_tokenization(self, corpus: Corpus) -> None:
@@ -90,7 +90,7 @@ class DataModule(LightningDataModule):
         steps, tokens = self.trainer.max_steps, None
         if steps >= 0:
             taken = steps * self.global_batch_size * (self.config.sequence_length + 1)
-            tokens = int(taken / (1 - self.config.held_out_share))
+            tokens = int(taken / (1 - self.config.untrained_share))
         order = self._new_stream(corpus).shard_order(0).tolist()
         self._tokenization = Tokenization(self.config, order, tokens, alone=True)
 

@@ -34,18 +34,19 @@ class HeldOutDocuments:
 class ValidationSet:
     """Held-out documents end to end, cut into disjoint blocks of sequence_length + 1 tokens; the tail is dropped.
 
-    A document is held out if the hash of its id lies below the share. Shards are searched for them in a fixed order
+    A document is held out if the hash of its id lies below the share; ``above`` leaves out those below another share,
+    so that settings can be chosen on other documents than are reported. Shards are searched for them in a fixed order
     that no seed changes, until ``tokens`` are found, so that a large corpus need not be tokenized whole for it.
     """
 
-    def __init__(self, corpus: Corpus, *, sequence_length: int, held_out_share: float, tokens: int):
-        below = np.uint64(threshold(held_out_share))
+    def __init__(self, corpus: Corpus, *, sequence_length: int, held_out_share: float, tokens: int, above: float = 0.0):
+        first, end = np.uint64(threshold(above)), np.uint64(threshold(held_out_share))
         pieces: list[np.ndarray] = []
         held = seen = 0
         for shard in corpus.validation_order():
             index = corpus.index(shard)
             seen += len(index.ends)
-            chosen = np.flatnonzero(index.hashes < below)
+            chosen = np.flatnonzero((index.hashes >= first) & (index.hashes < end))
             content = corpus.tokens(shard) if len(chosen) else None
             for start, stop in zip(index.starts[chosen].tolist(), index.ends[chosen].tolist(), strict=True):
                 if held < tokens:
@@ -61,7 +62,7 @@ class ValidationSet:
         if not self.count:
             raise UserError(
                 f"the documents held out of {corpus.source.label} ({len(pieces)} with {held} tokens) fill no sequence "
-                f"of {n} tokens: raise --data.validation_fraction above {held_out_share:g} or shorten "
+                f"of {n} tokens: raise --data.validation_fraction above {held_out_share - above:g} or shorten "
                 "--data.sequence_length"
             )
         self.blocks = np.concatenate(pieces)[: self.count * n].reshape(self.count, n)
@@ -72,11 +73,13 @@ class ValidationSet:
     @classmethod
     def of(cls, corpus: Corpus, config: DataConfig, sequence_length: int | None = None) -> "ValidationSet":
         """The held-out sequences of a run's data; ``sequence_length`` in place of its own."""
+        above, share = config.judged_shares
         return cls(
             corpus,
             sequence_length=sequence_length or config.sequence_length,
-            held_out_share=config.held_out_share,
+            held_out_share=share,
             tokens=config.validation_tokens,
+            above=above,
         )
 
     def by_document(self, tokenizer: Tokenizer) -> HeldOutDocuments:

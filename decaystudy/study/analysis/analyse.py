@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from decaystudy.metrics import perplexity
 from decaystudy.model.count import parameter_count
-from decaystudy.runs.state import states_text
+from decaystudy.runs.state import FINAL, states_text
 from decaystudy.study.analysis.accuracies import (
     MEAN,
     Answers,
@@ -39,9 +39,10 @@ from decaystudy.study.analysis.results import (
     StudyResults,
 )
 from decaystudy.study.analysis.runs import Cells, learned_nothing
+from decaystudy.study.analysis.tuning import tuning_notes, tuning_of
 from decaystudy.study.definition.cells import Cell
 from decaystudy.study.definition.expand import Study
-from decaystudy.study.definition.search import Sweep, Trial, TrialResult
+from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.outcomes import Outcome
 
 T = TypeVar("T")
@@ -54,13 +55,14 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
     Args:
         outcomes: of all its runs, in their order.
     """
-    chosen = chosen_trials(study, outcomes)
-    kept = compared_runs(study, outcomes, chosen)
+    reported = [outcome for outcome in outcomes if not outcome.run.tuning]
+    kept = {cell.name: [o for o in reported if o.run.cell == cell.name] for cell in study.cells}
     evidence = evidence_of(study, kept)
     losses, answers, decays = evidence.losses, evidence.answers, evidence.decays
     comparisons = compare(study.comparisons, kept, losses, study.claims)
     family = loss_family(study, kept, losses)
     answered = compare_answers(study, answers)
+    tuning = tuning_of(study, outcomes, family.seed_sd)
     to_baseline = first_by_cell(comparisons)
     answered_to_baseline = first_by_cell([row for row in answered if row.task == MEAN])
     return StudyResults(
@@ -70,14 +72,14 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         scale=study.scale,
         axis=study.spec.axis,
         seeds=study.seeds,
-        complete=all(outcome.finished for outcome in outcomes),
-        notes=tuple(notes(study, outcomes, kept, chosen)),
-        unigram_entropy=common([o.result.unigram_entropy for o in outcomes if o.finished and o.result]),
+        complete=all(o.state in FINAL if o.run.tuning else o.finished for o in outcomes),
+        notes=(*notes(study, reported, kept), *([] if tuning is None else tuning_notes(study, tuning))),
+        unigram_entropy=common([o.result.unigram_entropy for o in reported if o.finished and o.result]),
         tasks=answers.tasks,
-        runs=tuple(run_row(outcome, chosen) for outcome in outcomes),
+        runs=tuple(run_row(outcome, study.chosen.get(outcome.run.cell)) for outcome in outcomes),
         cells=tuple(
             CellResult(
-                **cell_facts(cell, kept, chosen),
+                **cell_facts(cell, kept[cell.name], study.chosen.get(cell.name)),
                 **loss_facts(cell.name, kept[cell.name], losses),
                 **answer_facts(cell.name, answers),
                 difference=to_baseline.get(cell.name),
@@ -93,15 +95,8 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         decay_family=decays.family(),
         not_run=study.left_out,
         finer_scale=finer_scale(study, family.seed_sd),
+        tuning=tuning,
     )
-
-
-def compared_runs(study: Study, outcomes: Sequence[Outcome], chosen: Mapping[str, Trial | None]) -> Cells:
-    """The runs of each cell at the trial at which it is compared."""
-    return {
-        cell.name: [o for o in outcomes if o.run.cell == cell.name and o.run.trial == chosen.get(cell.name)]
-        for cell in study.cells
-    }
 
 
 def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidence:
@@ -120,10 +115,13 @@ def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidenc
     )
 
 
-def run_row(outcome: Outcome, chosen: Mapping[str, Trial | None]) -> RunRow:
-    """One run as results.json has it."""
+def run_row(outcome: Outcome, chosen: Trial | None) -> RunRow:
+    """One run as results.json has it.
+
+    Args:
+        chosen: for its cell.
+    """
     run, result = outcome.run, outcome.result
-    tried = run.trial is not None
     numbers = result if outcome.finished else None
     step = result.step if result and result.step is not None else outcome.status.get("step")
     return RunRow(
@@ -134,7 +132,8 @@ def run_row(outcome: Outcome, chosen: Mapping[str, Trial | None]) -> RunRow:
         status=outcome.state,
         learning_rate=run.learning_rate,
         trial=None if run.trial is None else run.trial.as_dict(),
-        chosen=chosen.get(run.cell) == run.trial if tried else None,
+        tuning=run.tuning,
+        chosen=None if run.trial is None else run.trial == chosen,
         parameters=parameter_count(run.config.model),
         tokens=numbers.tokens if numbers else run.config.tokens,
         step=step,
@@ -160,9 +159,12 @@ def run_row(outcome: Outcome, chosen: Mapping[str, Trial | None]) -> RunRow:
     )
 
 
-def cell_facts(cell: Cell, kept: Cells, chosen: Mapping[str, Trial | None]) -> dict[str, Any]:
-    """What a cell is, and how its runs ended."""
-    outcomes, trial = kept[cell.name], chosen.get(cell.name)
+def cell_facts(cell: Cell, outcomes: Sequence[Outcome], trial: Trial | None) -> dict[str, Any]:
+    """What a cell is, and how its runs ended.
+
+    Args:
+        trial: at which it is compared.
+    """
     return {
         "name": cell.name,
         "seeds": tuple(outcome.run.seed for outcome in outcomes),
@@ -264,22 +266,7 @@ def mean_median_decay(outcomes: Sequence[Outcome]) -> float | None:
     return math.fsum(medians) / len(medians) if medians and len(medians) == len(outcomes) else None
 
 
-def chosen_trials(study: Study, outcomes: Sequence[Outcome]) -> dict[str, Trial | None]:
-    """The trial at which the search has each cell compared; empty for a study that doesn't search."""
-    if study.search is None:
-        return {}
-    chosen: dict[str, Trial | None] = {}
-    for cell in study.cells:
-        results = []
-        for trial in study.trials[cell.name]:
-            mine = [o for o in outcomes if (o.run.cell, o.run.trial) == (cell.name, trial)]
-            losses = tuple(o.val_loss if o.finished else None for o in mine)
-            results.append(TrialResult(trial.as_dict(), losses))
-        chosen[cell.name] = Trial.of(study.search.choose(results))
-    return chosen
-
-
-def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells, chosen: Mapping[str, Trial | None]) -> list[str]:
+def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells) -> list[str]:
     """What a reader must know about these numbers."""
     found = []
     if len(study.seeds) == 1:
@@ -293,22 +280,6 @@ def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells, chosen: Mappin
         why = learned_nothing([outcome for outcome in own if outcome.finished])
         if why is not None:
             found.append(f"No verdict on {cell}: {why}.")
-    if isinstance(study.search, Sweep):
-        sweep, values = study.search, [str(value) for value in study.search.values]
-        found.append(
-            f"Each cell is compared at its best {sweep.setting.replace('_', ' ')} of {', '.join(values)}, chosen "
-            "on the validation sequences that it is judged on: all gain alike; their losses are a little low."
-        )
-        numbers = [value for value in sweep.values if isinstance(value, (int, float))]
-        edges = {min(numbers), max(numbers)} if numbers else set()
-        at_edge = [name for name, trial in chosen.items() if trial and trial.as_dict()[sweep.setting] in edges]
-        if at_edge:
-            found.append(f"At the edge of the values tried, so try more: {', '.join(at_edge)}.")
-    elif study.search is not None:
-        found.append(
-            f"Each cell is compared at the settings that {type(study.search).__name__} chose for it, on the validation "
-            "sequences that it is judged on: their losses are slightly too low."
-        )
     if study.left_out:
         found.append(f"Not run at scale {study.scale} without --all-cells: {', '.join(study.left_out)}.")
     unfinished = sum(not outcome.finished for outcome in outcomes)

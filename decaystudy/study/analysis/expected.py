@@ -67,9 +67,10 @@ def assumed_sd(scale: str) -> float:
 
 def _noise(study: Study, outcomes: Sequence[Outcome]) -> tuple[float, float, str]:
     """Standard deviation between seeds, error from documents, and where they are from."""
-    cells = {cell.name: [o for o in outcomes if o.run.cell == cell.name and o.finished] for cell in study.cells}
+    finished = [outcome for outcome in outcomes if outcome.finished and not outcome.run.tuning]
+    cells = {cell.name: [o for o in finished if o.run.cell == cell.name] for cell in study.cells}
     known = {name: own for name, own in cells.items() if own}
-    if known and study.search is None:
+    if known:
         for measurement in Losses(known, []).by_documents.values():
             noise = None if measurement.sample is None else noise_of(measurement.sample)
             if noise is not None:

@@ -163,7 +163,7 @@ def _judged(outcomes: Sequence[Outcome]) -> Judged | Unavailable:
     if any(one.get(key) != first.get(key) for one in facts for key in pinned):
         return OTHER_DATA
     settings = next(iter(runs.values())).run.config.data
-    text = (first.get("source"), first.get("revision"), settings.held_out_share)
+    text = (first.get("source"), first.get("revision"), *settings.judged_shares)
     return Judged(runs, first["validation_digest"], first.get("tokenizer_digest"), text, first.get("revision"))
 
 

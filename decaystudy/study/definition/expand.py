@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError, nearest
@@ -17,6 +19,8 @@ from decaystudy.study.definition.pairs import Comparison, differing, find_pairs
 from decaystudy.study.definition.schema import StudySpec, parse_sweep
 from decaystudy.study.definition.search import Search, Sweep, Trial, new_trials
 from decaystudy.study.definition.settings import DESIGN, Setting, coerce, flatten, nest
+from decaystudy.study.definition.taking import Taken, choose_tuning_seeds, take_over
+from decaystudy.study.definition.tuning import read_tuning
 
 DEFAULT_SCALE = "tiny"
 # Half-decades around a scale's own learning rate: what `tune: lr` tries.
@@ -25,25 +29,28 @@ TUNE_FACTORS = (0.3, 1.0, 3.0)
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a cell: its seed, and the settings that a search tries."""
+    """One run of a cell: its seed, and the settings that were chosen for it or that a search tries."""
 
     cell: str
     seed: int
     trial: Trial | None
-    """None unless the study searches."""
+    """None unless the study searches, or takes settings over; and while they are not chosen."""
     config: RunConfig
     hash: str
+    tuning: bool = False
+    """Whether it serves to choose settings: on a tuning seed, judged on tuning documents, and not reported itself."""
 
     @property
     def learning_rate(self) -> float | None:
-        """The learning rate, where a search tries it."""
+        """The learning rate, where it is chosen."""
         return None if self.trial is None else self.trial.as_dict().get("learning_rate")
 
     @property
     def name(self) -> str:
-        """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` in a study that searches."""
+        """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` at chosen settings, with ``-tuning`` before the
+        seed of a run that serves to choose them."""
         tried = "" if self.trial is None else f"-{self.trial.label}"
-        return f"{self.cell}{tried}-seed{self.seed}"
+        return f"{self.cell}{tried}{'-tuning' if self.tuning else ''}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -63,25 +70,52 @@ class Study:
     """What tries each cell under several settings; None for a study that doesn't search."""
     trials: Mapping[str, tuple[Trial, ...]] = field(default_factory=dict)
     """By cell, what the search has proposed so far."""
+    tuning_seeds: tuple[int, ...] = ()
+    """Those of trials; none of them is among ``seeds``."""
+    chosen: Mapping[str, Trial] = field(default_factory=dict)
+    """By cell, the settings at which it is compared, as far as they are known."""
+    taken: Mapping[str, Taken] = field(default_factory=dict)
+    """By cell, what it takes over from another study."""
+    taken_from: str = ""
+    """The results that choices are taken from."""
 
     @property
     def name(self) -> str:
         return self.spec.name
 
     def runs(self) -> list[Run]:
-        """Every run of the study that is known so far, cell by cell."""
-        return [
-            run
-            for cell in self.cells
-            for trial in (self.trials.get(cell.name) or (None,))
-            for run in self.runs_of(cell, trial)
-        ]
+        """Every run of the study that is known so far, cell by cell: its trials, then what is reported of it."""
+        found: list[Run] = []
+        for cell in self.cells:
+            found += [run for trial in self.trials.get(cell.name, ()) for run in self.tuning_runs(cell, trial)]
+            found += self.reported_runs(cell)
+        return found
 
-    def runs_of(self, cell: Cell, trial: Trial | None) -> list[Run]:
-        """The runs of a cell, one per seed, under a trial's settings."""
+    def tuning_runs(self, cell: Cell, trial: Trial) -> list[Run]:
+        """The runs of a trial, one per tuning seed."""
+        config = _tried(self.spec, cell, trial)
+        data = dataclasses.replace(config.data, tuning=True)
+        configs = [dataclasses.replace(config, data=data, seed=seed) for seed in self.tuning_seeds]
+        return [Run(cell.name, each.seed, trial, each, each.identity_hash(), tuning=True) for each in configs]
+
+    def reported_runs(self, cell: Cell) -> list[Run]:
+        """The runs that a cell is compared by, one per seed; none while its settings are not chosen."""
+        trial = self.chosen.get(cell.name)
+        if trial is None and cell.name in self.trials:
+            return []
         config = cell.config if trial is None else _tried(self.spec, cell, trial)
         configs = [dataclasses.replace(config, seed=seed) for seed in self.seeds]
         return [Run(cell.name, each.seed, trial, each, each.identity_hash()) for each in configs]
+
+    def pending_runs(self) -> list[Run]:
+        """Stand-ins for runs whose settings are not chosen: what they cost is known, what they are is not yet."""
+        return [
+            Run(cell.name, seed, None, config, _pending_hash(config))
+            for cell in self.cells
+            if cell.name in self.trials and cell.name not in self.chosen
+            for seed in self.seeds
+            for config in (dataclasses.replace(cell.config, seed=seed),)
+        ]
 
 
 def expand(
@@ -92,6 +126,8 @@ def expand(
     all_cells: bool = False,
     overrides: Mapping[str, Any] | None = None,
     sweep: str | None = None,
+    tuning_seeds: Sequence[int] | None = None,
+    rates_from: str | None = None,
 ) -> Study:
     """The study at a scale, with every cell, comparison and claim checked.
 
@@ -101,6 +137,8 @@ def expand(
         all_cells: also the cells that the file keeps for --all-cells at this scale.
         overrides: nested settings over those that all cells share, such as {"data": {"source": "files"}}.
         sweep: a setting and values to try for each cell, as ``lr=1e-4,3e-4``, in place of the file's ``tune``.
+        tuning_seeds: seeds on which they are tried, instead of the file's.
+        rates_from: results of another study, whose chosen settings cells take over, in place of the file's.
 
     Raises:
         UserError: something is wrong; file, line and remedy.
@@ -120,21 +158,37 @@ def expand(
         for a, b in claim.loss_pairs():
             differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
     search = _make_search(spec, chosen, sweep)
+    reported = tuple(seeds) if seeds is not None else spec.seeds
+    lender = rates_from or spec.rates_from
+    tuning = None if lender is None else read_tuning(lender)
+    taken = {} if tuning is None else take_over(kept, spec.names, tuning, str(lender), search)
+    searched = [cell for cell in kept if cell.name not in taken]
+    if not searched:
+        search = None
     study = Study(
         spec=spec,
         scale=chosen,
-        seeds=tuple(seeds) if seeds is not None else spec.seeds,
+        seeds=reported,
         cells=kept,
         comparisons=tuple(c for c in comparisons if not {c.a, c.b} & left_out),
         claims=tuple(claim for claim in spec.claims if not claim.named_cells() & left_out),
         left_out=tuple(cell.name for cell in cells if cell.name in left_out),
         search=search,
-        trials={} if search is None else {cell.name: tuple(new_trials(search, (), ())) for cell in kept},
+        trials={} if search is None else {cell.name: tuple(new_trials(search, (), ())) for cell in searched},
+        tuning_seeds=choose_tuning_seeds(spec.name, reported, tuple(tuning_seeds or spec.tuning_seeds), search, tuning),
+        chosen={name: one.trial for name, one in taken.items()},
+        taken=taken,
+        taken_from="" if lender is None else str(Path(lender).expanduser().absolute()),
     )
     if search is not None and not all(study.trials.values()):
         raise UserError(f"{type(search).__name__} proposes nothing to try: let its first proposal hold settings")
     study.runs()  # so that settings that make no sense are refused now
     return study
+
+
+def _pending_hash(config: RunConfig) -> str:
+    """An id apart from that of the same run without a choice."""
+    return hashlib.blake2b(f"{config.identity_hash()} at chosen settings".encode(), digest_size=6).hexdigest()
 
 
 def _choose_scale(spec: StudySpec, scale: str | None) -> str:
@@ -150,6 +204,8 @@ def _choose_scale(spec: StudySpec, scale: str | None) -> str:
 
 
 def _check_overrides(spec: StudySpec, overrides: Mapping[Setting, Any]) -> None:
+    if overrides.get(("data", "tuning")):
+        raise UserError("--data.tuning is for the trials of a study, which sets it itself: use --tune")
     for cell in spec.cells:
         for setting in cell.settings:
             for other in overrides:
@@ -182,6 +238,11 @@ def _tried(spec: StudySpec, cell: Cell, trial: Trial) -> RunConfig:
         setting = spec.names.find(name)
         if setting is None:
             raise UserError(f"the search tries the unknown setting {name!r}: {spec.names.hint(name)}")
+        if setting[0] == "data":
+            raise UserError(
+                f"the search tries {name}, which changes what losses are of, so that they say nothing about which is "
+                "best: make it the axis of a study"
+            )
         if any(setting in other.settings for other in spec.cells if other.name == cell.name):
             raise spec.error(f"cell {cell.name!r} sets {name}, which the study tunes: drop one of the two", cell.line)
         try:
@@ -232,9 +293,9 @@ def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
 
 
 def _make_search(spec: StudySpec, scale: str, sweep: str | None) -> Search | None:
-    if sweep is not None:
+    if sweep is not None and sweep not in ("lr", "learning_rate"):
         return parse_sweep(sweep, spec.names)
-    if spec.tune == "lr":
+    if spec.tune == "lr" or sweep in ("lr", "learning_rate"):
         own = float(find_scale(scale).recipe["learning_rate"])
         return Sweep("learning_rate", tuple(float(f"{own * factor:.2g}") for factor in TUNE_FACTORS))
     assert spec.tune is None or isinstance(spec.tune, Search)

@@ -21,9 +21,11 @@ class RunFields:
     seed: int
     status: RunState
     learning_rate: float | None = None
-    """None unless a search tries it."""
+    """None unless it is chosen."""
     trial: dict[str, Any] | None = None
-    """Settings that a search tries, by name; None for a study that doesn't search."""
+    """Settings that a search tries or has chosen, by name; None for a study that chooses none, and while none is."""
+    tuning: bool = False
+    """Whether the run serves to choose settings: on a tuning seed, judged on tuning documents, not reported itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,5 +34,6 @@ class CellFields:
 
     name: str
     seeds: tuple[int, ...]
+    """Those that are reported."""
     status: str
     """The state of all its runs, or how many are in which: ``1 diverged, 4 finished``."""

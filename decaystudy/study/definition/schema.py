@@ -42,6 +42,8 @@ KEYS = {
     "claims": "what is to be tested, in the words of those who said it",
     "evaluate": "tasks to evaluate every cell on",
     "tune": "lr, a setting with values to try, or a search: each cell is then compared at its best",
+    "tuning_seeds": "the seeds on which settings are tried, apart from seeds (1000 unless given)",
+    "rates_from": "results of a study that tunes: cells take over the settings that it chose",
 }
 _AXES: dict[str, tuple[Setting, ...]] = {
     "decay": (("model", "decay"), ("model", "decay_options"), ("model", "decay_source")),
@@ -79,6 +81,10 @@ class StudySpec:
     evaluate: str | None
     tune: Search | str | None
     """A search; lr for the learning rates around the scale's own."""
+    tuning_seeds: tuple[int, ...]
+    """Empty for the study's own choice."""
+    rates_from: str | None
+    """Path of results whose chosen settings the cells take over."""
     names: SettingNames
     """By which the file calls settings."""
     document: YamlDocument = field(repr=False)
@@ -120,7 +126,7 @@ def read_study(name: str) -> StudySpec:
         title=_text(document, "title"),
         question=_text(document, "question"),
         scales=scales,
-        seeds=_read_seeds(document),
+        seeds=_read_seeds(document, "seeds") or (0,),
         axis=axis,
         baseline=values.get("baseline"),
         settings=read_settings(document, names, values.get("settings"), ("settings",)),
@@ -130,6 +136,8 @@ def read_study(name: str) -> StudySpec:
         claims=read_claims(document, lambda value, *path: _read_axis(document, names, value, *path), scales),
         evaluate=_read_evaluate(document),
         tune=_read_tune(document, names),
+        tuning_seeds=_read_seeds(document, "tuning_seeds"),
+        rates_from=_read_rates_from(document),
         names=names,
         document=document,
     )
@@ -183,15 +191,26 @@ def _read_scales(document: YamlDocument) -> tuple[str, ...]:
     return tuple(scales)
 
 
-def _read_seeds(document: YamlDocument) -> tuple[int, ...]:
-    value = document.values.get("seeds", [0])
+def _read_seeds(document: YamlDocument, key: str) -> tuple[int, ...]:
+    if key not in document.values:
+        return ()
+    value = document.values[key]
     items = value if isinstance(value, list) else [value]
     try:
         if not items or any(isinstance(item, bool) or not isinstance(item, (int, str)) for item in items):
-            raise UserError(f"seeds are {value!r}: give whole numbers such as [0, 1, 2]")
+            raise UserError(f"{key} are {value!r}: give whole numbers such as [0, 1, 2]")
         return parse_seeds(",".join(str(item) for item in items))
     except UserError as error:
-        raise document.error(str(error), "seeds") from error
+        raise document.error(str(error), key) from error
+
+
+def _read_rates_from(document: YamlDocument) -> str | None:
+    value = document.values.get("rates_from")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise document.error("rates_from takes the path of a study's results.json", "rates_from")
+    return str(document.file.parent.absolute() / Path(value).expanduser())
 
 
 def _read_axis(document: YamlDocument, names: SettingNames, value: Any, *path: str | int) -> tuple[str, ...]:
@@ -311,9 +330,9 @@ def parse_sweep(text: str, names: SettingNames) -> Sweep:
     if setting is None or not equals:
         hint = "" if not equals else f": {names.hint(name.strip())}"
         raise UserError(
-            f"--sweep {text!r} is not understood: give a setting and values, such as lr=1e-4,3e-4,1e-3{hint}"
+            f"--tune (or --sweep) {text!r} is not understood: give a setting and values, such as lr=1e-4,3e-4{hint}"
         )
     try:
         return Sweep(setting_name(setting, name.strip()), sweep_values(setting, [scalar(v) for v in values.split(",")]))
     except (TypeError, ValueError) as error:
-        raise UserError(f"--sweep {text!r}: {error}; such as lr=1e-4,3e-4,1e-3") from error
+        raise UserError(f"--tune (or --sweep) {text!r}: {error}; such as lr=1e-4,3e-4,1e-3") from error

@@ -1,5 +1,8 @@
 """Searches: each cell is tried under several settings, and compared at those that suit it best.
 
+Trials are trained on tuning seeds and judged on tuning documents; the settings that they choose are then trained on the
+seeds and judged on the documents that the study reports, so that no choice flatters a reported number.
+
 A search proposes the next trials from the results of those before. A sweep proposes all of its values at once. One of
 your own derives from ``Search`` and is named by its import path in a study file, with its arguments beside it:
 
@@ -48,11 +51,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """The results of a trial: its validation loss for each of the study's seeds, in nats per token."""
+    """The results of a trial: its loss on the tuning documents for each of the tuning seeds, in nats per token."""
 
     settings: Mapping[str, Any]
     losses: tuple[float | None, ...]
-    """None for a run that diverged or has not finished."""
+    """None for a run that diverged or failed."""
 
     @property
     def loss(self) -> float | None:
@@ -62,7 +65,10 @@ class TrialResult:
 
 
 class Search(ABC):
-    """Tries a cell under several settings. Every cell of a study is searched by itself, by the same rule."""
+    """Tries a cell under several settings. Every cell of a study is searched by itself, by the same rule.
+
+    All cells are chosen from the same number of trials: where one had fewer, only the first of the others count.
+    """
 
     @abstractmethod
     def propose(self, results: Sequence[TrialResult]) -> Sequence[Mapping[str, Any]]:
@@ -73,9 +79,13 @@ class Search(ABC):
         """
 
     def choose(self, results: Sequence[TrialResult]) -> Mapping[str, Any]:
-        """The settings at which the cell is compared: those of the lowest mean loss, or the first if none finished."""
-        known = [result for result in results if result.loss is not None]
-        return min(known, key=lambda result: result.loss or 0.0).settings if known else results[0].settings
+        """The settings at which the cell is compared: those of the lowest mean loss.
+
+        Args:
+            results: at least one of which has a loss.
+        """
+        known = [(result.loss, number) for number, result in enumerate(results) if result.loss is not None]
+        return results[min(known)[1]].settings
 
 
 @dataclass(frozen=True)
@@ -126,3 +136,22 @@ def new_trials(search: Search, results: Sequence[TrialResult], known: Sequence[T
             f"{type(search).__name__} proposes more than {MOST_TRIALS} trials for a cell: let it end sooner"
         )
     return fresh
+
+
+def choose(search: Search, results: Sequence[TrialResult]) -> Trial | None:
+    """The trial that a search chooses; None if no trial has a loss.
+
+    Raises:
+        UserError: the search fails, or chooses something that it has not tried.
+    """
+    if all(result.loss is None for result in results):
+        return None
+    try:
+        chosen = Trial.of(search.choose(results))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{type(search).__name__}.choose failed: {type(error).__name__}: {error}") from error
+    if chosen not in [Trial.of(result.settings) for result in results if result.loss is not None]:
+        raise UserError(f"{type(search).__name__} chooses {chosen.label}, which no finished trial has: choose another")
+    return chosen

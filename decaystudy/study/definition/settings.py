@@ -26,7 +26,7 @@ OPTIONS = sorted({option for decay in DECAYS.values() for option in option_names
 # Fields of DataConfig whose bare names would say too little in a study file.
 _DATA_BY_FULL_NAME = ("name", "config", "split", "files", "column")
 # What every run of a study must leave alone: the study sets it.
-_NOT_IN_STUDIES = ("vocab_size",)
+_NOT_IN_STUDIES = ("vocab_size", "tuning")
 _SET_ELSEWHERE = {
     **{name: f"give --{name} to run-study" for name in ("threads", "strategy", "logger", "jobs", "devices", "gpu")},
     **{name: "set seeds at the top of the study" for name in ("seed", "seeds")},

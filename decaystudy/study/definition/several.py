@@ -19,11 +19,14 @@ def expand_all(
     all_cells: bool = False,
     overrides: Mapping[str, Any] | None = None,
     sweep: str | None = None,
+    tuning_seeds: str | None = None,
+    rates_from: str | None = None,
 ) -> list[Study]:
     """Every study, read, checked and expanded before anything runs."""
     if not names:
         raise UserError("name a study, or give the path of a study file: decaystudy list shows the package's own")
     chosen = parse_seeds(seeds) if seeds is not None else None
+    apart = parse_seeds(tuning_seeds) if tuning_seeds is not None else None
     expanded = [
         expand(
             read_study(name),
@@ -32,6 +35,8 @@ def expand_all(
             all_cells=all_cells,
             overrides=overrides,
             sweep=sweep,
+            tuning_seeds=apart,
+            rates_from=rates_from,
         )
         for name in names
     ]

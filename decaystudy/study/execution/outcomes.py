@@ -75,7 +75,7 @@ class Outcome:
 
 
 def read_outcomes(study: Study, store: Store, failures: Mapping[str, str] = {}) -> list[Outcome]:
-    """Every run of the study with its losses by document and answers.
+    """Every run of the study with its losses by document and answers; those whose settings are not chosen are planned.
 
     Args:
         failures: by hash, the runs that could not even start, or not write down how they ended, with the reason.
@@ -83,7 +83,7 @@ def read_outcomes(study: Study, store: Store, failures: Mapping[str, str] = {}) 
     Raises:
         UserError: a file is not what it should be.
     """
-    return [read_outcome(run, store, failures) for run in study.runs()]
+    return [read_outcome(run, store, failures) for run in [*study.runs(), *study.pending_runs()]]
 
 
 def read_outcome(run: Run, store: Store, failures: Mapping[str, str] = {}, *, numbers: bool = True) -> Outcome:

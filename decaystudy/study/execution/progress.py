@@ -89,10 +89,12 @@ class ProgressPrinter:
         """Print what there is to train, if there is anything."""
         runs = union(studies)
         done = sum((folder := store.find(run)) is not None and state_of(folder) in FINAL for run in runs)
-        self.total = len(runs) - done
+        self.total, self.ended = len(runs) - done, 0
         if self.total:
             names = ", ".join(study.name for study in studies)
             counts = f"{len(runs)} runs" + (f", {done} done already" if done else "")
+            pending = sum(len(study.pending_runs()) for study in studies)
+            counts += f"; then {pending} at the settings that they choose" if pending else ""
             self.say(f"{names} at scale {studies[0].scale}: {counts}")
 
     def tell(self, event: Event) -> None:
@@ -144,7 +146,8 @@ class ProgressPrinter:
         if event.state == "finished" and event.folder is not None:
             result = event.folder.read_result()
             loss = float("nan") if result is None or result.val_loss is None else result.val_loss
-            return f"✔ {name} finished{self._took(name)}: validation loss {loss:.4f}"
+            which = "tuning" if event.run.tuning else "validation"
+            return f"✔ {name} finished{self._took(name)}: {which} loss {loss:.4f}"
         status = event.folder.read_status() if event.folder else {}
         message = event.failure or status.get("message", "")
         return f"✘ {name} {event.state}{': ' if message else ''}{message}{log_of(event)}"

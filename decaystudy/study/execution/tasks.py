@@ -29,6 +29,8 @@ def tasks_of_runs(studies: Sequence[Study], *, always: bool) -> dict[str, str]:
     for study in studies:
         if always or study.spec.evaluate is not None:
             for run in study.runs():
+                if run.tuning:
+                    continue
                 before = f"{found[run.hash]}," if run.hash in found else ""
                 found[run.hash] = ",".join(resolve(f"{before}{tasks_of(study)}"))
     return found

@@ -19,7 +19,15 @@ from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.hardware import Speed, training_flops
-from decaystudy.study.planning.plan_schema import Plan, PlannedCell, PlannedRun, Plans, PlanTotal, WholePlan
+from decaystudy.study.planning.plan_schema import (
+    Plan,
+    PlannedCell,
+    PlannedRun,
+    PlannedTuning,
+    Plans,
+    PlanTotal,
+    WholePlan,
+)
 from decaystudy.training.checkpoints import KEPT, last_step
 
 
@@ -29,7 +37,7 @@ def plan_study(study: Study, store: Store, speed: Speed, jobs: int) -> Plan:
     Args:
         jobs: runs at once.
     """
-    runs = [plan_run(run, store, speed) for run in study.runs()]
+    runs = [plan_run(run, store, speed) for run in [*study.runs(), *study.pending_runs()]]
     return Plan(
         study=study.name,
         scale=study.scale,
@@ -41,6 +49,26 @@ def plan_study(study: Study, store: Store, speed: Speed, jobs: int) -> Plan:
         cells=plan_cells(runs),
         total=plan_total(runs, len(runs), jobs),
         not_run=study.left_out,
+        tuning=plan_tuning(study, runs),
+        taken={cell: taken.text for cell, taken in study.taken.items()},
+    )
+
+
+def plan_tuning(study: Study, runs: Sequence[PlannedRun]) -> PlannedTuning | None:
+    """What the search costs, beside all runs of the study; None without one."""
+    if study.search is None:
+        return None
+    own = [run for run in runs if run.tuning]
+    flops = sum(run.train_flops for run in own)
+    return PlannedTuning(
+        seeds=study.tuning_seeds,
+        tries=max(map(len, study.trials.values())),
+        runs=len(own),
+        tokens=sum(run.tokens for run in own),
+        train_flops=flops,
+        hours=math.fsum(run.hours for run in own),
+        gpu_hours=math.fsum(run.gpu_hours for run in own),
+        share=flops / sum(run.train_flops for run in runs),
     )
 
 
@@ -76,6 +104,7 @@ def plan_run(run: Run, store: Store, speed: Speed) -> PlannedRun:
         status=state,
         learning_rate=run.learning_rate,
         trial=None if run.trial is None else run.trial.as_dict(),
+        tuning=run.tuning,
         done=done,
         parameters=parameter_count(run.config.model),
         tokens=run.config.tokens,
@@ -95,7 +124,7 @@ def plan_cells(runs: Sequence[PlannedRun]) -> tuple[PlannedCell, ...]:
     return tuple(
         PlannedCell(
             name=name,
-            seeds=tuple(dict.fromkeys(run.seed for run in own)),
+            seeds=tuple(dict.fromkeys(run.seed for run in own if not run.tuning)),
             status=states_text([run.status for run in own]),
             runs=len(own),
             done=math.fsum(run.done for run in own) / len(own),
@@ -114,7 +143,8 @@ def plan_cells(runs: Sequence[PlannedRun]) -> tuple[PlannedCell, ...]:
 def plan_total(runs: Sequence[PlannedRun], without_sharing: int, jobs: int) -> PlanTotal:
     """What remains to be done; under ``whole`` what all runs cost, whether done or not."""
     remaining = [(run, 1 - run.done) for run in runs if run.done < 1]
-    longest = max((run.hours * share for run, share in remaining), default=0.0)
+    # What is reported begins when all trials have ended.
+    phases = [[run.hours * share for run, share in remaining if run.tuning == tuning] for tuning in (True, False)]
     hours = math.fsum(run.hours * share for run, share in remaining)
     return PlanTotal(
         runs=len(remaining),
@@ -122,7 +152,7 @@ def plan_total(runs: Sequence[PlannedRun], without_sharing: int, jobs: int) -> P
         train_flops=round(math.fsum(run.train_flops * share for run, share in remaining)),
         hours=hours,
         gpu_hours=math.fsum(run.gpu_hours * share for run, share in remaining),
-        elapsed_hours=max(longest, hours / max(jobs, 1)),
+        elapsed_hours=math.fsum(max(*phase, math.fsum(phase) / max(jobs, 1)) for phase in phases if phase),
         disk_bytes=sum(run.disk_bytes for run, _ in remaining),
         whole=WholePlan(
             runs=len(runs),
@@ -147,6 +177,7 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store) -> str:
         lines += [f"{study.spec.title} ({plan.study}, scale {plan.scale})", "", _runs_table(plan), ""]
         if plan.not_run:
             lines += [f"left out without --all-cells: {', '.join(plan.not_run)}", ""]
+        lines += tuning_lines(plan)
     first, rest, whole = plans.studies[0], plans.total, plans.total.whole
     if len(plans.studies) > 1:
         lines.append(f"{whole.runs} distinct runs; each study on its own would train {whole.without_sharing} in all")
@@ -168,6 +199,23 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store) -> str:
     return "\n".join(lines)
 
 
+def tuning_lines(plan: Plan) -> list[str]:
+    """What choosing settings costs, and what is taken over from another study."""
+    lines = []
+    if plan.tuning is not None:
+        own = plan.tuning
+        seeds = f"{'seed' if len(own.seeds) == 1 else 'seeds'} {', '.join(map(str, own.seeds))}"
+        lines.append(
+            f"tuning: {own.runs} of {len(plan.runs)} runs ({own.tries} tries of each cell on {seeds}, judged on "
+            f"documents that are not reported), {count(own.tokens)} tokens, {hours(own.hours)} of runs"
+            + (f", {own.gpu_hours:.1f} GPU-hours" if own.gpu_hours else "")
+            + f"; {own.share:.0%} of the price of all"
+        )
+    for cell, source in plan.taken.items():
+        lines.append(f"{cell} takes the settings chosen for {source}")
+    return [*lines, ""] if lines else []
+
+
 def _runs_table(plan: Plan) -> str:
     heading = ["cell", "seed", "state", "parameters", "tokens", "FLOPs", "memory", "time", "GPU-hours"]
     rows = []
@@ -175,7 +223,7 @@ def _runs_table(plan: Plan) -> str:
         partly = f" at {run.done:.0%}" if 0 < run.done < 1 else ""
         rows.append(
             [
-                run.cell + ("" if run.trial is None else f" {Trial.of(run.trial).label}"),
+                _run_name(run, plan),
                 str(run.seed),
                 f"{run.status}{partly}",
                 count(run.parameters),
@@ -187,6 +235,13 @@ def _runs_table(plan: Plan) -> str:
             ]
         )
     return aligned(rows, heading=heading, left=(0, 2))
+
+
+def _run_name(run: PlannedRun, plan: Plan) -> str:
+    """``mamba2``, ``mamba2 lr0.003``, ``mamba2 lr0.003 tuning`` or ``mamba2 as chosen``."""
+    if run.trial is None:
+        return run.cell if plan.tuning is None else f"{run.cell} as chosen"
+    return f"{run.cell} {Trial.of(run.trial).label}{' tuning' if run.tuning else ''}"
 
 
 def _too_large(run: PlannedRun, plan: Plan) -> bool:

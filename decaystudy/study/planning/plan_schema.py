@@ -26,7 +26,11 @@ class Call:
     overrides: dict[str, Any]
     """Settings of all cells that were given on the command line, nested."""
     sweep: str | None = None
-    """What --sweep was given; None for the search of the study's file."""
+    """What --tune was given; None for the search of the study's file."""
+    tuning_seeds: tuple[int, ...] | None = None
+    """What --tuning-seeds was given."""
+    rates_from: str | None = None
+    """What --rates-from was given, as an absolute path."""
 
     def expand(self) -> Study:
         """The study as it was called.
@@ -41,6 +45,8 @@ class Call:
             all_cells=self.all_cells,
             overrides=self.overrides,
             sweep=self.sweep,
+            tuning_seeds=self.tuning_seeds,
+            rates_from=self.rates_from,
         )
 
 
@@ -74,7 +80,7 @@ class PlannedCell(Work, CellFields):
     """One cell: the sums over its runs."""
 
     runs: int
-    """Its seeds, times the learning rates tried."""
+    """Its seeds, and its trials on each tuning seed."""
     done: float
     """Mean share of its runs that need not be trained again."""
     parameters: int
@@ -106,6 +112,19 @@ class PlanTotal(Work):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedTuning(Work):
+    """What choosing settings costs, whether it is done or not. A search of one's own may propose further trials."""
+
+    seeds: tuple[int, ...]
+    """Tuning seeds."""
+    tries: int
+    """Trials of each cell, as far as they are known: the most of any cell."""
+    runs: int
+    share: float
+    """Of the floating-point operations of all the study's runs, from 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One study's runs and their cost."""
 
@@ -125,6 +144,10 @@ class Plan:
     total: PlanTotal
     not_run: tuple[str, ...]
     """Cells that run only with --all-cells at this scale."""
+    tuning: PlannedTuning | None = None
+    """None for a study that chooses no settings."""
+    taken: dict[str, str] = field(default_factory=dict)
+    """By cell, the cell of another study whose chosen settings it takes over."""
 
 
 @dataclass(frozen=True, kw_only=True)

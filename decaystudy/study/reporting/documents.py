@@ -13,9 +13,11 @@ from decaystudy.study.reporting.tables import (
     lengths_table,
     run_data,
     seeds_table,
+    taken_table,
     tasks_table,
     trials_table,
 )
+from decaystudy.study.reporting.tables.fields import trial_text
 from decaystudy.table import Table
 
 
@@ -66,8 +68,9 @@ def as_csv(results: StudyResults) -> str:
 
 
 def tables(results: StudyResults) -> list[Table]:
-    """Those that there are: cells, learning rates, tasks, lengths."""
-    found = [cells_table(results), trials_table(results), tasks_table(results), lengths_table(results)]
+    """Those that there are: cells, trials, settings taken over, tasks, lengths."""
+    found = [cells_table(results), trials_table(results), taken_table(results), tasks_table(results)]
+    found.append(lengths_table(results))
     return [table for table in found if table is not None]
 
 
@@ -81,4 +84,5 @@ def failure_text(run: RunRow) -> str:
     at = "" if run.step is None else f" at step {run.step}"
     message = f": {run.message}" if run.message else ""
     log = f" (log: {run.log})" if run.log else ""
-    return f"{run.cell} seed {run.seed} {run.status}{at}{message}{log}"
+    trial = f" {trial_text(run.trial)} tuning" if run.tuning else ""
+    return f"{run.cell}{trial} seed {run.seed} {run.status}{at}{message}{log}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from decaystudy.evaluation import figures
@@ -9,6 +10,7 @@ from decaystudy.evaluation.tasks.catalog import NEEDLE_DISTANCES
 from decaystudy.evaluation.tasks.recall import chance
 from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure, svg
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults
+from decaystudy.study.definition.tuning import Tried
 
 
 def differences(results: StudyResults) -> str | None:
@@ -56,7 +58,7 @@ def decays(results: StudyResults) -> str | None:
     """Median λ against the layer, one line per cell (the mean over its seeds)."""
     seeds: dict[str, list[list[float]]] = {}
     for run in results.runs:
-        if run.decay and run.chosen is not False:
+        if run.decay and not run.tuning:
             seeds.setdefault(run.cell, []).append([layer.median for layer in run.decay])
     if not seeds:
         return None
@@ -64,6 +66,38 @@ def decays(results: StudyResults) -> str | None:
     means = {name: [sum(layer) / len(layer) for layer in zip(*medians, strict=True)] for name, medians in seeds.items()}
     figures.draw_medians(axes, means)
     return svg(figure)
+
+
+def tuning(results: StudyResults) -> str | None:
+    """Loss on tuning documents against the one number that was tried, a line per cell; None for other searches."""
+    curves = [cell for cell in results.tuning.cells if cell.curve] if results.tuning is not None else []
+    names = {name for cell in curves for one in cell.curve for name in one.settings}
+    values = [value for cell in curves for one in cell.curve for value in one.settings.values()]
+    if len(names) != 1 or not all(isinstance(value, (int, float)) and value > 0 for value in values):
+        return None
+    (name,) = names
+    figure, axes = new_figure()
+    for i, cell in enumerate(curves):
+        known = sorted((one for one in cell.curve if one.loss is not None), key=lambda one: float(one.settings[name]))
+        x = [float(one.settings[name]) for one in known]
+        y, errors = zip(*(curve_point(one, results) for one in known), strict=True) if known else ((), ())
+        colour = draw_line(axes, i, len(curves), x, y, cell.cell)
+        axes.errorbar(x, y, errors, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2)
+        for at, loss, one in zip(x, y, known, strict=True):
+            if one.settings == cell.chosen:
+                axes.plot(at, loss, "o", markersize=9, fillstyle="none", color=colour)
+    axes.set_xscale("log")
+    axes.set_xlabel(name.replace("_", " "))
+    axes.set_ylabel(f"loss on tuning documents, {results.unit}")
+    add_legend(axes)
+    return svg(figure)
+
+
+def curve_point(one: Tried, results: StudyResults) -> tuple[float, float]:
+    """Loss of a trial and its standard error, in the unit of the results."""
+    assert one.loss is not None
+    loss = one.bits_per_byte if results.tokenizers > 1 else one.loss
+    return (math.nan, 0.0) if loss is None else (loss, (one.standard_error or 0.0) * loss / one.loss)
 
 
 def loss_by_position(results: StudyResults) -> str | None:

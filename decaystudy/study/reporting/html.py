@@ -49,7 +49,8 @@ def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
     """The tables of the page by name; None for those that this study doesn't have."""
     return {
         "cells": tables.cells_table(results, with_runs=True),
-        "rates": tables.trials_table(results),
+        "trials": tables.trials_table(results),
+        "taken": tables.taken_table(results),
         "comparisons": tables.comparisons_table(results),
         "seeds": tables.seeds_table(results),
         "tasks": tables.tasks_table(results),
@@ -65,6 +66,7 @@ def all_figures(results: StudyResults) -> dict[str, str | None]:
     return {
         "losses": figures.losses(results),
         "differences": figures.differences(results),
+        "tuning": figures.tuning(results),
         "recall_by_distance": figures.recall_by_distance(results),
         "loss_by_position": figures.loss_by_position(results),
         "decays": figures.decays(results),

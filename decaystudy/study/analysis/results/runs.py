@@ -27,7 +27,7 @@ class RunRow(RunFields):
     """One run. Losses and λ are None unless it finished."""
 
     chosen: bool | None = None
-    """Whether the cell is compared at this trial; None for a study that doesn't search."""
+    """Whether the cell is compared at this trial; None where ``trial`` is."""
     parameters: int
     tokens: int | None
     """Tokens trained on; those that it would train on, for a run that has not finished."""
@@ -36,7 +36,7 @@ class RunRow(RunFields):
     train_loss: float | None
     """Mean loss of the last steps, nats per token."""
     val_loss: float | None
-    """Mean over the validation sequences, nats per token."""
+    """Mean over the validation sequences, nats per token; over the tuning sequences for a run that serves to tune."""
     val_perplexity: float | None
     unigram_entropy: float | None
     """Entropy of the token frequencies of the validation text, nats per token."""

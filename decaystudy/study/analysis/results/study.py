@@ -9,6 +9,7 @@ from decaystudy.study.analysis.results.cells import CellResult
 from decaystudy.study.analysis.results.comparisons import AccuracyComparison, Comparison, Family
 from decaystudy.study.analysis.results.runs import RunRow
 from decaystudy.study.definition.claims.result import ClaimResult
+from decaystudy.study.definition.tuning import Tuning
 
 SCHEMA = 2
 """Raised whenever a field of results.json changes its meaning or goes; a new field with a default needs no raise."""
@@ -48,6 +49,8 @@ class StudyResults:
     """Cells of the study's file that run only with --all-cells at this scale."""
     finer_scale: str | None = None
     """The next scale of the study whose cells are assumed to differ less between seeds than here; None if none is."""
+    tuning: Tuning | None = None
+    """How settings were chosen; None for a study that chooses none."""
 
     @property
     def tokenizers(self) -> int:
@@ -61,8 +64,8 @@ class StudyResults:
 
     @property
     def tuned(self) -> bool:
-        """Whether cells were tried at several learning rates."""
-        return any(run.trial is not None for run in self.runs)
+        """Whether cells are compared at settings that were chosen for them."""
+        return self.tuning is not None
 
     @property
     def failures(self) -> tuple[RunRow, ...]:

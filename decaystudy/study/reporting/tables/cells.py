@@ -5,7 +5,6 @@ from __future__ import annotations
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import rounded
 from decaystudy.study.analysis.results import CellResult, StudyResults
-from decaystudy.study.definition.search import Trial
 from decaystudy.study.reporting.families import loss_notes
 from decaystudy.study.reporting.tables.fields import CELL, TO_BASELINE, difference_fields, seeds_text, span, trial_text
 from decaystudy.table import Column, Kind, Table
@@ -21,7 +20,7 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     tokenizers = results.tokenizers > 1
     loss_name = "bits per byte" if tokenizers else "validation loss"
     columns = [CELL, Column("seeds"), Column(loss_name), *([] if tokenizers else [Column("perplexity")])]
-    columns[2:2] = [Column("tried")] if results.tuned else []
+    columns[2:2] = [Column("chosen")] if results.tuned else []
     columns += [Column("accuracy")] if answered else []
     columns += [Column("median λ"), *TO_BASELINE]
     columns += [Column("runs", Kind.CODE)] if with_runs else []
@@ -60,27 +59,3 @@ def loss_fields(cell: CellResult, *, in_bits: bool = False) -> tuple[str, str, s
     loss = span(cell.val_loss, cell.low, cell.high, cell.standard_error, signed=False)
     perplexity = cell.val_perplexity or 0.0
     return loss, f"{perplexity:.2f}" if error is None else rounded(perplexity, error), median
-
-
-def trials_table(results: StudyResults) -> Table | None:
-    """Mean loss of each cell at each trial of the search; None for a study that doesn't search."""
-    if not results.tuned:
-        return None
-    trials = list(dict.fromkeys(Trial.of(run.trial) for run in results.runs if run.trial is not None))
-    rows = []
-    for cell in results.cells:
-        fields = [cell.name]
-        for trial in trials:
-            losses = [run.val_loss for run in results.runs if (run.cell, run.trial) == (cell.name, trial.as_dict())]
-            known = [loss for loss in losses if loss is not None]
-            mark = " *" if trial.as_dict() == cell.trial else ""
-            whole = known and len(known) == len(losses)
-            fields.append(f"{sum(known) / len(known):.4f}{mark}" if whole else MISSING)
-        rows.append(tuple(fields))
-    columns = (CELL, *(Column(trial.label) for trial in trials))
-    return Table(
-        columns,
-        tuple(rows),
-        title="Trials of the search",
-        notes=("The loss marked * is that of the trial at which the cell is compared.",),
-    )

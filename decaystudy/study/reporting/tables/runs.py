@@ -27,7 +27,7 @@ def runs_table(results: StudyResults, plan: Plan) -> Table:
     planned = {run.id: run.hours for run in plan.runs}
     rows = [
         (
-            run.cell + (f" {trial_text(run.trial)}" if run.trial else ""),
+            run.cell + (f" {trial_text(run.trial)}" if run.trial else "") + (" tuning" if run.tuning else ""),
             str(run.seed),
             str(run.status),
             MISSING if run.val_loss is None else f"{run.val_loss:.4f}",
@@ -48,7 +48,8 @@ def run_data(results: StudyResults) -> Table:
     """One row per run with unrounded numbers: the content of results.csv."""
     names = ["study", "scale", "id", "name", "seed", "status", "parameters", "tokens", "step", "train_loss", "val_loss"]
     names += ["val_perplexity", "unigram_entropy", "median_decay", "run"]
-    names[5:5] = list(dict.fromkeys(name for run in results.runs for name in run.trial or {}))
+    tried = list(dict.fromkeys(name for run in results.runs for name in run.trial or {}))
+    names[5:5] = ["tuning", *tried] if results.tuned else []
     rows = []
     for run in results.runs:
         values = {
