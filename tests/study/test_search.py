@@ -20,7 +20,7 @@ axis: decay
 baseline: mamba2
 settings:
   {layers: 2, d_model: 32, heads: 2, glu_width: 64, sequence_length: 32, global_batch_size: 2, micro_batch_size: 2,
-   max_steps: 3, warmup_steps: 1, data.validation_tokens: 500}
+   max_steps: 8, warmup_steps: 1, data.validation_tokens: 500}
 """
 GRID = "grid: {decay: [mamba2, gla]}\n"
 SEARCHES = """\
