@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     from decaystudy.training.process import train
 
     out = Path(others["out"] or Path("runs") / default_name(config)).expanduser()
-    return train(config, out)
+    return train(config, out, [sys.executable, "-m", "decaystudy", "fit", *arguments])
 
 
 def repeat_config(words: list[str]) -> list[str]:

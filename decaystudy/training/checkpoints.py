@@ -37,6 +37,12 @@ def last_step(folder: RunFolder) -> int:
     return next(iter(checkpoints(folder)), 0)
 
 
+def resumption(folder: RunFolder) -> str:
+    """What the same command does after a run has ended early, for a message."""
+    step = last_step(folder)
+    return f"the same command resumes at step {step}" if step else "the same command starts the run again"
+
+
 def last_whole(folder: RunFolder) -> int:
     """The step that training resumes from: that of the last whole checkpoint, 0 if there is none.
 

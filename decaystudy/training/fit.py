@@ -31,18 +31,28 @@ from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.stop import Stop, Stopped
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.checkpoint_files import CheckpointFiles
-from decaystudy.training.checkpoints import checkpoint_path, last_step, last_whole, prune
+from decaystudy.training.checkpoints import checkpoint_path, last_whole, prune, resumption
 from decaystudy.training.curve_writer import CurveWriter
 from decaystudy.training.full_disk import is_full
-from decaystudy.training.layout import Layout, plan_layout
+from decaystudy.training.layout import Layout, run_layout
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
+from decaystudy.training.processes import Processes
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
-from decaystudy.training.strategy import device_count, make_strategy, process_rank, uses_gpu
+from decaystudy.training.strategy import make_strategy
+from decaystudy.training.world import World, find_world, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
 REMOVED = "{} was removed while the run trained: the same command starts the run again"
+
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "remote process", "Socket")
+"""What errors say in which another process of the run has gone away."""
+
+
+class LostConnection(Failure):
+    """Another process of the run has ended."""
 
 
 class OutOfMemory(Exception):
@@ -62,8 +72,11 @@ class Session:
     trainer: L.Trainer
 
 
-def fit(config: RunConfig, out: str | Path) -> RunResult:
+def fit(config: RunConfig, out: str | Path, world: World | None = None) -> RunResult:
     """Train the run in folder ``out``, resuming from its last checkpoint if there is one.
+
+    Args:
+        world: the processes of the run, which have been started; found out unless given.
 
     Returns:
         What result.json holds. A run that diverges has a result too, whose status is diverged.
@@ -85,11 +98,12 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
     torch.manual_seed(config.seed)
     # Settings are refused before the folder is claimed, so that a refused run leaves no config.yaml behind.
     check_loggers(config.logger)
-    layout = _layout(config)
+    world = world or find_world(config.trainer)
+    layout = run_layout(config, world)
     _check_memory(config, folder, layout)
-    session = _session(config, folder, layout)
+    session = _session(config, folder, layout, world)
     new = claim(folder, config)
-    if process_rank() == 0:
+    if world.rank == 0:
         LOG.info(
             "training %d steps of %s tokens in %s; warm-up over the first %s",
             config.max_steps,
@@ -97,8 +111,8 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
             out,
             "step" if config.recipe.warmup_steps == 1 else f"{config.recipe.warmup_steps} steps",
         )
-    untrained = _released_if_untrained(folder, session.trainer, new)
-    with session.stop.listening(), untrained, _owned(folder) as heartbeat:
+    untrained = _released_if_untrained(folder, session.trainer, new and world.rank == 0)
+    with session.stop.listening(), untrained, _owned(folder, world) as heartbeat:
         session.progress.heartbeat = heartbeat
         try:
             with _logging(config, folder, session.trainer):
@@ -120,10 +134,15 @@ def fit(config: RunConfig, out: str | Path) -> RunResult:
         except RuntimeError as error:
             if "can't allocate memory" in str(error) or "not enough memory" in str(error):
                 raise OutOfMemory(str(error)) from error
+            if layout.devices > 1 and any(word in str(error) for word in LOST):
+                raise LostConnection(
+                    f"a process of this run has lost the connection to another one, which has ended: "
+                    f"{resumption(folder)}"
+                ) from error
             raise
 
 
-def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
+def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World) -> Session:
     every = int(config.trainer.get("log_every_n_steps") or 10)
     losses = StepLoss(look_every=every)
     throughput = Throughput(config.tokens_per_step, window=every)
@@ -135,15 +154,13 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout) -> Session:
     writer = CurveWriter(folder.path, config.logger)
     start = StartDecays(writer)
     callbacks = [losses, throughput, start, Curves(writer, losses, throughput, every), progress, checkpoints, stop]
-    trainer = _trainer(config, folder, layout, callbacks)
+    trainer = _trainer(config, folder, layout, world, callbacks)
     return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
 
 
 def full_disk(folder: RunFolder) -> str:
     """What a full disk means for the run in the folder, in a sentence."""
-    step = last_step(folder)
-    again = f"the same command resumes at step {step}" if step else "the same command starts the run again"
-    return f"no space left on the disk of {folder.path}: make room there, and {again}"
+    return f"no space left on the disk of {folder.path}: make room there, and {resumption(folder)}"
 
 
 def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
@@ -182,7 +199,7 @@ def _released_if_untrained(folder: RunFolder, trainer: L.Trainer, new: bool) -> 
     try:
         yield
     except BaseException:
-        if new and process_rank() == 0 and trainer.global_step == 0:
+        if new and trainer.global_step == 0:
             release(folder)
         raise
 
@@ -200,14 +217,9 @@ def _check_memory(config: RunConfig, folder: RunFolder, layout: Layout) -> None:
         raise UserError(why)
 
 
-def _layout(config: RunConfig) -> Layout:
-    devices = device_count(config.trainer) * int(config.trainer.get("num_nodes", 1))
-    accumulate = config.trainer.get("accumulate_grad_batches")
-    recipe = config.recipe
-    return plan_layout(recipe.global_batch_size, recipe.micro_batch_size, devices, accumulate)
-
-
-def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: list[L.Callback]) -> L.Trainer:
+def _trainer(
+    config: RunConfig, folder: RunFolder, layout: Layout, world: World, callbacks: list[L.Callback]
+) -> L.Trainer:
     chosen = {
         "val_check_interval": config.recipe.validate_every * layout.accumulate,
         "num_sanity_val_steps": 0,
@@ -220,13 +232,13 @@ def _trainer(config: RunConfig, folder: RunFolder, layout: Layout, callbacks: li
     }
     try:
         return L.Trainer(
-            strategy=make_strategy(config.strategy, config.trainer),
+            strategy=make_strategy(config.strategy, world),
             max_epochs=-1,
             check_val_every_n_epoch=None,
             use_distributed_sampler=False,
             logger=False,  # made by ``_logging``, once the folder is this run's
             callbacks=callbacks,
-            plugins=[CheckpointFiles(folder)],
+            plugins=[CheckpointFiles(folder), Processes(world)],
             default_root_dir=folder.path,
             **{**chosen, "profiler": _profiler(config, folder)},
         )
@@ -259,9 +271,9 @@ def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterat
 
 
 @contextlib.contextmanager
-def _owned(folder: RunFolder) -> Iterator[Heartbeat | None]:
+def _owned(folder: RunFolder, world: World) -> Iterator[Heartbeat | None]:
     """Hold the folder while training; the first process of a run does so for all of them."""
-    if process_rank() != 0:
+    if world.rank != 0:
         yield None
         return
     with folder.locked():

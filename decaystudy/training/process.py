@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,16 @@ from decaystudy.runs.records import finished_result
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.training.checkpoints import last_step
+from decaystudy.training.layout import run_layout
 from decaystudy.training.loggers import LOGGERS
+from decaystudy.training.supervisor import end_with_parent, supervise, supervised
+from decaystudy.training.world import find_world
 
 if TYPE_CHECKING:
     from decaystudy.training.callbacks.stop import Stopped
+
+
+LOST_SECONDS = 10.0
 
 
 def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> RunConfig:
@@ -38,8 +44,11 @@ def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> Run
     return RunConfig.from_dict(values)
 
 
-def train(config: RunConfig, out: Path) -> int:
+def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
     """Train the run in folder ``out``, or resume it, and print the result.
+
+    Args:
+        command: what this process was called with; it is called again for each process of a run on several devices.
 
     Returns:
         0, 3 if the run diverged, 4 if it ran out of memory; where it was stopped, 75 after SIGUSR1 and at the end of
@@ -48,20 +57,31 @@ def train(config: RunConfig, out: Path) -> int:
     Raises:
         UserError: the settings cannot be obeyed, or the folder holds another run or is in use.
     """
+    if supervised():
+        end_with_parent()
+    world = find_world(config.trainer)
+    run_layout(config, world)  # a run that is finished must refuse what it cannot obey, as any other
     folder = RunFolder(out)
     result = finished_result(folder, config)
     if result is not None:
+        if world.started and not world.first:
+            return 0
         print(f"{out} is already finished; nothing to train")
         print_result(config, out, result)
         return 0
     new = not out.exists()
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once
+    if not world.started:
+        return supervise(command, world, folder)
     from decaystudy.training.callbacks.stop import Stopped
-    from decaystudy.training.fit import OutOfMemory, fit
+    from decaystudy.training.fit import LostConnection, OutOfMemory, fit
 
-    first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
     try:
-        result = fit(config, out)
+        result = fit(config, out, world)
+    except LostConnection:
+        if supervised():
+            time.sleep(LOST_SECONDS)  # the supervisor sees which process it was, and ends this one
+        raise
     except OutOfMemory as error:
         line = str(error).strip().splitlines()[0]
         print(
@@ -70,14 +90,14 @@ def train(config: RunConfig, out: Path) -> int:
         )
         return 4
     except Stopped as stopped:
-        if not first:
+        if not world.first:
             return 0  # the first process says how the run ended
         print(f"decaystudy: {how_to_resume(stopped, last_step(folder), config.max_steps)}", file=sys.stderr)
         return stopped.exit_code
     finally:
         if new:
             folder.remove_if_empty()
-    if first:
+    if world.first:
         print_result(config, out, result)
     return 3 if result.status == RunState.DIVERGED else 0
 

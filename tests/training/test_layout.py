@@ -16,7 +16,7 @@ def test_the_largest_micro_batch_that_divides():
 
 
 def test_refusals():
-    with pytest.raises(UserError, match="over 3 devices: make it a multiple, such as 9"):
+    with pytest.raises(UserError, match="over 3 devices: make it a multiple, such as 6 or 9, or use 1 or 2 devices"):
         plan_layout(8, 8, 3, None)
     with pytest.raises(UserError, match="accumulate_grad_batches 3"):
         plan_layout(8, 8, 1, 3)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import io
 import json
@@ -29,7 +28,9 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
 from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, SIGNAL_CODE, JobKind
+from decaystudy.training.supervisor import end_with_parent, supervised
 
+MODULE = "decaystudy.study.execution.worker"
 EVALUATE_MANY = "evaluate-many"
 EVALUATION_FAILED = "evaluation failed: "
 """Begins the last line of the log of an evaluation that failed."""
@@ -47,7 +48,8 @@ def fit(folder: str, layout: Mapping[str, Any]) -> int:
     from decaystudy.training.process import train as train_run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    code = exit_code(lambda: train_run(read_run(RunFolder(folder), layout), Path(folder)))
+    command = [sys.executable, "-m", MODULE, JobKind.TRAIN, folder, "--layout", json.dumps(layout)]
+    code = exit_code(lambda: train_run(read_run(RunFolder(folder), layout), Path(folder), command))
     if code == STOPPED:  # 75 means something else here
         return SIGNAL_CODE + signal.SIGUSR1
     # A refusal by a run that somebody trains, or has just finished, is no mistake.
@@ -86,7 +88,7 @@ def evaluating(folder: str) -> Iterator[None]:
 
 def train_forked(folder: str, layout: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """Body of a process forked from one that has imported torch: trains the run in ``folder``, output to its log."""
-    die_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's to handle
     os.environ.update(environment)
     redirect(f"{folder}/log.txt")
@@ -109,15 +111,6 @@ def evaluate_many() -> None:
         error = evaluate(asked["folder"], asked["tasks"])
         answers.write(json.dumps({"error": error}) + "\n")
         answers.flush()
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends, so that a killed study leaves no orphans behind."""
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if os.getppid() == 1:
-        os._exit(1)  # the parent died before the kernel knew of the wish
 
 
 class Log(io.TextIOWrapper):
@@ -150,7 +143,7 @@ def redirect(log: str) -> None:
 
 
 def main() -> int:
-    """Do the job that the command line names. Lightning calls it again for each further process of a run."""
+    """Do the job that the command line names. It is called again for each process of a run on several devices."""
     parser = argparse.ArgumentParser(prog="decaystudy.study.execution.worker", allow_abbrev=False)
     parser.add_argument("kind", choices=[*JobKind, EVALUATE_MANY])
     parser.add_argument("run", nargs="?")
@@ -159,11 +152,12 @@ def main() -> int:
     parser.add_argument("--die-with-parent", action="store_true")
     given = parser.parse_args()
     if given.die_with_parent:
-        die_with_parent()
+        end_with_parent()
     if given.kind == EVALUATE_MANY:
         evaluate_many()
         return 0
-    redirect(f"{given.run}/log.txt")
+    if not supervised():  # one of a run's several processes has the log already
+        redirect(f"{given.run}/log.txt")
     if given.kind == JobKind.TRAIN:
         return fit(given.run, given.layout)
     return 0 if evaluate(given.run, given.tasks) is None else 1

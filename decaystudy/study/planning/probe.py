@@ -24,8 +24,9 @@ from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.launcher import ExecutionOptions
 from decaystudy.study.execution.local import LocalLauncher
 from decaystudy.study.execution.processes import forkserver
-from decaystudy.study.execution.worker import die_with_parent, redirect
+from decaystudy.study.execution.worker import redirect
 from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
+from decaystudy.training.supervisor import end_with_parent
 
 STEPS = 13
 """One to warm up, and three groups of four whose median counts."""
@@ -126,7 +127,7 @@ def short(config: RunConfig, on_gpu: bool) -> RunConfig:
 
 def measure_share(share: Sequence[tuple[str, RunConfig]], folder: str, log: str, ready: Any, answers: Any) -> None:
     """Body of one process: measure its runs one after the other while the other processes do the same."""
-    die_with_parent()
+    end_with_parent()
     redirect(log)
     from decaystudy.study.planning.profiling import profile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as L
@@ -9,6 +10,8 @@ import torch
 
 from decaystudy.runs.folder import RunFolder
 from decaystudy.training.checkpoints import KEPT, checkpoint_path, prune, tidy
+from decaystudy.training.lightning_module import LanguageModel
+from decaystudy.training.optimizer import parameter_groups
 
 
 class Checkpoints(L.Callback):
@@ -46,6 +49,21 @@ class Checkpoints(L.Callback):
         if trainer.is_global_zero:
             prune(self.folder, KEPT)
 
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the optimizer's state by the names of parameters: their numbers differ from layout to layout."""
+        sharded = not trainer.strategy.lightning_restore_optimizer
+        # ModelParallelStrategy numbers parameters as the module does, whatever the optimizer's groups.
+        order = [list(parameter_names(pl_module).values())] if sharded else grouped_names(pl_module)
+        names = [name for group in order for name in group]
+        states = checkpoint["optimizer_states"]  # one, and an empty one where another process writes
+        checkpoint["optimizer_states"] = [by_name(state, names) for state in states if state]
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Number the optimizer's state again, where the strategy doesn't itself."""
+        if trainer.strategy.lightning_restore_optimizer:
+            groups = grouped_names(pl_module)
+            checkpoint["optimizer_states"] = [by_number(state, groups) for state in checkpoint["optimizer_states"]]
+
     def state_dict(self) -> dict[str, Any]:
         return {"rng": torch.get_rng_state(), "cuda_rng": torch.cuda.get_rng_state_all()}
 
@@ -54,3 +72,37 @@ class Checkpoints(L.Callback):
         states = state_dict["cuda_rng"]
         if len(states) == torch.cuda.device_count():  # another layout has other generators
             torch.cuda.set_rng_state_all(states)
+
+
+def parameter_names(module: L.LightningModule) -> dict[torch.nn.Parameter, str]:
+    """Names of the parameters, without what torch.compile puts into them, in the module's order."""
+    return {parameter: name.replace("_orig_mod.", "") for name, parameter in module.named_parameters()}
+
+
+def grouped_names(module: L.LightningModule) -> list[list[str]]:
+    """Names of the parameters in each group of the optimizer."""
+    assert isinstance(module, LanguageModel)
+    names = parameter_names(module)
+    return [[names[parameter] for parameter in group] for group in parameter_groups(module.model) if group]
+
+
+def by_name(state: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """An optimizer's state with the names of parameters for their numbers; one that has names already is left."""
+
+    def name(key: int | str) -> str:
+        return key if isinstance(key, str) else names[key]
+
+    groups = [{**group, "params": [name(key) for key in group["params"]]} for group in state["param_groups"]]
+    return {"state": {name(key): value for key, value in state["state"].items()}, "param_groups": groups}
+
+
+def by_number(state: dict[str, Any], groups: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The state with numbers for names, counted through the groups."""
+    if any(isinstance(key, int) for key in state["state"]):
+        return state  # written by an earlier version, on one device or by DDP
+    numbers = {name: number for number, name in enumerate(name for group in groups for name in group)}
+    renumbered = [
+        {**saved, "params": [numbers[name] for name in group]}
+        for saved, group in zip(state["param_groups"], groups, strict=True)
+    ]
+    return {"state": {numbers[name]: value for name, value in state["state"].items()}, "param_groups": renumbered}

@@ -1,0 +1,106 @@
+"""Runs on several processes: stopped, killed, and resumed on the same layout and on others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training import small
+
+pytestmark = pytest.mark.slow
+LAYOUTS = {
+    "one": (),
+    "ddp 2": ("--trainer.devices", "2"),
+    "fsdp 2": ("--trainer.devices", "2", "--strategy", "fsdp"),
+    "fsdp 4": ("--trainer.devices", "4", "--strategy", "fsdp"),
+}
+LONG = ("--trainer.max_steps", "40", "--recipe.checkpoint_every", "10", "--logger", "csv")
+
+
+def start(out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "decaystudy", "fit", *small.SETTINGS, *LONG, "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(out: Path, *more: str) -> dict[str, Any]:
+    process = start(out, *more)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said[-3000:]
+    result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    return {key: result[key] for key in ("val_loss", "train_loss", "step")} | {
+        "weights": (out / "model.safetensors").read_bytes()
+    }
+
+
+def wait_for_step(out: Path, step: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if int((out / "metrics.csv").read_text().strip().splitlines()[-1].split(",")[0]) >= step:
+                return
+        except (OSError, ValueError, IndexError):
+            pass
+        time.sleep(0.02)
+    raise AssertionError(process.communicate()[1][-3000:])
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return {name: finish(folder / name, *LAYOUTS[name]) for name in ("one", "ddp 2", "fsdp 2")}
+
+
+@pytest.mark.parametrize("layout", ["ddp 2", "fsdp 2"])
+def test_stopped_and_killed_on_one_layout(layout: str, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    process = start(tmp_path, *LAYOUTS[layout])
+    wait_for_step(tmp_path, 5, process)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and "the same command resumes at step" in said and "Traceback" not in said
+    for victim in (0, 1):
+        process = start(tmp_path, *LAYOUTS[layout])
+        wait_for_step(tmp_path, 15 + 8 * victim, process)
+        pid, began = children(process)[victim], time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 1 and time.monotonic() - began < 30 and "Traceback" not in said
+        assert f"rank {victim} (process {pid}) of 2 was killed by signal 9" in said and "resumes at step" in said
+    process = start(tmp_path, *LAYOUTS[layout])
+    wait_for_step(tmp_path, 32, process)
+    ranks = children(process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}/fd/0").exists() for pid in ranks) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert finish(tmp_path, *LAYOUTS[layout]) == undisturbed[layout]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(a, b) for a in LAYOUTS for b in LAYOUTS if a != b],
+)
+def test_a_checkpoint_moves_to_another_layout(
+    first: str, second: str, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    process = start(tmp_path, *LAYOUTS[first])
+    wait_for_step(tmp_path, 5, process)
+    process.send_signal(signal.SIGINT if first == "one" else signal.SIGTERM)
+    process.communicate(timeout=60)
+    [saved] = (tmp_path / "checkpoints").glob("*.ckpt")
+    names = torch.load(saved, weights_only=True)["optimizer_states"][0]["state"]
+    assert "model.head.weight" in names
+    got = finish(tmp_path, *LAYOUTS[second])
+    assert got["val_loss"] == pytest.approx(undisturbed["one"]["val_loss"], abs=2e-3)
