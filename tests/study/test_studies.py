@@ -13,10 +13,11 @@ from decaystudy.errors import UserError
 from decaystudy.scales import SCALES
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.library import describe_studies
-from decaystudy.study.definition.schema import parse_seeds, parse_sweep, read_study
+from decaystudy.study.definition.schema import parse_seeds, read_study
 from decaystudy.study.definition.search import Sweep, Trial
 from decaystudy.study.definition.settings import SettingNames
 from decaystudy.study.definition.several import expand_all, union
+from decaystudy.study.definition.sweeps import parse_sweep
 from decaystudy.study.execution.launcher import ExecutionOptions, open_launcher
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_all

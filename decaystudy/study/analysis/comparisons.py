@@ -13,7 +13,7 @@ from decaystudy.study.analysis.measurements import Unavailable
 from decaystudy.study.analysis.runs import Cells, machine_notes
 from decaystudy.study.definition.claims import Claim
 from decaystudy.study.definition.expand import Study
-from decaystudy.study.definition.pairs import Comparison
+from decaystudy.study.definition.pairs import CellPair
 
 
 def loss_pairs(study: Study) -> list[tuple[str, str]]:
@@ -23,7 +23,7 @@ def loss_pairs(study: Study) -> list[tuple[str, str]]:
 
 
 def compare(
-    comparisons: Sequence[Comparison], cells: Cells, losses: Losses, claims: Sequence[Claim]
+    comparisons: Sequence[CellPair], cells: Cells, losses: Losses, claims: Sequence[Claim]
 ) -> tuple[results.Comparison, ...]:
     """Each comparison with its verdict."""
     rows = []

@@ -15,10 +15,11 @@ from decaystudy.runs.config import RunConfig, merge, scale_defaults
 from decaystudy.scales import find_scale
 from decaystudy.study.definition.cells import Cell, CellSpec
 from decaystudy.study.definition.claims import Claim
-from decaystudy.study.definition.pairs import Comparison, differing, find_pairs
-from decaystudy.study.definition.schema import StudySpec, parse_sweep
+from decaystudy.study.definition.pairs import CellPair, differing, find_pairs
+from decaystudy.study.definition.schema import StudySpec
 from decaystudy.study.definition.search import Search, Sweep, Trial, new_trials
 from decaystudy.study.definition.settings import DESIGN, Setting, coerce, flatten, nest
+from decaystudy.study.definition.sweeps import parse_sweep
 from decaystudy.study.definition.taking import Taken, choose_tuning_seeds, take_over
 from decaystudy.study.definition.tuning import read_tuning
 
@@ -61,7 +62,7 @@ class Study:
     scale: str
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[CellPair, ...]
     claims: tuple[Claim, ...]
     """Claims whose cells all run at this scale."""
     left_out: tuple[str, ...]

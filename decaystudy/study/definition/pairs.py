@@ -14,8 +14,8 @@ _ABSENT = object()
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Loss of ``a`` minus that of ``b``."""
+class CellPair:
+    """Two cells to compare: the loss of ``a`` minus that of ``b``."""
 
     a: str
     b: str
@@ -24,7 +24,7 @@ class Comparison:
     """The settings in which they differ."""
 
 
-def find_pairs(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
+def find_pairs(spec: StudySpec, cells: Sequence[Cell]) -> list[CellPair]:
     """Every comparison of the study, once; those with the baseline first, being what a cell's row of the table shows.
 
     A pair that the file lists stands as it is listed.
@@ -33,7 +33,7 @@ def find_pairs(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
         UserError: two cells differ in more than the axis, or nothing can be compared with the baseline.
     """
     paired = _with_baseline(spec, cells)
-    return sorted(_once([*_listed(spec, cells), *paired]), key=lambda comparison: comparison not in paired)
+    return sorted(_once([*_listed(spec, cells), *paired]), key=lambda pair: pair not in paired)
 
 
 def differing(spec: StudySpec, a: Cell, b: Cell, axis: tuple[str, ...], line: int) -> tuple[str, ...]:
@@ -63,16 +63,16 @@ def differences(a: RunConfig, b: RunConfig) -> list[Setting]:
     return [path for path in either if one.get(path, _ABSENT) != other.get(path, _ABSENT)]
 
 
-def _listed(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
+def _listed(spec: StudySpec, cells: Sequence[Cell]) -> list[CellPair]:
     by_name = {cell.name: cell for cell in cells}
     return [
-        Comparison(c.a, c.b, axis, differing(spec, by_name[c.a], by_name[c.b], axis, c.line))
+        CellPair(c.a, c.b, axis, differing(spec, by_name[c.a], by_name[c.b], axis, c.line))
         for c in spec.comparisons
         for axis in (c.axis or spec.axis,)
     ]
 
 
-def _with_baseline(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
+def _with_baseline(spec: StudySpec, cells: Sequence[Cell]) -> list[CellPair]:
     """Every cell against the one that differs from it on the axis only and stands at the baseline there."""
     if "baseline" not in spec.document.values:
         return []
@@ -84,7 +84,7 @@ def _with_baseline(spec: StudySpec, cells: Sequence[Cell]) -> list[Comparison]:
         for baseline in baselines:
             different = differences(cell.config, baseline.config)
             if all(_on_axis(spec, path, spec.axis) for path in different):
-                pairs.append(Comparison(cell.name, baseline.name, spec.axis, tuple(".".join(p) for p in different)))
+                pairs.append(CellPair(cell.name, baseline.name, spec.axis, tuple(".".join(p) for p in different)))
                 break
     if not pairs:
         raise spec.document.error("no cell differs from the baseline on the axis only: correct one of them", "baseline")
@@ -114,8 +114,8 @@ def _on_axis(spec: StudySpec, path: Setting, axis: Iterable[str]) -> bool:
     return any(path[: len(prefix)] == prefix for prefix in axis_settings(axis, spec.names))
 
 
-def _once(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    kept: dict[frozenset[str], Comparison] = {}
-    for comparison in comparisons:
-        kept.setdefault(frozenset((comparison.a, comparison.b)), comparison)
+def _once(pairs: Sequence[CellPair]) -> list[CellPair]:
+    kept: dict[frozenset[str], CellPair] = {}
+    for pair in pairs:
+        kept.setdefault(frozenset((pair.a, pair.b)), pair)
     return list(kept.values())
