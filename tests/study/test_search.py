@@ -66,20 +66,20 @@ def study(folder: Path, tune: str, cells: str = GRID) -> Path:
 
 
 def test_a_search_of_ones_own_proposes_from_results(tmp_path: Path) -> None:
-    file, out = study(tmp_path / "file", "{search: mine.searches.Walk, start: 1e-3, most: 3}"), tmp_path / "out"
+    file, out = study(tmp_path / "file", "{search: mine.searches.Walk, start: 2e-4, most: 3}"), tmp_path / "out"
     done = decaystudy("run-study", str(file), "--out", str(out), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((out / "walk" / "results.json").read_text())
     for name in ("mamba2", "gla"):
         runs = [run for run in results["runs"] if run["cell"] == name and run["tuning"]]
         tried = {run["trial"]["learning_rate"]: run["val_loss"] for run in runs}
-        assert list(tried) == [1e-3, 2e-3, 4e-3]  # so few steps always profit from a higher rate
+        assert list(tried) == [2e-4, 4e-4, 8e-4]  # so few steps always profit from a higher rate
         (cell,) = [cell for cell in results["cells"] if cell["name"] == name]
         assert cell["trial"] == {"learning_rate": min(tried, key=tried.get)}
         assert [run["chosen"] for run in runs] == [rate == cell["learning_rate"] for rate in tried]
         (reported,) = [run for run in results["runs"] if run["cell"] == name and not run["tuning"]]
         assert reported["trial"] == cell["trial"] and reported["val_loss"] == cell["val_loss"]
-    assert "lr0.004" in done.stdout and len({path.name for path in out.glob("store/*-lr0.002-*")}) == 2
+    assert "lr0.0008" in done.stdout and len({path.name for path in out.glob("store/*-lr0.0004-*")}) == 2
     # Other verbs find all runs, and the same command has nothing left to do.
     assert "8 runs: 8 finished" in decaystudy("status", "walk", "--out", str(out), cwd=tmp_path).stdout
     assert "nothing to remove" in decaystudy("clean", "--out", str(out), cwd=tmp_path).stdout
