@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check
 OUT ?= runs
 
-.PHONY: help setup study test test-slow test-extras test-oldest test-newest test-minimal test-wheel test-all coverage lint \
+.PHONY: help docs-claims setup study test test-slow test-extras test-oldest test-newest test-minimal test-wheel test-all coverage lint \
   bench clean
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make test-all      all of these, lint and coverage"
 	@echo "make coverage      how much of the package the tests run, child processes included"
 	@echo "make lint          ruff, codespell and mypy"
+	@echo "make docs-claims   docs/claims.md from the study files"
 	@echo "make bench         speed and memory of the operators, the data and decoding"
 	@echo "make test PYTHON=python3.13 VENV=.venv-3.13    with another Python"
 
@@ -97,6 +98,9 @@ $(VENV)-minimal/.ready: pyproject.toml constraints.txt
 
 test-wheel:
 	PYTHON=$(PYTHON) bash .ci/wheel
+
+docs-claims: setup
+	$(BIN)/python docs/make_claims.py
 
 bench: setup
 	$(BIN)/python benchmarks/ops.py

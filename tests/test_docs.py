@@ -1,6 +1,8 @@
 """The code of docs/ works as it stands there: written into a user's package and run from the command line."""
 
+import importlib.util
 import json
+import math
 import os
 import re
 import sqlite3
@@ -13,6 +15,10 @@ import pytest
 import decaystudy
 from decaystudy.data.config import DataConfig
 from decaystudy.data.registry import SOURCES
+from decaystudy.study.definition.claims.margins import ACCURACY, HALF_LIFE, MARGINS, NATS
+from decaystudy.study.definition.library import describe_studies
+from decaystudy.study.definition.schema import read_study
+from decaystudy.yaml_document import load
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHORT = ["--model.layers", "1", "--model.d_model", "32", "--model.glu_width", "64", "--data.sequence_length", "64"]
@@ -45,6 +51,57 @@ def call(folder: Path, *words: str) -> str:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def claims_page(*, with_seeds: bool) -> str:
+    """docs/claims.md as its script makes it."""
+    spec = importlib.util.spec_from_file_location("make_claims", DOCS / "make_claims.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.page(with_seeds=with_seeds))
+
+
+def without_seeds(page: str) -> str:
+    return re.sub(r"^(\| .*)( \| [^|]+){3} \|$", r"\1", page, flags=re.M)
+
+
+def test_the_page_of_claims_is_current() -> None:
+    assert without_seeds((DOCS / "claims.md").read_text()) == without_seeds(claims_page(with_seeds=False)), (
+        "make docs-claims"
+    )
+
+
+@pytest.mark.slow
+def test_the_seeds_of_the_page_of_claims_are_current() -> None:
+    assert (DOCS / "claims.md").read_text() == claims_page(with_seeds=True), "make docs-claims"
+
+
+def test_every_statement_is_tested_or_says_why_not() -> None:
+    statements = {one["id"]: one for one in load(DOCS / "statements.yaml").values}
+    claims = [claim for name, _ in describe_studies() for claim in read_study(name).claims]
+    tested = {statement for claim in claims for statement in claim.statements}
+    assert tested <= set(statements), "claims name statements that docs/statements.yaml lacks"
+    assert {name for name, one in statements.items() if "untested" not in one} == tested
+    assert len(statements) == len(load(DOCS / "statements.yaml").values), "an id stands there twice"
+
+
+def test_where_a_claim_speaks_of_gla_both_of_its_forms_are_tested() -> None:
+    for name, _ in describe_studies():
+        claims = [claim for claim in read_study(name).claims if claim.statements]
+        for statement in {one for claim in claims for one in claim.statements}:
+            cells = {cell for claim in claims if statement in claim.statements for cell in claim.named_cells()}
+            forms = {cell.startswith("gla-inside") for cell in cells if cell.startswith("gla")}
+            assert forms in (set(), {False, True}), (name, statement)
+
+
+def test_margins_of_the_papers_statements_have_names() -> None:
+    named = {margin.value for margin in MARGINS.values()}
+    for name, _ in describe_studies():
+        for claim in read_study(name).claims:
+            if claim.statements and claim.unit in (NATS, ACCURACY, HALF_LIFE):
+                sizes = {abs(end) for end in (claim.bounds.low, claim.bounds.high) if math.isfinite(end) and end != 0}
+                assert sizes <= named, (name, claim.id)
 
 
 def test_the_index_names_every_page() -> None:

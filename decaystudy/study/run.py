@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import Terminated, UserError, signal_code
-from decaystudy.study.analysis.expected import expected_resolution
+from decaystudy.study.analysis.claim_plans import plan_claims, plan_lines
+from decaystudy.study.analysis.expected import expected_design, expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
 from decaystudy.study.definition.schema import parse_seeds
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
-from decaystudy.study.execution.outcomes import read_outcomes
+from decaystudy.study.execution.outcomes import Outcome, read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
 from decaystudy.study.execution.scheduler import Failures, Scheduler
 from decaystudy.study.execution.searching import with_proposals
@@ -24,7 +25,7 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import refuse_tasks, refuse_unknown_tasks, tasks_of_runs
 from decaystudy.study.planning.hardware import Speed, choose_speed
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
-from decaystudy.study.planning.plan_schema import Call
+from decaystudy.study.planning.plan_schema import Call, ClaimPlan
 from decaystudy.study.planning.record import write_call
 from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.reporting.families import outcome
@@ -150,16 +151,29 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     studies, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
     launcher = open_launcher(execution or ExecutionOptions())
     plans = plan_all(studies, store, *plan_speed(studies, launcher))
+    outcomes = {study.name: read_outcomes(study, store) for study in studies}
+    claims = {study.name: claim_plans(study, outcomes[study.name], request) for study in studies}
+    plans = replace(plans, studies=tuple(replace(plan, claims=claims[plan.study]) for plan in plans.studies))
     hours_left = {run.id: run.hours * (1 - run.done) for plan in plans.studies for run in plan.runs}
     tasks = tasks_of_runs(studies, always=request.evaluate)
     preview = launcher.preview(needed_jobs(union(studies), store, launcher, tasks), hours_left)
     if as_json:
         print(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
-        resolutions = [(study.name, expected_resolution(study, read_outcomes(study, store))) for study in studies]
-        lines = [f"{name}: {text}" if len(studies) > 1 else text for name, text in resolutions if text]
+        lines = []
+        for study in studies:
+            resolution = expected_resolution(study, outcomes[study.name])
+            found = [*([resolution] if resolution else []), *plan_lines(claims[study.name])]
+            lines += [f"{study.name}: {line}" if len(studies) > 1 else line for line in found]
         print("\n".join([plan_text(plans, studies, store), *lines, *([] if preview is None else ["", preview.text])]))
     return 0
+
+
+def claim_plans(study: Study, outcomes: Sequence[Outcome], request: StudyRequest) -> tuple[ClaimPlan, ...]:
+    """What the study's seeds can make of its claims."""
+    expected = expected_design(study, outcomes)
+    evaluated = request.evaluate or study.spec.evaluate is not None
+    return plan_claims(study, None if expected is None else expected[0], evaluated=evaluated)
 
 
 def cancel_jobs(request: StudyRequest, execution: ExecutionOptions | None = None) -> int:

@@ -99,7 +99,7 @@ def test_gains_on_some_tasks_and_losses_on_others(tmp_path: Path) -> None:
 
 
 def test_accuracies_of_several_pairs(tmp_path: Path) -> None:
-    words = "accuracy: {pairs: [[b, a], [c, a]], task: each}, above: point"
+    words = "accuracy: {pairs: [[b, a], [c, a]], task: each}, above: points"
     shares = {"piqa": {"b": 0.8, "c": 0.8}, "boolq": {"b": 0.8, "c": 0.8}}
     found = claim(tmp_path / "both", words, {}, shares)
     assert found.verdict == "supported" and len(found.parts) == 4
@@ -135,7 +135,7 @@ NAMED = """claims:
     ("words", "says"),
     [
         ("difference: [b, a], above: maters", "give a number, or a margin of matters"),
-        ("difference: [b, a], above: point", "point is a margin in accuracy, and this claim is about nats per token"),
+        ("difference: [b, a], above: points", "points is a margin in accuracy, and this claim is about nats per token"),
         ("difference: [b, a], near: 0.8", "near takes the λ of one cell"),
         ("decay: {cell: b}, near: 1", "near takes the λ of one cell"),
         ("difference: [b, a], above: 0, holds_for: some", "all .of its pairs. or any"),

@@ -68,11 +68,11 @@ def test_cells_are_those_of_the_design() -> None:
     assert cells["parameterization"] >= {"mamba2", "gla", "gla-inside", "hgrn2", "lightnet", "simple"}
     assert {"mamba2-released", "lightnet-released", "gla-inside-shared"} <= cells["sharing"]
     assert len(cells["granularity"]) == 13
-    assert len(cells["position"]) == 22
+    assert len(cells["position"]) == 25
     assert cells["simple-decay"] == {"simple-0.8", "simple-0.9", "simple-0.95", "simple-0.99", "mamba2", "softmax"}
     assert cells["dplr"] == {"diagonal", "dplr", "softmax"}
-    assert len(cells["decay-value"]) == 9
-    assert len(cells["start-matched"]) == 9
+    assert len(cells["decay-value"]) == 11
+    assert len(cells["start-matched"]) == 11
 
 
 def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:

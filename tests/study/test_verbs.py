@@ -3,6 +3,7 @@
 import html.parser
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -275,6 +276,38 @@ def test_a_plan_says_what_it_could_resolve(tmp_path: Path, capsys: pytest.Captur
     assert "by 9 finished runs" in after and "assuming" not in after
     small_now, large = (float(line.split("±")[1].split()[0]) for line in (after, before))
     assert small_now < 0.02 < large
+
+
+def test_a_plan_says_which_claims_it_could_not_resolve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims = """claims:
+  - {id: any, says: y, difference: [gla, mamba2], above: 0}
+  - {id: more, says: y, difference: [gla, mamba2], above: matters}
+  - {id: same, says: y, difference: [gla, mamba2], within: matters}
+  - {id: knows, says: y, accuracy: {cell: gla, minus: mamba2}, above: 0}
+  - {id: slow, says: y, decay: {cell: gla}, above: 0.5}
+"""
+    file = small.write_study(tmp_path / "file", small.STUDY[: small.STUDY.index("claims:")] + claims)
+    out = tmp_path / "out"
+
+    def said(seeds: str, **more: Any) -> str:
+        assert show_plan(StudyRequest([str(file)], out=str(out), seeds=seeds, **more)) == 0
+        return capsys.readouterr().out
+
+    one = said("0")
+    assert "(5 of 5):\n  any, more, same, knows, slow: one seed judges nothing" in one
+    two = said("0,1")
+    assert "any, more, same, slow: two seeds of fewer than five cells bound nothing" in two
+    assert "knows: the cells are not evaluated: add --evaluate" in two
+    three = said("0-2", evaluate=True)
+    assert "can't resolve (3 of 5)" in three and "slow" not in three and "knows" not in three
+    assert re.search(r"  any: 3 seeds find only true differences of 0\.\d+ or more; one of 0.02 takes about \d+", three)
+    assert re.search(r"  more: 3 seeds find only true differences of 0\.\d+ or more; one of 0.04 takes", three)
+    assert re.search(r"  same: 3 seeds tell equality within ±0\.\d+; within ±0.02 takes about \d+ seeds", three)
+    plant(expand(read_study(str(file)), seeds=(0, 1, 2)), Store(out), {}, seed_noise=0.001, rest=0.0, document_noise=0)
+    assert "can't resolve" not in said("0-2", evaluate=True)
+    assert show_plan(StudyRequest([str(file)], out=str(out), seeds="0-2"), as_json=True) == 0
+    planned = {claim["id"]: claim for claim in json.loads(capsys.readouterr().out)["claims"]}
+    assert planned["same"]["resolved"] and planned["same"]["seeds"] in (2, 3) and planned["slow"]["seeds"] is None
 
 
 def test_unwritable_out(tmp_path: Path) -> None:

@@ -23,12 +23,10 @@ def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
     Args:
         outcomes: of the study's runs; how much finished ones differ between seeds is taken for all.
     """
-    pairs = loss_pairs(study)
-    if not pairs:
+    expected = expected_design(study, outcomes)
+    if expected is None:
         return ""
-    sd, error, source = _noise(study, outcomes)
-    named = {cell for pair in pairs for cell in pair}
-    design = Design(pairs, len(named), sd, error)
+    design, source = expected
     smallest = resolvable_difference(design, len(study.seeds))
     if smallest is None:
         text = "one seed resolves nothing and judges no claim"
@@ -46,6 +44,15 @@ def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
         three = resolvable_difference(design, 3, Goal.DIFFERENCE)
         text += f"; three would resolve about ±{three:.2g} {NATS}"
     return f"resolution: {text} ({source})"
+
+
+def expected_design(study: Study, outcomes: Sequence[Outcome] = ()) -> tuple[Design, str] | None:
+    """The comparisons of losses that a study makes, with their errors, and where these are from; None without any."""
+    pairs = tuple(loss_pairs(study))
+    if not pairs:
+        return None
+    sd, error, source = _noise(study, outcomes)
+    return Design(pairs, len({cell for pair in pairs for cell in pair}), sd, error), source
 
 
 def finer_scale(study: Study, seed_sd: float | None) -> str | None:

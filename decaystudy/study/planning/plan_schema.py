@@ -125,6 +125,20 @@ class PlannedTuning(Work):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClaimPlan:
+    """Whether a study could resolve a claim."""
+
+    id: str
+    resolved: bool
+    """Whether an effect of the size that the claim asks about would be found with a probability of 0.8, as far as
+    losses go; how far λ moves and what tasks tell is not known before."""
+    why: str | None = None
+    """Why not, and what it takes."""
+    seeds: int | None = None
+    """About so many seeds would; None where 200 don't, and for claims that are not about losses."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One study's runs and their cost."""
 
@@ -148,6 +162,8 @@ class Plan:
     """None for a study that chooses no settings."""
     taken: dict[str, str] = field(default_factory=dict)
     """By cell, the cell of another study whose chosen settings it takes over."""
+    claims: tuple[ClaimPlan, ...] = ()
+    """What the seeds can make of the study's claims; only a dry run says it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,15 @@ from decaystudy.statistics.half_life import DecayEffect, decay_at, log_half_life
 from decaystudy.study.definition.claims.base import Claim, cells_of, finite, read_mapping
 from decaystudy.study.definition.claims.bounds import Bounds
 from decaystudy.study.definition.claims.evidence import Evidence, Unavailable
-from decaystudy.study.definition.claims.layers import COUNT, LAYERS, PICKED, STATISTICS, DecayAsked, DecayStatistic
+from decaystudy.study.definition.claims.layers import (
+    BETWEEN_LAYERS,
+    COUNT,
+    LAYERS,
+    PICKED,
+    STATISTICS,
+    DecayAsked,
+    DecayStatistic,
+)
 from decaystudy.study.definition.claims.margins import DECAY, HALF_LIFE
 from decaystudy.study.definition.claims.margins import LAYERS as LAYER_COUNT
 from decaystudy.study.definition.claims.result import ClaimPart
@@ -56,7 +64,7 @@ class Decay(Claim):
     def unit(self) -> str | None:
         if COUNT.fullmatch(self.layers):
             return LAYER_COUNT
-        return DECAY if self.minus is None and self.layers != "late-minus-early" else HALF_LIFE
+        return DECAY if self.minus is None and self.layers not in BETWEEN_LAYERS else HALF_LIFE
 
     def named_cells(self) -> set[str]:
         """The cell, and the one beside it."""

@@ -12,10 +12,12 @@ from decaystudy.statistics.effects import Pair
 from decaystudy.statistics.half_life import log_half_life
 
 STATISTICS = ("median", "mean", "q25", "q75")
-LAYERS = ("every", "some", "mean", "first", "last", "early", "late", "late-minus-early")
+LAYERS = ("every", "some", "mean", "first", "last", "early", "late", "late-minus-early", "spread")
 COUNT = re.compile(r"count (above|below) ([0-9.]+)")
 PICKED = ("every", "some")
 """Choices of layers that come down to the one layer that decides."""
+BETWEEN_LAYERS = ("late-minus-early", "spread")
+"""Choices of layers that are about differences between them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class DecayStatistic:
             "early": early,
             "late": late,
             "late-minus-early": late - early,
+            "spread": max(values) - min(values),
         }
         return known[self.layers] if self.layers in known else values[int(self.layers)]
 
