@@ -128,7 +128,7 @@ class RunConfig:
         if "." in model["decay"]:
             model["decay_source"] = source_digest(decay_class(model["decay"]))
         recipe = dataclasses.asdict(self.recipe)
-        for name in ("micro_batch_size", "validate_every", "checkpoint_every"):
+        for name in ("micro_batch_size", "validate_every", "checkpoint_every", "activation_checkpointing"):
             recipe.pop(name)
         trainer = {name: self.trainer[name] for name in DECISIVE if name in self.trainer}
         return {

@@ -17,7 +17,8 @@ def memory_bytes(config: RunConfig, devices: int = 1) -> int:
 
     Weights, gradients and AdamW's two moments take 16 bytes per parameter (a share of them with FSDP). For the backward
     pass a block keeps about 16 values of width d and 4 of the GLU's width per token, in the precision of training, and
-    4 of width d in float32 for the decay; the logits are kept twice in float32. A third is added for working memory.
+    4 of width d in float32 for the decay, or with activation checkpointing its input, and all of it in one block at a
+    time; the logits are kept twice in float32. A third is added for working memory.
     """
     model = config.model
     sharded = devices if config.strategy == "fsdp" else 1
@@ -26,7 +27,10 @@ def memory_bytes(config: RunConfig, devices: int = 1) -> int:
     block = value * (16 * model.d_model + 4 * model.glu_width) + 4 * 4 * model.d_model
     micro = min(config.recipe.micro_batch_size, max(1, config.recipe.global_batch_size // devices))
     tokens = micro * config.data.sequence_length
-    return round(states + 4 / 3 * tokens * (model.layers * block + 8 * model.padded_vocab_size))
+    blocks = model.layers * block
+    if config.recipe.activation_checkpointing:
+        blocks = block + model.layers * value * model.d_model
+    return round(states + 4 / 3 * tokens * (blocks + 8 * model.padded_vocab_size))
 
 
 def too_large(config: RunConfig, available: int, devices: int = 1, sharing: int = 1) -> str | None:
@@ -43,7 +47,8 @@ def too_large(config: RunConfig, available: int, devices: int = 1, sharing: int 
     return (
         f"the run needs about {size(needed)} of memory ({size(16 * parameter_count(config.model))} for weights, "
         f"gradients and moments) and there are {size(available)}: make the model smaller, lower "
-        "recipe.micro_batch_size or data.sequence_length, or shard with --strategy fsdp"
+        "recipe.micro_batch_size or data.sequence_length, set recipe.activation_checkpointing, or shard with "
+        "--strategy fsdp"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decaystudy.checks import MOST_STEPS, check_number, check_whole, refusal
+from decaystudy.checks import MOST_STEPS, check_flag, check_number, check_whole, refusal
 
 MOST_SEQUENCES = 2**16
 """Sequences of a step: 2**27 tokens at length 2048, eight times the largest batches in use."""
@@ -36,6 +36,8 @@ class RecipeConfig:
     """Steps between validations; there is always one at the end."""
     checkpoint_every: int = 500
     """Steps between checkpoints; there is always one at the end."""
+    activation_checkpointing: bool = False
+    """Keep only each block's input for the backward pass and compute the rest again: less memory, a third more time."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.betas, (list, tuple)) or len(self.betas) != 2:
@@ -54,3 +56,4 @@ class RecipeConfig:
         check_whole("recipe.micro_batch_size", self.micro_batch_size, 1, MOST_SEQUENCES)
         check_whole("recipe.validate_every", self.validate_every, 1, MOST_STEPS)
         check_whole("recipe.checkpoint_every", self.checkpoint_every, 1, MOST_STEPS)
+        check_flag("recipe.activation_checkpointing", self.activation_checkpointing)

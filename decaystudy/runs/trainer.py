@@ -18,7 +18,7 @@ Check = Callable[[str, Any], None]
 
 STRATEGIES = ("auto", "ddp", "fsdp")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "32", "64", "16", "bf16")
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true", "32", "64", "bf16")
 PROFILERS = ("simple", "advanced")
 MOST_DEVICES = 4096
 
@@ -50,7 +50,12 @@ def check_devices(name: str, value: Any) -> None:
 
 
 def check_precision(name: str, value: Any) -> None:
-    """A precision in which runs are known to train; 32, 64 and 16 may be numbers."""
+    """A precision in which runs are known to train; 32 and 64 may be numbers."""
+    if str(value) in ("16", "16-mixed", "16-true"):
+        raise UserError(
+            f"{name} is {value!r}: float16 needs its gradients scaled, which the fused optimizer would clip as they "
+            "are: use bf16-mixed"
+        )
     check_word(name, str(value) if type(value) is int else value, PRECISIONS)
 
 

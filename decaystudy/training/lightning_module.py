@@ -16,7 +16,7 @@ from decaystudy.model.resets import document_starts
 from decaystudy.runs.config import RunConfig
 from decaystudy.training.optimizer import make_optimizer
 from decaystudy.training.schedule import wsd
-from decaystudy.training.strategy import shard
+from decaystudy.training.strategy import checkpoint_activations, shard
 
 
 class LanguageModel(L.LightningModule):
@@ -46,6 +46,8 @@ class LanguageModel(L.LightningModule):
         mesh = self.device_mesh if getattr(self, "_device_mesh", None) is not None else None
         with torch.device("meta"):
             model = DecayTransformer(self.config.model, seed=self.config.seed)
+        if self.config.recipe.activation_checkpointing:
+            checkpoint_activations(model)
         if mesh is not None:
             shard(model, mesh["data_parallel"])
         model.to_empty(device=self.trainer.strategy.root_device)

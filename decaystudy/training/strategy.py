@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
@@ -30,6 +31,16 @@ def make_strategy(name: str, world: World) -> str | Strategy:
             data_parallel_size=world.size, tensor_parallel_size=1, save_distributed_checkpoint=False
         )
     return "ddp"
+
+
+def checkpoint_activations(model: DecayTransformer) -> None:
+    """Have each block keep its input only, and compute the rest again in the backward pass."""
+    from torch.utils.checkpoint import checkpoint
+
+    for module in model.modules():
+        if isinstance(module, Block):
+            # In place of ``forward``, so that neither names of weights nor hooks of FSDP2 change.
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
 def shard(model: DecayTransformer, mesh: Any) -> None:

@@ -13,6 +13,7 @@ import decaystudy
 from decaystudy.cli import main
 from decaystudy.model import DecayTransformer, ModelConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.training.strategy import checkpoint_activations
 
 # Real runs at scale tiny on the real corpus, only short.
 SHORT = ["--trainer.max_steps", "6", "--recipe.checkpoint_every", "2", "--data.validation_tokens", "2000"]
@@ -145,6 +146,40 @@ def test_micro_batches_change_nothing_but_rounding(tmp_path):
         assert fit("--out", tmp_path / str(size), *words) == 0
     losses = [result(tmp_path / size)["val_loss"] for size in ("8", "2")]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_activations_computed_again_are_the_same(finished, tmp_path):
+    assert fit("--out", tmp_path / "run", "--recipe.activation_checkpointing", "true") == 0
+    assert result(tmp_path / "run")["val_loss"] == pytest.approx(result(finished)["val_loss"], abs=1e-6)
+    assert result(tmp_path / "run")["identity"] == result(finished)["identity"]
+
+
+def test_it_saves_memory():
+    def peak(checkpointed):
+        """Values kept for the backward pass."""
+        model, kept = DecayTransformer(ModelConfig.preset("tiny")), 0
+        if checkpointed:
+            checkpoint_activations(model)
+
+        def pack(tensor):
+            nonlocal kept
+            kept += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = model(torch.randint(2000, (1, 64), generator=torch.Generator().manual_seed(0))).mean()
+        loss.backward()
+        return kept, [parameter.grad for parameter in model.parameters()]
+
+    plain, saving = peak(False), peak(True)
+    assert saving[0] < plain[0] / 2
+    assert all(torch.equal(a, b) for a, b in zip(plain[1], saving[1], strict=True))
+
+
+@pytest.mark.parametrize("precision", ["16", "16-mixed", "16-true"])
+def test_float16_is_refused(precision, tmp_path, capsys):
+    assert fit("--out", tmp_path / "run", "--trainer.precision", precision) == 2
+    assert "use bf16-mixed" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_divergence_ends_the_run_as_diverged(tmp_path, capsys):
