@@ -51,6 +51,7 @@ def run(arguments: list[str]) -> int:
         raise UserError("name at least one run's folder, such as runs/a")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from decaystudy.evaluation.evaluate import evaluate
+    from decaystudy.evaluation.tables import evaluation_text, one_tokenizer
 
     found: dict[str, Evaluation] = {}
     for folder in given.runs:
@@ -65,6 +66,10 @@ def run(arguments: list[str]) -> int:
         )
     measured = {folder: model.positions for folder, model in found.items() if model.positions}
     if given.figure is not None and measured:
+        if not one_tokenizer(found):
+            raise UserError(
+                "--figure draws losses per token, and these models have different tokenizers: draw one figure for each"
+            )
         from decaystudy.evaluation.figures import loss_by_position
         from decaystudy.plotting import save
 
@@ -73,8 +78,6 @@ def run(arguments: list[str]) -> int:
     if given.json:
         print(json_text(to_plain(found, omit_none=True)))
         return 0
-    from decaystudy.evaluation.tables import evaluation_text
-
     print(evaluation_text(found, given.tasks))
     return 0
 

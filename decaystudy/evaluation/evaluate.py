@@ -76,7 +76,7 @@ def evaluate(
     place = EvaluationFolder(folder)
     found = place.start()
     missing = [name for name in names if not is_done(found.tasks.get(name), name, limit)]
-    want_loss = a_run and found.validation is None
+    want_loss = a_run and (found.validation is None or found.validation.bits_per_byte is None)
     want_lengths = lengths and a_run and found.lengths is None
     if not (missing or want_loss or want_lengths):
         tell(f"{folder} has been evaluated already")
@@ -93,7 +93,7 @@ def evaluate(
         losses = token_losses(run.model, held_out_blocks(run), reset_after=run.eos_id)
         held_out = validation(run, losses)
         found = replace(found, validation=held_out)
-        tell(f"  validation: perplexity {held_out.perplexity:.2f}")
+        tell(f"  validation: perplexity {held_out.perplexity:.2f}, {held_out.bits_per_byte:.4f} bits per byte")
         if want_lengths:
             by_length, by_position = measure(run, tokens=length_tokens, validation=losses)
             found = replace(found, lengths=by_length, positions=by_position)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
-from decaystudy.metrics import perplexity
+from decaystudy.metrics import bits_per_byte, perplexity
 from decaystudy.model import DecayTransformer
 from decaystudy.model.losses import next_token_losses
 from decaystudy.model.resets import document_starts
@@ -61,13 +61,15 @@ def rows_at_once(length: int, vocabulary: int) -> int:
 
 
 def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> Validation:
-    """Loss and perplexity on the run's held-out sequences, with the standard error over sequences.
+    """Loss, perplexity and bits per byte on the run's held-out sequences, with the standard error over sequences.
 
     Args:
         losses: of each token, (N, T), where they are known.
     """
     if losses is None:
         losses = token_losses(run.model, held_out_blocks(run), reset_after=run.eos_id)
+    documents = ValidationSet.of(run.corpus, run.config.data).by_document(run.tokenizer)
+    bits = bits_per_byte(documents.sums(losses), documents.bytes)
     losses = losses.mean(axis=1)
     loss = float(losses.mean())
     error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else None
@@ -80,4 +82,6 @@ def validation(run: LoadedRun, losses: NDArray[np.float64] | None = None) -> Val
         perplexity_stderr=None if error is None else perplexity(loss) * error,
         sequences=len(losses),
         tokens=int(losses.size * run.config.data.sequence_length),
+        bits_per_byte=bits,
+        tokenizer=run.tokenizer.digest,
     )

@@ -34,7 +34,9 @@ def evaluation_text(found: Mapping[str, Evaluation], tasks: str) -> str:
 def metrics_table(found: Mapping[str, Evaluation], tasks: str) -> Table:
     """One row per metric, one column per model."""
     names, models = resolve(tasks), list(found.values())
-    rows = [("validation perplexity", *(validation_field(model.validation) for model in models))]
+    rows = [("validation bits per byte", *(bits_field(model.validation) for model in models))]
+    if one_tokenizer(found):
+        rows.append(("validation perplexity", *(validation_field(model.validation) for model in models)))
     for task in names:
         for metric in task_metrics(task, models):
             rows.append((f"{task} {metric}", *(metric_field(model.tasks.get(task), metric) for model in models)))
@@ -42,6 +44,18 @@ def metrics_table(found: Mapping[str, Evaluation], tasks: str) -> Table:
     if any(mean is not None for mean in means):
         rows.append(("mean accuracy", *(MISSING if m is None else f"{m[0]:.4f} ± {m[1]:.4f}" for m in means)))
     return Table((Column("metric", Kind.WORDS), *(Column(name) for name in found)), tuple(rows))
+
+
+def one_tokenizer(found: Mapping[str, Evaluation]) -> bool:
+    """Whether the models' perplexities are of the same tokens, as far as is known."""
+    known = [model.validation.tokenizer for model in found.values() if model.validation is not None]
+    return len({tokenizer for tokenizer in known if tokenizer is not None}) < 2
+
+
+def bits_field(validation: Validation | None) -> str:
+    """Bits per byte of the held-out text."""
+    known = None if validation is None else validation.bits_per_byte
+    return MISSING if known is None else f"{known:.4f}"
 
 
 def validation_field(validation: Validation | None) -> str:

@@ -119,6 +119,7 @@ def numbers_table(result: RunResult, evaluation: Evaluation | None) -> Table:
     numbers: list[tuple[str, float | None]] = [
         ("validation loss, nats per token", result.val_loss),
         ("perplexity", result.val_perplexity),
+        ("bits per byte", result.val_bits_per_byte),
         ("entropy of single tokens", result.unigram_entropy),
         ("steps", result.step),
     ]

@@ -70,6 +70,10 @@ class Validation:
     perplexity_stderr: float | None = None
     sequences: int | None = None
     tokens: int | None = None
+    bits_per_byte: float | None = None
+    """The same loss, which unlike nats per token can be compared across tokenizers; None where it was not measured."""
+    tokenizer: str | None = None
+    """Digest of the tokenizer whose tokens these are."""
 
 
 @dataclass(frozen=True)

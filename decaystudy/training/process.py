@@ -123,10 +123,11 @@ def print_result(config: RunConfig, out: Path, result: RunResult) -> None:
         print(f"diverged: {result.message}{before}; see {out}", file=sys.stderr)
         return
     speed = result.tokens_per_second
+    bits = "" if result.val_bits_per_byte is None else f", {result.val_bits_per_byte:.4f} bits per byte"
     print(
         f"finished {result.step} steps, {result.tokens:,} tokens"
         + (f", {speed:,.0f} tokens/s" if speed else "")
-        + f"\nvalidation loss {result.val_loss:.4f} nats, perplexity {result.val_perplexity:.2f}"
+        + f"\nvalidation loss {result.val_loss:.4f} nats per token, perplexity {result.val_perplexity:.2f}{bits}"
         f" (unigram entropy {result.unigram_entropy:.4f})"
     )
     if result.decay:

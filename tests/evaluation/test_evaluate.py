@@ -14,6 +14,7 @@ from decaystudy.evaluation import evaluate as module
 from decaystudy.evaluation.evaluate import evaluate
 from decaystudy.io import read_mapping
 from decaystudy.runs.evaluation import EvaluationFolder, TaskResult, mean_accuracy, read_evaluation, read_outcomes
+from tests.evaluation.conftest import fit
 
 
 def test_what_an_evaluation_writes(copied, capsys):
@@ -32,6 +33,21 @@ def test_what_an_evaluation_writes(copied, capsys):
     # The perplexity in memory is the one that training ended with.
     assert values["validation"]["loss"] == pytest.approx(read_mapping(copied / "result.json")["val_loss"], rel=1e-5)
     assert f"{row['acc']:.4f}" in table
+    # So are the bits per byte, which stand beside it everywhere.
+    bits = read_mapping(copied / "result.json")["val_bits_per_byte"]
+    assert values["validation"]["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
+    assert "validation bits per byte" in table and f"{values['validation']['bits_per_byte']:.4f}" in table and "validation perplexity" in table
+
+
+def test_across_tokenizers_no_perplexities_are_printed_side_by_side(copied, tmp_path, capsys):
+    other = fit(tmp_path / "other", "--data.tokenizer", "bpe:500")
+    capsys.readouterr()
+    words = ["evaluate", str(copied), str(other), "--tasks", "offline", "--limit", "2"]
+    assert main(words) == 0
+    table = capsys.readouterr().out.split("tokens per sequence")[0]
+    assert "validation bits per byte" in table and "validation perplexity" not in table
+    assert main([*words, "--figure", str(tmp_path / "loss.svg")]) == 2
+    assert "different tokenizers" in capsys.readouterr().err and not (tmp_path / "loss.svg").exists()
 
 
 def test_found_again_and_gone_on_with(copied, monkeypatch, capsys):

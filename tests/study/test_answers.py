@@ -15,6 +15,7 @@ import pytest
 from decaystudy.runs.folder import RunFolder
 from decaystudy.serial import to_plain
 from decaystudy.statistics import compare
+from decaystudy.study.analysis.expected import expected_resolution
 from decaystudy.study.analysis.results import SCHEMA, ClaimResult, StudyResults
 from decaystudy.study.definition.expand import Study, expand
 from decaystudy.study.definition.schema import read_study
@@ -382,6 +383,32 @@ def test_across_tokenizers_only_bits_per_byte_are_compared(tmp_path: Path) -> No
     text = as_text(results)
     assert "bits per byte" in text and "perplexity" not in text and "validation loss" not in text
     assert "nats" not in comparisons_table(results).headings
+    # Whatever is printed of several tokenizers together is in bits per byte: the cells of one tokenizer too.
+    plan = plan_study(study, store, choose_speed("tiny", gpu=None, devices=1, jobs=1, on_cpu=True), 1)
+    for form in (text, as_markdown(results), as_tex(results), as_html(results, plan, store.out)):
+        assert "nats per token" not in form.replace("its bound is in nats per token", "")
+    assert results.loss_family.unit == "bits per byte" and results.loss_family.margin is None
+    c = next(cell for cell in results.cells if cell.name == "c")
+    line = next(line for line in text.splitlines() if line.startswith("c "))
+    assert f"{rows['c'].bits_per_byte:+.4f}".replace("-", "−")[:6] in line and c.bits_per_byte is not None
+    assert figures.loss_by_position(results) is None and "different tokenizers" in " ".join(results.notes)
+
+
+def test_bits_per_byte_stand_beside_the_loss(tmp_path: Path) -> None:
+    results = answer(tmp_path, make(tmp_path), {"b": 0.05})
+    for cell in results.cells:
+        assert cell.val_loss is not None
+        assert cell.bits_per_byte == pytest.approx(cell.val_loss / math.log(2) / BYTES_PER_TOKEN)
+    assert "bits per byte" in as_text(results) and "bits per byte" in as_tex(results)
+    assert "bits_per_byte" in as_csv(results).splitlines()[0]
+
+
+def test_a_dry_run_across_tokenizers_says_nothing_in_nats(tmp_path: Path) -> None:
+    head = HEAD.replace("axis: p\nbaseline: a", "axis: tokenizer\nbaseline: t300")
+    head = head[: head.index("cells:")] + "grid: {tokenizer: {t300: 'bpe:300', t400: 'bpe:400'}}\n"
+    study = expand(read_study(str(small.write_study(tmp_path, head))), seeds=(0, 1, 2))
+    said = expected_resolution(study, [])
+    assert "bits per byte" in said and "nats" not in said
 
 
 def test_what_runs_were_computed_with_is_named_where_it_differs(tmp_path: Path) -> None:

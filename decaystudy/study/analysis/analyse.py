@@ -25,7 +25,7 @@ from decaystudy.study.analysis.comparisons import compare, loss_family, loss_pai
 from decaystudy.study.analysis.decays import Decays
 from decaystudy.study.analysis.expected import finer_scale
 from decaystudy.study.analysis.judgement import finite
-from decaystudy.study.analysis.losses import OTHER_DATA, Losses
+from decaystudy.study.analysis.losses import NATS, OTHER_DATA, Losses
 from decaystudy.study.analysis.measurements import LEVEL, Unavailable
 from decaystudy.study.analysis.results import (
     AccuracyComparison,
@@ -61,8 +61,9 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
     losses, answers, decays = evidence.losses, evidence.answers, evidence.decays
     comparisons = compare(study.comparisons, kept, losses, study.claims)
     family = loss_family(study, kept, losses)
+    seed_sd = family.seed_sd if family.unit == NATS else None
     answered = compare_answers(study, answers)
-    tuning = tuning_of(study, outcomes, family.seed_sd)
+    tuning = tuning_of(study, outcomes, seed_sd)
     to_baseline = first_by_cell(comparisons)
     answered_to_baseline = first_by_cell([row for row in answered if row.task == MEAN])
     return StudyResults(
@@ -73,7 +74,7 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         axis=study.spec.axis,
         seeds=study.seeds,
         complete=all(o.state in FINAL if o.run.tuning else o.finished for o in outcomes),
-        notes=(*notes(study, reported, kept), *([] if tuning is None else tuning_notes(study, tuning))),
+        notes=(*notes(study, reported, kept, losses), *([] if tuning is None else tuning_notes(study, tuning))),
         unigram_entropy=common([o.result.unigram_entropy for o in reported if o.finished and o.result]),
         tasks=answers.tasks,
         runs=tuple(run_row(outcome, study.chosen.get(outcome.run.cell)) for outcome in outcomes),
@@ -94,7 +95,7 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         accuracy_family=accuracy_family(answers, asked_accuracies(study, kept)),
         decay_family=decays.family(),
         not_run=study.left_out,
-        finer_scale=finer_scale(study, family.seed_sd),
+        finer_scale=finer_scale(study, seed_sd),
         tuning=tuning,
     )
 
@@ -140,6 +141,7 @@ def run_row(outcome: Outcome, chosen: Trial | None) -> RunRow:
         train_loss=numbers.train_loss if numbers else None,
         val_loss=numbers.val_loss if numbers else None,
         val_perplexity=numbers.val_perplexity if numbers else None,
+        bits_per_byte=numbers.val_bits_per_byte if numbers else None,
         unigram_entropy=numbers.unigram_entropy if numbers else None,
         decay=numbers.decay if numbers else None,
         run=outcome.path,
@@ -185,10 +187,13 @@ def loss_facts(cell: str, outcomes: Sequence[Outcome], losses: Losses) -> dict[s
         loss = mean([outcome.val_loss for outcome in finished])
         learned = learned_nothing(finished) is None
         seeds = tuple(outcome.run.seed for outcome in finished)
+        known = [outcome.result.val_bits_per_byte for outcome in finished if outcome.result is not None]
+        bits = [value for value in known if value is not None]
         return {
             "judged": seeds,
             "val_loss": loss,
             "val_perplexity": perplexity(loss),
+            "bits_per_byte": mean(bits) if bits and len(bits) == len(finished) else None,
             "learned": learned,
             "median_decay": mean_median_decay(finished),
         }
@@ -266,7 +271,7 @@ def mean_median_decay(outcomes: Sequence[Outcome]) -> float | None:
     return math.fsum(medians) / len(medians) if medians and len(medians) == len(outcomes) else None
 
 
-def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells) -> list[str]:
+def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells, losses: Losses) -> list[str]:
     """What a reader must know about these numbers."""
     found = []
     if len(study.seeds) == 1:
@@ -280,6 +285,11 @@ def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells) -> list[str]:
         why = learned_nothing([outcome for outcome in own if outcome.finished])
         if why is not None:
             found.append(f"No verdict on {cell}: {why}.")
+    if len({cell.tokenizer for cell in losses.cells.values()}) > 1:
+        found.append(
+            "Cells have different tokenizers: losses are compared in bits per byte, and what is known per token only "
+            "(by length, by position) is left out."
+        )
     if study.left_out:
         found.append(f"Not run at scale {study.scale} without --all-cells: {', '.join(study.left_out)}.")
     unfinished = sum(not outcome.finished for outcome in outcomes)

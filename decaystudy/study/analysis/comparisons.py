@@ -55,12 +55,15 @@ def compare(
 def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
     """What a report says of all its comparisons of losses."""
     found = [losses.difference(a, b) for a, b in loss_pairs(study)]
+    effects = [effect for effect in found if not isinstance(effect, Unavailable)]
+    # Bounds are in nats; what a study across tokenizers resolves is said in the unit that its pairs share.
+    unit = next((effect.unit for effect in effects if effect.unit != NATS), NATS)
     margin, goal = smallest_margin(study)
     return family_facts(
         losses.measurements,
-        [effect for effect in found if not isinstance(effect, Unavailable)],
-        NATS,
-        margin=margin,
+        effects,
+        unit,
+        margin=margin if unit == NATS else None,
         goal=goal,
         notes=losses.notes(cells),
     )

@@ -23,6 +23,8 @@ def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
     Args:
         outcomes: of the study's runs; how much finished ones differ between seeds is taken for all.
     """
+    if _across_tokenizers(study):
+        return "resolution: not known before the runs: cells of different tokenizers are compared in bits per byte"
     expected = expected_design(study, outcomes)
     if expected is None:
         return ""
@@ -49,7 +51,7 @@ def expected_resolution(study: Study, outcomes: Sequence[Outcome]) -> str:
 def expected_design(study: Study, outcomes: Sequence[Outcome] = ()) -> tuple[Design, str] | None:
     """The comparisons of losses that a study makes, with their errors, and where these are from; None without any."""
     pairs = tuple(loss_pairs(study))
-    if not pairs:
+    if not pairs or _across_tokenizers(study):
         return None
     sd, error, source = _noise(study, outcomes)
     return Design(pairs, len({cell for pair in pairs for cell in pair}), sd, error), source
@@ -70,6 +72,12 @@ def finer_scale(study: Study, seed_sd: float | None) -> str | None:
 def assumed_sd(scale: str) -> float:
     """Standard deviation of a cell between seeds, nats per token, where no finished run tells."""
     return ASSUMED_SD.get(scale, ASSUMED_SD_ELSEWHERE)
+
+
+def _across_tokenizers(study: Study) -> bool:
+    """Whether a pair is compared in bits per byte, which assumptions in nats per token say nothing about."""
+    tokenizers = {cell.name: cell.config.data.tokenizer_name for cell in study.cells}
+    return any(tokenizers[a] != tokenizers[b] for a, b in loss_pairs(study))
 
 
 def _noise(study: Study, outcomes: Sequence[Outcome]) -> tuple[float, float, str]:

@@ -69,7 +69,8 @@ def family_facts(
         goal: what the margin is for.
     """
     told = [effect for effect in effects if effect.critical_value is not None]
-    sizes = [size for effect in told if effect.baseline is not None and (size := finite(effect.resolvable)) is not None]
+    own = [effect for effect in told if effect.baseline is not None and effect.unit == unit]
+    sizes = [size for effect in own if (size := finite(effect.resolvable)) is not None]
     clusters = {effect.clusters for effect in effects}
     largest = max(measurements, key=lambda m: len(m.pairs), default=None)
     needed, sample = None, None if largest is None else largest.sample
@@ -86,7 +87,7 @@ def family_facts(
         resolvable=(min(sizes), max(sizes)) if sizes else None,
         margin=margin,
         seeds_for_margin=needed,
-        seed_sd=None if known is None else known[0],
+        seed_sd=known[0] if known is not None and sample is not None and sample.unit == unit else None,
         notes=tuple(notes),
     )
 

@@ -46,6 +46,7 @@ KEYS = {
 }
 _AXES: dict[str, tuple[Setting, ...]] = {
     "decay": (("model", "decay"), ("model", "decay_options"), ("model", "decay_source")),
+    "tokenizer": (("data", "tokenizer"), ("model", "vocab_size")),
 }
 
 

@@ -11,12 +11,13 @@ from decaystudy.evaluation.tasks.recall import chance
 from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure, svg
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults
 from decaystudy.study.definition.tuning import Tried
+from decaystudy.study.reporting.tables.fields import in_bits
 
 
 def differences(results: StudyResults) -> str | None:
     """Differences with their intervals, in grey unless one cell is better; None with one seed, which has none."""
     rows = []
-    for row in results.comparisons:
+    for row in map(in_bits, results.comparisons) if results.tokenizers > 1 else results.comparisons:
         if row.difference is not None and row.low is not None and row.high is not None and row.unit == results.unit:
             ranked = row.verdict in (ComparisonVerdict.BETTER, ComparisonVerdict.WORSE)
             rows.append((f"{row.a} − {row.b}", row.low, row.difference, row.high, ACCENT if ranked else MUTED))
@@ -102,7 +103,7 @@ def curve_point(one: Tried, results: StudyResults) -> tuple[float, float]:
 
 def loss_by_position(results: StudyResults) -> str | None:
     """Loss against the position in the sequence, one line per cell, over the lengths that were measured."""
-    measured = [cell for cell in results.cells if cell.positions]
+    measured = [cell for cell in results.cells if cell.positions and results.tokenizers < 2]
     if not measured:
         return None
     lengths = {cell.lengths[0].length for cell in measured if cell.lengths}
@@ -139,9 +140,10 @@ def recall_by_distance(results: StudyResults) -> str | None:
 def loss_by_decay(results: StudyResults) -> str | None:
     """Validation loss against median λ, one point per cell."""
     points = [
-        (cell.name, cell.median_decay, cell.val_loss)
+        (cell.name, cell.median_decay, loss)
         for cell in results.cells
-        if cell.median_decay is not None and cell.val_loss is not None
+        for loss in (cell.bits_per_byte if results.tokenizers > 1 else cell.val_loss,)
+        if cell.median_decay is not None and loss is not None
     ]
     if len(points) < 2:
         return None
@@ -150,5 +152,5 @@ def loss_by_decay(results: StudyResults) -> str | None:
         axes.plot(median, loss, "o", color=ACCENT, markersize=5)
         axes.annotate(name, (median, loss), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
     axes.set_xlabel("median λ over layers")
-    axes.set_ylabel("validation loss, nats per token")
+    axes.set_ylabel(f"validation loss, {results.unit}")
     return svg(figure)

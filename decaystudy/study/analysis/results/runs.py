@@ -38,6 +38,8 @@ class RunRow(RunFields):
     val_loss: float | None
     """Mean over the validation sequences, nats per token; over the tuning sequences for a run that serves to tune."""
     val_perplexity: float | None
+    bits_per_byte: float | None = None
+    """The same loss, which unlike nats per token can be compared across tokenizers."""
     unigram_entropy: float | None
     """Entropy of the token frequencies of the validation text, nats per token."""
     decay: tuple[LayerDecay, ...] | None

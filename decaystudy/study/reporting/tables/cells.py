@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import rounded
-from decaystudy.study.analysis.results import CellResult, StudyResults
+from decaystudy.study.analysis.results import CellResult, Difference, StudyResults
 from decaystudy.study.reporting.families import loss_notes
-from decaystudy.study.reporting.tables.fields import CELL, TO_BASELINE, difference_fields, seeds_text, span, trial_text
+from decaystudy.study.reporting.tables.fields import (
+    CELL,
+    TO_BASELINE,
+    difference_fields,
+    in_bits,
+    seeds_text,
+    span,
+    trial_text,
+)
 from decaystudy.table import Column, Kind, Table
 
 
@@ -19,7 +29,8 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     answered = any(cell.accuracy for cell in results.cells)
     tokenizers = results.tokenizers > 1
     loss_name = "bits per byte" if tokenizers else "validation loss"
-    columns = [CELL, Column("seeds"), Column(loss_name), *([] if tokenizers else [Column("perplexity")])]
+    beside = [] if tokenizers else [Column("bits per byte"), Column("perplexity")]
+    columns = [CELL, Column("seeds"), Column(loss_name), *beside]
     columns[2:2] = [Column("chosen")] if results.tuned else []
     columns += [Column("accuracy")] if answered else []
     columns += [Column("median λ"), *TO_BASELINE]
@@ -27,16 +38,17 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     rows = []
     for cell in results.cells:
         loss, perplexity, median = loss_fields(cell, in_bits=tokenizers)
-        row = [cell.name, seeds_text(cell.judged or cell.seeds), loss, *([] if tokenizers else [perplexity])]
+        beside_loss = [] if tokenizers else [bits_field(cell), perplexity]
+        row = [cell.name, seeds_text(cell.judged or cell.seeds), loss, *beside_loss]
         row[2:2] = [trial_text(cell.trial)] if results.tuned else []
         if answered:
             mean = cell.accuracy
             row.append(MISSING if mean is None else rounded(mean.mean, mean.standard_error))
-        row += [median, *difference_fields(cell.difference)]
+        row += [median, *difference_fields(difference_in_bits(cell, results) if tokenizers else cell.difference)]
         row += [" ".join(run.id for run in results.runs if run.cell == cell.name)] if with_runs else []
         rows.append(tuple(row))
     entropy = results.unigram_entropy
-    notes = () if entropy is None else (f"Held-out unigram entropy: {entropy:.4f} nats per token.",)
+    notes = () if entropy is None or tokenizers else (f"Held-out unigram entropy: {entropy:.4f} nats per token.",)
     return Table(tuple(columns), tuple(rows), notes=(*loss_notes(results), *notes))
 
 
@@ -59,3 +71,22 @@ def loss_fields(cell: CellResult, *, in_bits: bool = False) -> tuple[str, str, s
     loss = span(cell.val_loss, cell.low, cell.high, cell.standard_error, signed=False)
     perplexity = cell.val_perplexity or 0.0
     return loss, f"{perplexity:.2f}" if error is None else rounded(perplexity, error), median
+
+
+def bits_field(cell: CellResult) -> str:
+    """The loss of a cell in bits per byte."""
+    if cell.bits_per_byte is None or not cell.val_loss:
+        return MISSING
+    error = None if cell.standard_error is None else cell.standard_error * cell.bits_per_byte / cell.val_loss
+    return rounded(cell.bits_per_byte, error)
+
+
+def difference_in_bits(cell: CellResult, results: StudyResults) -> Difference | None:
+    """The difference to the baseline in bits per byte."""
+    found = [row for row in results.comparisons if cell.difference and (row.a, row.b) == (cell.name, cell.difference.b)]
+    if cell.difference is None or not found:
+        return cell.difference
+    row = in_bits(found[0])
+    return replace(
+        cell.difference, difference=row.difference, low=row.low, high=row.high, standard_error=row.standard_error
+    )

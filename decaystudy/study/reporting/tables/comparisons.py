@@ -6,7 +6,7 @@ from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import interval_text, rounded
 from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, JudgedDifference, StudyResults
 from decaystudy.study.reporting.families import loss_notes
-from decaystudy.study.reporting.tables.fields import span
+from decaystudy.study.reporting.tables.fields import in_bits, span
 from decaystudy.table import Column, Kind, Table
 
 
@@ -27,8 +27,8 @@ def comparisons_table(results: StudyResults) -> Table:
     for row in results.comparisons:
         difference = MISSING if row.difference is None else rounded(row.difference, row.standard_error, signed=True)
         nats = [] if tokenizers else [difference, interval(row)]
-        bits = MISSING if row.bits_per_byte is None else bits_field(row, with_interval=tokenizers)
-        judged = (bits, str(row.seeds or MISSING), resolvable_field(row), verdict_text(row))
+        shown = in_bits(row) if tokenizers else row
+        judged = (bits_field(row, tokenizers), str(row.seeds or MISSING), resolvable_field(shown), verdict_text(row))
         rows.append((f"{row.a} − {row.b}", ", ".join(row.axis), f"{row.parameters:+,}", *nats, *judged))
     notes = [f"{row.a} − {row.b}: {note}." for row in results.comparisons for note in told(row)]
     return Table(columns, tuple(rows), title="Comparisons", notes=(*loss_notes(results), *notes))
@@ -41,8 +41,10 @@ def seeds_table(results: StudyResults) -> Table | None:
         return None
     rows = []
     for row in results.comparisons:
-        own = {one.seed: rounded(one.difference, row.standard_error, signed=True) for one in row.by_seed}
-        rows.append((f"{row.a} − {row.b}", row.unit or MISSING, *(own.get(seed, MISSING) for seed in seeds)))
+        shown = in_bits(row) if results.tokenizers > 1 else row
+        scale = (shown.difference or 1.0) / row.difference if row.difference else 1.0
+        own = {one.seed: rounded(one.difference * scale, shown.standard_error, signed=True) for one in row.by_seed}
+        rows.append((f"{row.a} − {row.b}", shown.unit or MISSING, *(own.get(seed, MISSING) for seed in seeds)))
     columns = (Column("pair", Kind.WORDS), Column("unit", Kind.WORDS), *(Column(f"seed {seed}") for seed in seeds))
     return Table(columns, tuple(rows), title="Differences by seed")
 
@@ -77,13 +79,13 @@ def interval(row: JudgedDifference) -> str:
     return MISSING if row.low is None or row.high is None else interval_text(row.low, row.high, row.standard_error)
 
 
-def bits_field(row: Comparison, *, with_interval: bool) -> str:
+def bits_field(row: Comparison, with_interval: bool) -> str:
     """A difference in bits per byte; with its interval where it has no other unit."""
-    assert row.bits_per_byte is not None
-    scale = row.bits_per_byte / row.difference if row.difference else None
-    ends = (row.low, row.high, row.standard_error)
-    low, high, error = (None if x is None or scale is None else x * scale for x in ends)
-    return span(row.bits_per_byte, low if with_interval else None, high if with_interval else None, error)
+    bits = in_bits(row)
+    if row.bits_per_byte is None:
+        return MISSING
+    low, high = (bits.low, bits.high) if with_interval else (None, None)
+    return span(row.bits_per_byte, low, high, bits.standard_error)
 
 
 def resolvable_field(row: JudgedDifference) -> str:

@@ -16,6 +16,7 @@ def runs_table(results: StudyResults, plan: Plan) -> Table:
         Column("seed"),
         Column("status", Kind.WORDS),
         Column("loss"),
+        Column("bits per byte"),
         Column("parameters"),
         Column("tokens"),
         Column("planned"),
@@ -31,6 +32,7 @@ def runs_table(results: StudyResults, plan: Plan) -> Table:
             str(run.seed),
             str(run.status),
             MISSING if run.val_loss is None else f"{run.val_loss:.4f}",
+            MISSING if run.bits_per_byte is None else f"{run.bits_per_byte:.4f}",
             count(run.parameters),
             MISSING if run.tokens is None else count(run.tokens),
             hours(planned[run.id]) if run.id in planned else MISSING,
@@ -47,7 +49,7 @@ def runs_table(results: StudyResults, plan: Plan) -> Table:
 def run_data(results: StudyResults) -> Table:
     """One row per run with unrounded numbers: the content of results.csv."""
     names = ["study", "scale", "id", "name", "seed", "status", "parameters", "tokens", "step", "train_loss", "val_loss"]
-    names += ["val_perplexity", "unigram_entropy", "median_decay", "run"]
+    names += ["val_perplexity", "bits_per_byte", "unigram_entropy", "median_decay", "run"]
     tried = list(dict.fromkeys(name for run in results.runs for name in run.trial or {}))
     names[5:5] = ["tuning", *tried] if results.tuned else []
     rows = []

@@ -46,8 +46,9 @@ def task_field(cell: CellResult, task: str, name: str) -> str:
 
 
 def lengths_table(results: StudyResults) -> Table | None:
-    """Perplexity of each cell at multiples of the training length; None where it was not measured."""
-    measured = [cell for cell in results.cells if cell.lengths]
+    """Perplexity of each cell at multiples of the training length; None where it was not measured, and across
+    tokenizers, whose perplexities are of different tokens."""
+    measured = [cell for cell in results.cells if cell.lengths and results.tokenizers < 2]
     if not measured:
         return None
     longest = max((cell.lengths for cell in measured), key=len)
