@@ -166,7 +166,10 @@ def test_claims_about_an_optimum(tmp_path: Path) -> None:
 EVERY_KIND = """{id: x, says: y, difference: [b, a], above: 0}
   - {id: order, says: y, ordering: [a, b, c]}
   - {id: near, says: y, decay: {cell: b, layers: every}, above: 0.1}
-  - {id: best, says: y, optimum: {at: 0.8}}"""
+  - {id: best, says: y, optimum: {at: 0.8}}
+  - {id: either, says: y, difference: [[b, a], [c, a]], outside: 0.02, holds_for: any}
+  - {id: higher, says: y, winner: [b, a]}
+  - {id: always, says: y, difference: [b, a], above: 0, every_scale: true}"""
 VERDICTS = re.compile(r"\b(better|worse|equivalent|not resolved|supported|refuted)\b")
 
 
@@ -181,7 +184,7 @@ def outputs(results: StudyResults, study: Study, out: Path) -> dict[str, str]:
         "markdown": as_markdown(results),
         "latex": as_tex(results),
         "html": re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL),
-        "json": json.dumps([plain["comparisons"], plain["claims"], plain["cells"]]),
+        "json": json.dumps([plain["comparisons"], plain["claims"], plain["every_scale"], plain["cells"]]),
         "figures": (figures.losses(results) or "") + (figures.differences(results) or ""),
     }
 

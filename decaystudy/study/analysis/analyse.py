@@ -20,13 +20,12 @@ from decaystudy.study.analysis.accuracies import (
     compare_answers,
     task_rows,
 )
-from decaystudy.study.analysis.claims import StudyEvidence, judge
-from decaystudy.study.analysis.comparisons import compare, loss_family, loss_pairs
-from decaystudy.study.analysis.decays import Decays
+from decaystudy.study.analysis.claims import evidence_of, judge, reported_cells
+from decaystudy.study.analysis.comparisons import compare, loss_family
 from decaystudy.study.analysis.expected import finer_scale
 from decaystudy.study.analysis.judgement import finite
 from decaystudy.study.analysis.losses import NATS, OTHER_DATA, Losses
-from decaystudy.study.analysis.measurements import LEVEL, Unavailable
+from decaystudy.study.analysis.measurements import Unavailable
 from decaystudy.study.analysis.results import (
     AccuracyComparison,
     CellLength,
@@ -39,6 +38,7 @@ from decaystudy.study.analysis.results import (
     StudyResults,
 )
 from decaystudy.study.analysis.runs import Cells, learned_nothing
+from decaystudy.study.analysis.scales import Scaled, judge_scales
 from decaystudy.study.analysis.tuning import tuning_notes, tuning_of
 from decaystudy.study.definition.cells import Cell
 from decaystudy.study.definition.expand import Study
@@ -49,14 +49,15 @@ T = TypeVar("T")
 Row = TypeVar("Row", Comparison, AccuracyComparison)
 
 
-def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
+def analyse(study: Study, outcomes: Sequence[Outcome], others: Sequence[Scaled] = ()) -> StudyResults:
     """The answer of a study. Nothing in it but ``cost`` depends on when and where the runs ran.
 
     Args:
         outcomes: of all its runs, in their order.
+        others: the study at other scales with its outcomes there, for claims about every scale.
     """
     reported = [outcome for outcome in outcomes if not outcome.run.tuning]
-    kept = {cell.name: [o for o in reported if o.run.cell == cell.name] for cell in study.cells}
+    kept = reported_cells(study, outcomes)
     evidence = evidence_of(study, kept)
     losses, answers, decays = evidence.losses, evidence.answers, evidence.decays
     comparisons = compare(study.comparisons, kept, losses, study.claims)
@@ -91,28 +92,13 @@ def analyse(study: Study, outcomes: Sequence[Outcome]) -> StudyResults:
         comparisons=comparisons,
         accuracy_comparisons=answered,
         claims=judge(study, evidence),
+        every_scale=judge_scales([Scaled(study, outcomes), *others]),
         loss_family=family,
         accuracy_family=accuracy_family(answers, asked_accuracies(study, kept)),
         decay_family=decays.family(),
         not_run=study.left_out,
         finer_scale=finer_scale(study, seed_sd),
         tuning=tuning,
-    )
-
-
-def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidence:
-    """All effects that a report of the study prints.
-
-    Args:
-        level: with which the intervals of each family hold together.
-    """
-    return StudyEvidence(
-        study,
-        kept,
-        losses=Losses(kept, loss_pairs(study), level),
-        answers=Answers(kept, asked_accuracies(study, kept), level),
-        decays=Decays(kept, [asked for claim in study.claims for asked in claim.decays()], level),
-        level=level,
     )
 
 

@@ -12,16 +12,17 @@ from decaystudy.statistics.effects import Effect
 from decaystudy.statistics.half_life import DecayEffect
 from decaystudy.statistics.optimum import Optimum, loss_optimum
 from decaystudy.statistics.verdicts import Verdict
-from decaystudy.study.analysis.accuracies import Answers
-from decaystudy.study.analysis.comparisons import margin_of
+from decaystudy.study.analysis.accuracies import Answers, asked_accuracies
+from decaystudy.study.analysis.comparisons import loss_pairs, margin_of
 from decaystudy.study.analysis.decays import Decays, decay_groups, mean_positions
 from decaystudy.study.analysis.losses import NATS, Losses
-from decaystudy.study.analysis.measurements import Unavailable
+from decaystudy.study.analysis.measurements import LEVEL, Unavailable
 from decaystudy.study.analysis.runs import Cells
 from decaystudy.study.definition.claims import Claim, ClaimResult
 from decaystudy.study.definition.claims.evidence import Evidence
 from decaystudy.study.definition.claims.layers import DecayAsked
 from decaystudy.study.definition.expand import Study
+from decaystudy.study.execution.outcomes import Outcome
 
 LEFT_OUT = "its cells don't all run at this scale without --all-cells"
 
@@ -80,6 +81,28 @@ class StudyEvidence:
             return Unavailable("few documents")
         groups = decay_groups(chosen)
         return loss_optimum(sample, positions, groups=groups, level=self.level, critical=self.losses.critical)
+
+
+def reported_cells(study: Study, outcomes: Sequence[Outcome]) -> Cells:
+    """The runs of each cell that its results are of; those that chose its settings are not."""
+    reported = [outcome for outcome in outcomes if not outcome.run.tuning]
+    return {cell.name: [o for o in reported if o.run.cell == cell.name] for cell in study.cells}
+
+
+def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidence:
+    """All effects that a report of the study prints.
+
+    Args:
+        level: with which the intervals of each family hold together.
+    """
+    return StudyEvidence(
+        study,
+        kept,
+        losses=Losses(kept, loss_pairs(study), level),
+        answers=Answers(kept, asked_accuracies(study, kept), level),
+        decays=Decays(kept, [asked for claim in study.claims for asked in claim.decays()], level),
+        level=level,
+    )
 
 
 def judge(study: Study, evidence: Evidence) -> tuple[ClaimResult, ...]:

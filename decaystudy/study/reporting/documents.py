@@ -12,6 +12,7 @@ from decaystudy.study.reporting.tables import (
     claims_table,
     lengths_table,
     run_data,
+    scales_table,
     seeds_table,
     taken_table,
     tasks_table,
@@ -26,6 +27,8 @@ def as_text(results: StudyResults) -> str:
     parts = [results.title, *(table.text() for table in tables(results))]
     if results.claims:
         parts.append(claims_table(results, marks=True).text())
+    over_scales = scales_table(results)
+    parts += [over_scales.text()] if over_scales is not None else []
     remarks = [
         *(f"✘ {failure_text(run)}" for run in ended_badly(results)),
         *(f"note: {note}" for note in results.notes),
@@ -40,6 +43,8 @@ def as_markdown(results: StudyResults) -> str:
     by_seed, resolved = seeds_table(results), outcome(results)
     parts += [by_seed.markdown()] if by_seed is not None else []
     parts += [claims_table(results).markdown()] if results.claims else []
+    over_scales = scales_table(results)
+    parts += [over_scales.markdown()] if over_scales is not None else []
     parts += [f"In short: {resolved}."] if resolved else []
     failures = ended_badly(results)
     if failures:
@@ -59,6 +64,10 @@ def as_tex(results: StudyResults) -> str:
         parts.append(replace(tasks, title=f"Tasks: {about}").latex(f"{label}-tasks"))
     if results.claims:
         parts.append(replace(claims_table(results), title=f"Claims tested: {about}").latex(f"{label}-claims"))
+    over_scales = scales_table(results)
+    if over_scales is not None:
+        title = f"Claims about every scale: {results.title}."
+        parts.append(replace(over_scales, title=title).latex(f"{label}-scales"))
     return "\n\n".join(parts) + "\n"
 
 

@@ -57,6 +57,7 @@ def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
         "accuracies": tables.accuracies_table(results),
         "lengths": tables.lengths_table(results),
         "claims": tables.claim_details_table(results),
+        "scales": tables.scales_table(results),
         "runs": tables.runs_table(results, plan),
     }
 

@@ -11,11 +11,12 @@ from decaystudy.io import read_mapping, write_json, write_text
 from decaystudy.serial import Mismatch, from_plain, to_plain
 from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.results import SCHEMA, StudyResults
+from decaystudy.study.analysis.scales import Scaled
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
-from decaystudy.study.planning.record import read_plan, studies_of
+from decaystudy.study.planning.record import plan_file, read_plan, read_recorded, studies_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex
 from decaystudy.study.reporting.html import as_html
 
@@ -61,12 +62,31 @@ def write_results(study: Study, store: Store, failures: Mapping[str, str]) -> St
     Args:
         failures: by hash, the runs that could not even start, with the reason.
     """
-    results = analyse(study, read_outcomes(study, store, failures))
+    results = analyse(study, read_outcomes(study, store, failures), other_scales(study, store))
     store.link(study, study.runs())
     folder = store.study_folder(study.name)
     write_json(folder / "results.json", to_plain(results))
     write_tables(folder, results)
     return results
+
+
+def other_scales(study: Study, store: Store) -> list[Scaled]:
+    """The study at the other scales that it was run at here, as it was last called there; none if no claim asks.
+
+    A scale at which the study's file no longer fits its call is left out, as if it had not been run.
+    """
+    recorded = read_recorded(plan_file(store, study.name))
+    if recorded is None or not any(claim.scales for claim in study.spec.claims):
+        return []
+    found = []
+    for call in [recorded.call, *recorded.earlier.values()]:
+        if call.scale != study.scale:
+            try:
+                other = with_proposals(call.expand(), store)
+            except UserError:
+                continue
+            found.append(Scaled(other, read_outcomes(other, store)))
+    return found
 
 
 def write_tables(folder: Path, results: StudyResults) -> None:

@@ -14,6 +14,7 @@ from decaystudy.study.analysis.results.comparisons import (
     SeedDifference,
 )
 from decaystudy.study.analysis.results.runs import Cost, RunRow
+from decaystudy.study.analysis.results.scales import ScaleClaim, ScaleVerdict
 from decaystudy.study.analysis.results.study import SCHEMA, StudyResults
 from decaystudy.study.definition.claims.result import ClaimPart, ClaimResult
 
@@ -34,6 +35,8 @@ __all__ = [
     "Family",
     "JudgedDifference",
     "RunRow",
+    "ScaleClaim",
+    "ScaleVerdict",
     "SeedDifference",
     "StudyResults",
 ]

@@ -8,6 +8,7 @@ from decaystudy.runs.state import RunState
 from decaystudy.study.analysis.results.cells import CellResult
 from decaystudy.study.analysis.results.comparisons import AccuracyComparison, Comparison, Family
 from decaystudy.study.analysis.results.runs import RunRow
+from decaystudy.study.analysis.results.scales import ScaleClaim
 from decaystudy.study.definition.claims.result import ClaimResult
 from decaystudy.study.definition.tuning import Tuning
 
@@ -40,6 +41,9 @@ class StudyResults:
     comparisons: tuple[Comparison, ...]
     accuracy_comparisons: tuple[AccuracyComparison, ...]
     claims: tuple[ClaimResult, ...]
+    """At this scale."""
+    every_scale: tuple[ScaleClaim, ...] = ()
+    """Claims about every scale, over those that the study was run at in one folder."""
     loss_family: Family
     accuracy_family: Family | None = None
     """None unless cells were evaluated."""

@@ -58,6 +58,30 @@ def claim_details_table(results: StudyResults) -> Table:
     return Table(columns, tuple(rows), title="Claims", notes=claim_notes(results))
 
 
+def scales_table(results: StudyResults) -> Table | None:
+    """Claims about every scale, over the scales; None if there are none."""
+    if not results.every_scale:
+        return None
+    scales = list(dict.fromkeys(one.scale for claim in results.every_scale for one in claim.scales))
+    columns = (
+        Column("over all scales", Kind.VERDICT),
+        Column("id", Kind.CODE),
+        *(Column(scale, Kind.VERDICT) for scale in scales),
+        Column("what is claimed", Kind.PROSE),
+    )
+    rows = []
+    for claim in results.every_scale:
+        own = {one.scale: one.words for one in claim.scales}
+        rows.append((claim.words, claim.id, *(own.get(scale, "") for scale in scales), claim.text))
+    first = results.every_scale[0]
+    note = (
+        f"Each scale is judged by itself, by simultaneous {first.level:.0%} intervals. A claim is supported if each "
+        "scale supports it, and refuted if one of its n scales refutes it also by intervals of the level 1 − α/n."
+    )
+    judged = any(one.verdict != ClaimVerdict.NOT_JUDGED for claim in results.every_scale for one in claim.scales)
+    return Table(columns, tuple(rows), title="Claims about every scale", notes=(note,) if judged else ())
+
+
 def effect(claim: ClaimResult) -> str:
     """Effect and interval of the part of a claim that decided."""
     part = claim.decisive
