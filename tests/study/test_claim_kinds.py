@@ -163,3 +163,16 @@ def test_a_kind_of_ones_own_is_one_file(tmp_path: Path) -> None:
     assert (found.kind, found.verdict, len(found.parts)) == ("best", "supported", 2)
     with pytest.raises(UserError, match="best takes a cell and those that it beats"):
         claim(tmp_path / "short", "ownkinds.Best: [b], below: 0", {})
+
+
+def test_the_levels_of_decay_value_tell_one_optimum_from_another(tmp_path: Path) -> None:
+    for best, verdict in ((0.6, "refuted"), (0.8, "supported"), (0.95, "refuted")):
+        study = expand(read_study("decay-value"), seeds=(0, 1, 2))
+        store = Store(tmp_path / str(best))
+        levels = {cell.name: float(cell.name.removeprefix("constant-")) for cell in study.cells if "-" in cell.name}
+        effects = {name: 0.05 * math.log(math.log(best) / math.log(level)) ** 2 for name, level in levels.items()}
+        decays = {name: [level] * 3 for name, level in levels.items()}
+        plant(study, store, effects, decays=decays, starts=decays, seed_noise=0.005)
+        found = next(one for one in answer_of(study, store).claims if one.id == "optimum-near-0.8")
+        assert found.verdict == verdict, (best, found)
+        assert found.decisive is not None and found.decisive.effect == pytest.approx(best, abs=0.03)
