@@ -11,7 +11,7 @@ from lightning.fabric.plugins.io import CheckpointIO
 
 from decaystudy.io import replacing
 from decaystudy.runs.folder import RunFolder
-from decaystudy.training.checkpoints import checkpoints, prune, remove
+from decaystudy.training.checkpoints import REST, checkpoints, prune, remove
 from decaystudy.training.full_disk import is_full
 
 
@@ -40,13 +40,30 @@ class CheckpointFiles(CheckpointIO):
             _write(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Read a checkpoint, onto the CPU."""
+        """Read a checkpoint, onto the CPU; a sharded one is put together."""
+        if Path(path).is_dir():
+            return _whole(Path(path))
         content: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         return content
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint."""
         remove(Path(path))
+
+
+def _whole(folder: Path) -> dict[str, Any]:
+    """A sharded checkpoint as one that is not."""
+    from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+
+    joined = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
+    try:
+        dcp_to_torch_save(folder, joined)
+        content: dict[str, Any] = torch.load(joined, map_location="cpu", weights_only=True)
+    finally:
+        joined.unlink(missing_ok=True)
+    rest: dict[str, Any] = torch.load(folder / REST, map_location="cpu", weights_only=True)
+    optimizers = sorted(name for name in content if name.startswith("optimizer_"))
+    return {**rest, "state_dict": content["state_dict"], "optimizer_states": [content[name] for name in optimizers]}
 
 
 class _Output:

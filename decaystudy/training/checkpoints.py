@@ -1,10 +1,12 @@
 """The checkpoints of a run, which training resumes from: where they are, and which of them are whole.
 
-A checkpoint is one file in the zip format that torch.save writes, with a checksum for each of its records.
+A checkpoint is one file in the zip format that torch.save writes, with a checksum for each of its records; that of a
+sharded run is a folder of files, with a list of their checksums.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import shutil
@@ -12,12 +14,16 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from decaystudy.io import read_mapping, write_json
 from decaystudy.runs.folder import RunFolder
 
 LOG = logging.getLogger("decaystudy")
 FILE_NAME = "step={step}.ckpt"
 KEPT = 2
 """Checkpoints kept while a run trains: the last, and the one before, which takes its place if it is broken."""
+REST = "meta.pt"
+"""In a folder: what is not sharded, under Lightning's name for it."""
+CHECKSUMS = "checksums.json"
 _WRITTEN = re.compile(r"step=(\d+)\.ckpt")
 
 
@@ -60,12 +66,44 @@ def last_whole(folder: RunFolder) -> int:
 
 def fault(path: Path) -> str | None:
     """What is wrong with a checkpoint, None if it is whole."""
+    if path.is_dir():
+        return _fault_of_folder(path)
     try:
         with zipfile.ZipFile(path) as archive:
             record = archive.testzip()
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         return str(error).strip().split("\n")[0].lower() or type(error).__name__
     return None if record is None else f"its checksum of {record} is wrong"
+
+
+def _fault_of_folder(path: Path) -> str | None:
+    written = read_mapping(path / CHECKSUMS)
+    if written is None:
+        return f"it has no {CHECKSUMS}"
+    for name, expected in written.items():
+        try:
+            if checksum(path / name) != expected:
+                return f"its checksum of {name} is wrong"
+        except OSError as error:
+            return f"{name}: {(error.strerror or str(error)).lower()}"
+    return None
+
+
+def write_checksums(folder: Path) -> None:
+    """List the checksums of a folder's files in it."""
+    names = sorted(path.name for path in folder.iterdir() if path.name != CHECKSUMS)
+    write_json(folder / CHECKSUMS, {name: checksum(folder / name) for name in names})
+
+
+def checksum(path: Path) -> str:
+    """Hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def unfinished(path: Path) -> Path:
+    """Where a folder is written before it takes its place; one that is left over is removed by ``tidy``."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def prune(folder: RunFolder, kept: int) -> None:

@@ -40,7 +40,7 @@ from decaystudy.training.loggers import check_loggers, close_loggers, make_logge
 from decaystudy.training.processes import Processes
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
-from decaystudy.training.strategy import make_strategy
+from decaystudy.training.strategy import full_weights, make_strategy
 from decaystudy.training.world import World, find_world, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
@@ -176,9 +176,10 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint_path(folder, step) if step else None, weights_only=True)
     session.throughput.finish()
     session.checkpoints.save(trainer)
+    session.checkpoints.finish(trainer)
     if module.validated_at != trainer.global_step:
         trainer.validate(module, datamodule=data, verbose=False)
-    weights = trainer.strategy.lightning_module_state_dict()  # gathered from all processes, so all take part
+    weights = full_weights(trainer.strategy)  # gathered from all processes, so all take part
     result = result_of_finished(
         config, session.trainer, module, data, session.losses, session.throughput, session.start
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.model.block import Block
 from decaystudy.model.transformer import DecayTransformer
+from decaystudy.training.sharded import ShardedStrategy
 from decaystudy.training.world import World
 
 
@@ -19,18 +20,23 @@ def process_rank() -> int:
 
 
 def make_strategy(name: str, world: World) -> str | Strategy:
-    """Lightning's strategy for auto, ddp or fsdp: FSDP2 (ModelParallelStrategy) with whole-file checkpoints.
+    """Lightning's strategy for auto, ddp or fsdp (FSDP2).
 
-    Any number of devices, with any strategy, can resume from a whole file. One device is trained on as it is: there is
-    nobody to share with.
+    Any number of devices, with any strategy, can resume from what another has saved. One device is trained on as it is:
+    there is nobody to share with.
     """
     if world.size == 1:
         return "auto"
     if name == "fsdp":
-        return ModelParallelStrategy(
-            data_parallel_size=world.size, tensor_parallel_size=1, save_distributed_checkpoint=False
-        )
+        return ShardedStrategy(world.size)
     return "ddp"
+
+
+def full_weights(strategy: Strategy) -> dict[str, Any]:
+    """The whole LightningModule's state, on the first process at least. All processes take part."""
+    if isinstance(strategy, ShardedStrategy):
+        return strategy.full_state_dict()
+    return strategy.lightning_module_state_dict()
 
 
 def checkpoint_activations(model: DecayTransformer) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from decaystudy.training.checkpoints import fault
 from tests.training import small
 
 pytestmark = pytest.mark.slow
@@ -100,7 +101,26 @@ def test_a_checkpoint_moves_to_another_layout(
     process.send_signal(signal.SIGINT if first == "one" else signal.SIGTERM)
     process.communicate(timeout=60)
     [saved] = (tmp_path / "checkpoints").glob("*.ckpt")
-    names = torch.load(saved, weights_only=True)["optimizer_states"][0]["state"]
-    assert "model.head.weight" in names
+    assert fault(saved) is None
+    if saved.is_file():
+        assert "model.head.weight" in torch.load(saved, weights_only=True)["optimizer_states"][0]["state"]
     got = finish(tmp_path, *LAYOUTS[second])
     assert got["val_loss"] == pytest.approx(undisturbed["one"]["val_loss"], abs=2e-3)
+
+
+def test_a_broken_shard_is_named_and_the_one_before_used(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    process = start(tmp_path, *LAYOUTS["fsdp 2"])
+    wait_for_step(tmp_path, 15, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    last = max((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.stem.partition("=")[2]))
+    shard = next(last.glob("__1_*.distcp"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 8
+    shard.write_bytes(content)
+    process = start(tmp_path, *LAYOUTS["fsdp 2"])
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0 and f"{last.name} is broken (its checksum of {shard.name} is wrong)" in said
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert result["val_loss"] == undisturbed["fsdp 2"]["val_loss"]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step=40.ckpt"]

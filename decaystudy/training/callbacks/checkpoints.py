@@ -12,6 +12,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.training.checkpoints import KEPT, checkpoint_path, prune, tidy
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.optimizer import parameter_groups
+from decaystudy.training.sharded import ShardedStrategy
 
 
 class Checkpoints(L.Callback):
@@ -49,14 +50,17 @@ class Checkpoints(L.Callback):
         if trainer.is_global_zero:
             prune(self.folder, KEPT)
 
+    def finish(self, trainer: L.Trainer) -> None:
+        """Wait for a checkpoint that is being written in the background."""
+        if isinstance(trainer.strategy, ShardedStrategy):
+            trainer.strategy.finish_checkpoint()
+            if trainer.is_global_zero:
+                prune(self.folder, KEPT)
+
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the optimizer's state by the names of parameters: their numbers differ from layout to layout."""
-        sharded = not trainer.strategy.lightning_restore_optimizer
-        # ModelParallelStrategy numbers parameters as the module does, whatever the optimizer's groups.
-        order = [list(parameter_names(pl_module).values())] if sharded else grouped_names(pl_module)
-        names = [name for group in order for name in group]
-        states = checkpoint["optimizer_states"]  # one, and an empty one where another process writes
-        checkpoint["optimizer_states"] = [by_name(state, names) for state in states if state]
+        names = [name for group in grouped_names(pl_module) for name in group]
+        checkpoint["optimizer_states"] = [by_name(state, names) for state in checkpoint["optimizer_states"]]
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Number the optimizer's state again, where the strategy doesn't itself."""

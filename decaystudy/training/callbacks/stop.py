@@ -132,4 +132,5 @@ class Stop(L.Callback):
             cause = int(causes[0]) or -int(causes[1])
         if cause and trainer.global_step < trainer.max_steps:
             self.checkpoints.save(trainer)
+            self.checkpoints.finish(trainer)
             raise Stopped(cause, trainer.global_step)
