@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.checks import check_flag, check_number, check_text, check_whole
+from decaystudy.data.patterns import patterns
 from decaystudy.data.registry import SOURCES, find_source
+from decaystudy.data.sources.encoding import check_encoding
 from decaystudy.data.tokenizers.names import named_folder, trained_vocabulary
 from decaystudy.errors import UserError
 from decaystudy.io import read_json
 
 LONGEST_SEQUENCE = 2**24
-STREAM_VERSION = 1
-"""Raised whenever the same settings would give other tokens than before."""
-
-DOCUMENT_SETTINGS = ("name", "config", "split", "column", "files", "revision")
+DOCUMENT_SETTINGS = ("name", "config", "split", "column", "files", "encoding", "revision")
 """Fields that only some sources read."""
 
 
@@ -62,8 +61,11 @@ class DataConfig:
     column: str = "text"
     """The column or field that holds the text (sources fineweb-edu, hub and files)."""
 
-    files: str | None = None
-    """The files to read, as a path or a quoted glob (source files)."""
+    files: str | list[str] | None = None
+    """The files to read: paths or quoted globs, several with commas between them (source files)."""
+
+    encoding: str | None = None
+    """Encoding of text and json lines files that are not UTF-8, such as latin-1 or utf-16 (source files)."""
 
     revision: str | None = None
     """Commit, branch or tag of the dataset; pinned at first use if not set (sources hub and fineweb-edu)."""
@@ -71,8 +73,12 @@ class DataConfig:
     def validate(self) -> None:
         """Raise a UserError for the first setting that makes no sense."""
         for setting in ("source", "tokenizer", *DOCUMENT_SETTINGS):
-            if getattr(self, setting) is not None:
-                check_text(f"data.{setting}", getattr(self, setting))
+            value = getattr(self, setting)
+            for text in value if isinstance(value, list) and setting == "files" else [value]:
+                if text is not None or isinstance(value, list):
+                    check_text(f"data.{setting}", text)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         check_flag("data.reset_state_at_documents", self.reset_state_at_documents)
         source = find_source(self.source)
         for setting in DOCUMENT_SETTINGS:
@@ -139,11 +145,12 @@ def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:
     values = asdict(config)
     kept = {name: values[name] for name in find_source(config.source).settings if values[name] is not None}
     if "files" in kept:
-        kept["files"] = os.path.abspath(os.path.expanduser(kept["files"]))
+        found = [os.path.abspath(os.path.expanduser(pattern)) for pattern in patterns(kept["files"])]
+        kept["files"] = found[0] if len(found) == 1 else found
     tokenizer = config.tokenizer_name
     local = Path(tokenizer).expanduser()
     return {
-        "stream_version": STREAM_VERSION,
+        "stream_version": find_source(config.source).stream_version,
         "source": config.source,
         **kept,
         "tokenizer": str(local.absolute()) if trained_vocabulary(tokenizer) is None and local.exists() else tokenizer,

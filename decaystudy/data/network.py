@@ -13,32 +13,48 @@ T = TypeVar("T")
 PAUSES = (1.0, 4.0, 15.0, 60.0)
 """Seconds between tries; the hub's own client tries each request several times within one of ours."""
 
+NO_CONNECTION_PAUSES = (1.0, 2.0)
+"""The same where a first contact finds no connection at all: whoever has no network should hear of it soon."""
+NO_CONNECTION = {
+    "ConnectError",
+    "ConnectTimeout",
+    "NewConnectionError",
+    "NameResolutionError",
+    "ProxyError",
+    "gaierror",
+}
+
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 TRANSPORT = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "fsspec"}
 
 
-def with_retries(what: str, action: Callable[[], T]) -> T:
+def with_retries(what: str, action: Callable[[], T], *, first_contact: bool = False) -> T:
     """Call ``action`` until it succeeds; after the last failure raise a UserError. Errors not of the network pass.
 
-    ``what`` completes "could not …".
+    Args:
+        what: completes "could not …".
+        first_contact: nothing was read of the hub yet, so that a missing network is likely to stay missing.
     """
     for client in ("httpx", "httpx2"):  # which tell every request
         logging.getLogger(client).setLevel(max(logging.WARNING, logging.getLogger(client).level))
-    for pause in (*PAUSES, None):
+    tries = 0
+    while True:
+        tries += 1
         try:
             return action()
         except Exception as error:
             if not transient(error):
                 raise
             reason = brief(error)
-            if pause is None:
+            pauses = NO_CONNECTION_PAUSES if first_contact and unconnected(error) else PAUSES
+            if tries > len(pauses):
                 raise UserError(
-                    f"could not {what} in {len(PAUSES) + 1} tries ({reason}): run the same command again when the "
+                    f"could not {what} in {tries} tries ({reason}): run the same command again when the "
                     "network is back (all that is done is kept)"
                 ) from error
+            pause = pauses[tries - 1]
         log.warning("could not %s (%s): trying again in %g s", what, reason, pause)
         time.sleep(pause)
-    raise AssertionError("unreachable")
 
 
 def transient(error: BaseException) -> bool:
@@ -53,6 +69,13 @@ def transient(error: BaseException) -> bool:
         if isinstance(link, ConnectionError | TimeoutError) or kind.__module__.partition(".")[0] in TRANSPORT:
             return True
     return False
+
+
+def unconnected(error: BaseException) -> bool:
+    """Whether there was no connection at all: no name, no route, nobody who listens."""
+    return any(
+        isinstance(link, ConnectionRefusedError) or type(link).__name__ in NO_CONNECTION for link in chain(error)
+    )
 
 
 def status_code(error: BaseException) -> int | None:

@@ -11,8 +11,10 @@ import numpy as np
 
 from decaystudy.data.cache.shards import Damaged, Index, ShardFolder
 from decaystudy.data.config import DataConfig
+from decaystudy.data.distinct import Changes, distinct
 from decaystudy.data.draws import permutation
 from decaystudy.data.folders import lock
+from decaystudy.data.holding_out import HoldingOut, holding_out
 from decaystudy.data.network import with_retries
 from decaystudy.data.registry import find_source
 from decaystudy.data.sources.base import Document, Source
@@ -24,6 +26,7 @@ from decaystudy.io import cache_folder, digest, slug
 log = logging.getLogger("decaystudy")
 T = TypeVar("T")
 
+BY_HASH = HoldingOut(None)
 REPAIRS = 5
 """How often a shard is made again before its damage is an error."""
 
@@ -35,8 +38,10 @@ class Corpus:
     machine is busy tokenizing: then it is asked for the shard, so that one process per machine talks to the hub.
     """
 
-    def __init__(self, source: Source, tokenizer: Tokenizer, shards: ShardFolder):
+    def __init__(self, source: Source, tokenizer: Tokenizer, shards: ShardFolder, held_out: HoldingOut = BY_HASH):
         self.source = source
+        self.held_out = held_out
+        self._changes = Changes()
         self.tokenizer = tokenizer
         self.shards = shards
 
@@ -45,7 +50,8 @@ class Corpus:
         """Open what ``config`` names, making the tokenizer and an empty cache where there is none."""
         config.validate()
         source = find_source(config.source).open(config)
-        tokenizer = open_tokenizer(config, source)
+        held_out = holding_out(source, config)
+        tokenizer = open_tokenizer(config, source, held_out)
         identity = source.identity()
         key = digest([identity, tokenizer.digest])
         readable = f"{source.label}-{source.revision[:8]}-{slug(tokenizer.name)}"
@@ -58,7 +64,7 @@ class Corpus:
                         raise UserError(f"the source {source.label} holds no documents: choose another --data.source")
                     about = {"identity": identity, "tokenizer": tokenizer.name, "tokenizer_digest": tokenizer.digest}
                     ShardFolder.create(folder, about, tokenizer.dtype, parts)
-        return cls(source, tokenizer, ShardFolder(folder))
+        return cls(source, tokenizer, ShardFolder(folder), held_out)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -121,11 +127,16 @@ class Corpus:
         """Tokenize a shard whose lock the caller holds, from documents that are being read already if given."""
         part = self.shards.parts[shard]
         first = [reading] if reading is not None else []
+        said = str(self._changes)
 
         def once() -> None:
-            self.shards.write(shard, first.pop() if first else self.source.documents(part), self.tokenizer)
+            documents = first.pop() if first else self.source.documents(part)
+            documents = distinct(documents, self.source.longest_text, self._changes)
+            self.shards.write(shard, documents, self.tokenizer)
 
         with_retries(f"read {part} of {self.source.label}", once)
+        if str(self._changes) and not said and self.held_out.hashes is None:  # else they were counted, and it was said
+            log.warning("%s: in %s %s", self.source.label, part, self._changes)
 
     def tokenizing(self) -> Path:
         """The lock of the one process of this machine that tokenizes for training."""

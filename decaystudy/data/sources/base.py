@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
 
 
+LONGEST_TEXT = 2**22
+"""Characters of a document at most: a tokenizer takes a hundred times their memory."""
 TOKENIZER_BYTES = 64 * 2**20
 """Text enough to train a tokenizer on."""
 
@@ -73,6 +75,12 @@ class Source(Protocol):
     """The fields of DataConfig that say which documents these are."""
     endless: ClassVar[bool] = False
     """Whether the documents are generated, without an end that anyone would wait for."""
+    counts_documents: ClassVar[bool] = False
+    """Whether a small source is read once to count its documents, so that exactly the share asked for is held out."""
+    stream_version: ClassVar[int] = 1
+    """Raised whenever the same settings would give other tokens than before."""
+    longest_text: int = LONGEST_TEXT
+    """Characters; a longer text becomes several documents."""
 
     label: str
     """A short name for folders and messages."""

@@ -1,6 +1,5 @@
 """Text files on this machine, named by a glob: json lines, parquet and plain text, plain or compressed."""
 
-import glob
 import gzip
 import hashlib
 import io
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, checked_text
+from decaystudy.data.patterns import matching
+from decaystudy.data.sources.base import LONGEST_TEXT, TOKENIZER_BYTES, Document, Part, Source, checked_text
+from decaystudy.data.sources.encoding import decoded, has_byte_lines
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
 from decaystudy.io import cache_folder, digest, read_json, slug
@@ -22,6 +23,9 @@ from decaystudy.io import cache_folder, digest, read_json, slug
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
 
+PIECES = 100
+"""A text longer than this share of all files becomes several documents, so that some can be held out."""
+SHORTEST_PIECE = 2048
 PART_BYTES = 16 * 2**20
 """Text in one part, about 4 million tokens: the unit of tokenizing, of repair and of shuffling."""
 
@@ -29,18 +33,23 @@ JSON_LINES = (".jsonl", ".ndjson", ".json")
 FORMATS = (*JSON_LINES, ".parquet", ".txt", ".text", ".md")
 
 
-class Files:
+class Files(Source):
     """Local files in the order of their paths; a text file, a json line and a parquet row are one document each."""
 
     summary: ClassVar[str] = "your own .jsonl, .parquet or .txt files, also .gz or .zst, by a glob (--data.files)"
     tokenizer: ClassVar[str] = "bpe:2048"
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
-    settings: ClassVar[tuple[str, ...]] = ("files", "column")
+    settings: ClassVar[tuple[str, ...]] = ("files", "column", "encoding")
     endless: ClassVar[bool] = False
+    counts_documents: ClassVar[bool] = True
+    stream_version: ClassVar[int] = 2
 
-    def __init__(self, paths: list[Path], column: str):
+    def __init__(self, paths: list[Path], column: str, encoding: str | None = None):
         self.column = column
+        self.encoding = encoding
+        size = sum(path.stat().st_size for path in paths)
+        self.longest_text = max(SHORTEST_PIECE, min(LONGEST_TEXT, size // PIECES))
         self.root = Path(os.path.commonpath([path.parent for path in paths]))
         self.paths = {path.relative_to(self.root).as_posix(): path for path in paths}
         self.label = slug(f"files-{self.root.name}")
@@ -49,19 +58,20 @@ class Files:
     @classmethod
     def open(cls, config: "DataConfig") -> "Files":
         """Find the files and hash their contents (each once, until it changes)."""
-        pattern = os.path.abspath(os.path.expanduser(config.files or ""))
-        paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+        paths = matching(config.files or [])
         if not paths:
-            raise UserError(
-                f"no file matches --data.files {config.files!r}: give a path or a quoted glob such as 'texts/*.jsonl'"
-            )
+            raise UserError("--data.files names no file: give a path or a quoted glob such as 'texts/*.jsonl'")
         for path in paths:
             if layout(path)[0] not in FORMATS:
                 raise UserError(f"{path} has no known format: use {', '.join(FORMATS)}, each also with .gz or .zst")
-        return cls(paths, config.column)
+            if not os.access(path, os.R_OK):
+                raise UserError(f"{path} cannot be read (permission denied): allow it, or name other files")
+        return cls(paths, config.column, config.encoding)
 
     def identity(self) -> dict[str, Any]:
-        return {"source": "files", "revision": self.revision, "column": self.column}
+        named = {} if self.encoding is None else {"encoding": self.encoding}
+        own = {"source": "files", "revision": self.revision, "column": self.column, **named}
+        return {**own, "stream_version": self.stream_version}
 
     def parts(self) -> list[Part]:
         """Row groups of parquet files, byte ranges of long json lines files, all else whole, small files together."""
@@ -75,7 +85,7 @@ class Files:
                 with path.open("rb") as file:
                     found += parquet_parts(name, file, self.column, PART_BYTES, str(path))
                 held = full
-            elif kind in JSON_LINES and not packing and size > PART_BYTES:
+            elif kind in JSON_LINES and not packing and size > PART_BYTES and has_byte_lines(self.encoding):
                 cuts = [*range(0, size - PART_BYTES // 2, PART_BYTES), size]
                 found += [Part(name, a, b) for a, b in itertools.pairwise(cuts)]
                 held = full
@@ -97,9 +107,9 @@ class Files:
                 if kind == ".parquet":
                     yield from parquet_documents(part, file, self.column, str(path))
                 elif kind in JSON_LINES:
-                    yield from json_documents(part, file, self.column, path)
+                    yield from json_documents(part, file, self.column, path, self.encoding)
                 else:
-                    yield Document(name, unpacked(file.read, path).decode("utf-8", "replace"))
+                    yield Document(name, decoded(unpacked(file.read, path), self.encoding, str(path)))
 
 
 def layout(path: Path) -> tuple[str, str]:
@@ -136,8 +146,13 @@ def unpacked(read: Callable[[], bytes], path: Path) -> bytes:
         raise UserError(f"{path} is cut or damaged ({error}): fetch or write it again") from error
 
 
-def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iterator[Document]:
+def json_documents(
+    part: Part, file: IO[bytes], column: str, path: Path, encoding: str | None = None
+) -> Iterator[Document]:
     """Lines that begin in the bytes [start, stop) of the file, each one JSON object."""
+    if not has_byte_lines(encoding):
+        file = io.BytesIO(decoded(unpacked(file.read, path), encoding, str(path)).encode("utf-8", "surrogatepass"))
+        encoding = None
     position = part.start
     if position:
         file.seek(position - 1)
@@ -149,14 +164,20 @@ def json_documents(part: Part, file: IO[bytes], column: str, path: Path) -> Iter
         at, position = position, position + len(line)
         if not line.strip():
             continue
+        content = decoded(line, encoding, str(path), at)
         try:
-            row = json.loads(line.decode("utf-8-sig" if at == 0 else "utf-8", "replace"))
+            row = json.loads(content)
             text = row[column]
+        except RecursionError:
+            raise UserError(
+                f"{path} has JSON that is nested too deeply in the line at byte {at}: take it out"
+            ) from None
         except (ValueError, TypeError):
             raise UserError(f"{path} has no JSON object in the line at byte {at}: give one object a line") from None
         except KeyError:
             raise UserError(
-                f"{path} has no field {column!r} in the line at byte {at}: choose --data.column from {', '.join(row)}"
+                f"{path} has no field {column!r} in the line at byte {at}: choose --data.column from "
+                f"{', '.join(list(row)[:20])}"
             ) from None
         if not isinstance(text, str):
             checked_text(text, column, f"{path}:{line_of(path, at)}")

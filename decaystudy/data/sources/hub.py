@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.network import brief, offline, transient, with_retries
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, checked_text
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, Source, checked_text
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
@@ -24,7 +24,7 @@ FOOTER_READERS = 8
 """Connections used to read the footers of a dataset's files."""
 
 
-class Hub:
+class Hub(Source):
     """Any text dataset of the hub. Parquet files are read by row groups, other formats file by file."""
 
     summary: ClassVar[str] = "any text dataset of the Hugging Face hub (--data.name, .config, .split, .column)"
@@ -130,7 +130,9 @@ class explained:
 def survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:
     """The dataset's commit and its parts, in the order of its files; checks configuration, split and column."""
     with explained(f"open the dataset {name}"):
-        return with_retries(f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision))
+        return with_retries(
+            f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision), first_contact=True
+        )
 
 
 def _survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:

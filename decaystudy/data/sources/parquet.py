@@ -1,8 +1,10 @@
 """Rows of a parquet file by ranges of row groups, wherever the file's bytes come from."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
+from decaystudy.data.network import brief, transient
 from decaystudy.data.sources.base import Document, Part, checked_text
 from decaystudy.errors import UserError
 
@@ -10,14 +12,24 @@ from decaystudy.errors import UserError
 def open_parquet(file: IO[bytes], where: str, **options: Any) -> Any:
     """A pyarrow ParquetFile over an open file; ``where`` names it in messages."""
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise UserError("parquet files need pyarrow: pip install pyarrow") from error
-    try:
+    with sound(where):
         return parquet.ParquetFile(file, **options)
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{where} is not a sound parquet file: fetch or write it again") from error
+
+
+@contextmanager
+def sound(where: str) -> Iterator[None]:
+    """What pyarrow raises on cut or altered bytes becomes a UserError; errors of a network pass."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
+        if transient(error):
+            raise
+        raise UserError(f"{where} is not a sound parquet file ({brief(error)}): fetch or write it again") from error
 
 
 def column_error(where: str, column: str, names: Iterable[str]) -> UserError:
@@ -52,9 +64,10 @@ def parquet_documents(part: Part, file: IO[bytes], column: str, where: str, foot
     names = table.schema_arrow.names
     columns = [column, "id"] if "id" in names and column != "id" else [column]
     for group in range(part.start, table.num_row_groups if part.stop is None else part.stop):
-        rows = table.read_row_group(group, columns=columns)
-        texts = rows.column(column).to_pylist()
-        ids = rows.column("id").to_pylist() if len(columns) == 2 else texts
+        with sound(where):
+            rows = table.read_row_group(group, columns=columns)
+            texts = rows.column(column).to_pylist()
+            ids = rows.column("id").to_pylist() if len(columns) == 2 else texts
         for row, (name, value) in enumerate(zip(ids, texts, strict=True), 1):
             text = checked_text(value, column, f"{where}, row {row} of row group {group}")
             yield Document(text if name is None else str(name), text)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, Source
 from decaystudy.errors import UserError
 from decaystudy.io import cache_folder, digest, read_json
 
@@ -27,7 +27,7 @@ SKIPPED = {"site-packages", "dist-packages", "__pycache__", "test", "tests", "id
 """Folders that hold other people's code, tests, or no English."""
 
 
-class PythonDocs:
+class PythonDocs(Source):
     """Documents of the running interpreter, extracted once by parsing (never importing) its library's source files."""
 
     summary: ClassVar[str] = "the reference manual and docstrings of the running Python, about 2 MB of English, offline"

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from decaystudy.data.sources.base import Document, Part
+from decaystudy.data.sources.base import Document, Part, Source
 from decaystudy.io import digest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ LEADS = {True: 4, False: 32}
 """The filler before a needle, near or far, is shorter than this."""
 
 
-class Recall:
+class Recall(Source):
     """Documents whose last words can be told from what was read before."""
 
     summary: ClassVar[str] = "synthetic recall: needles at a distance, and keys that name values; offline"

@@ -8,7 +8,6 @@ import numpy as np
 
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import WINDOW_SHARDS
-from decaystudy.data.documents import threshold
 from decaystudy.data.draws import permutation
 from decaystudy.errors import UserError
 
@@ -55,7 +54,7 @@ class TokenStream:
         self.seed = seed
         self.block_length = sequence_length + 1
         self.window = window
-        self._threshold = np.uint64(threshold(held_out_share))
+        self._threshold = np.uint64(corpus.held_out.below(held_out_share))
         self._counts = np.full(len(corpus), -1, dtype=np.int64)  # training tokens of each shard, -1 while not known
         self._first_ends: list[int] = []  # ends of the first epoch's windows, as far as they are known
         self._ends: OrderedDict[int, np.ndarray] = OrderedDict()  # the same for any epoch, once all shards are known

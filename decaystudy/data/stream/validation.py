@@ -7,7 +7,6 @@ import numpy as np
 
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.config import DataConfig
-from decaystudy.data.documents import threshold
 from decaystudy.data.tokenizers.spelling import token_bytes
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
@@ -31,6 +30,14 @@ class HeldOutDocuments:
         return np.bincount(self.numbers.ravel(), weights=losses.ravel(), minlength=len(self.tokens))
 
 
+def _advice(total: int, length: int) -> str:
+    """What to do where no sequence of so many tokens is held out of ``total``."""
+    share = 1.5 * length / max(total, 1)
+    if share > 0.5:
+        return f"give more text than its {total:,} tokens, or shorten --data.sequence_length"
+    return f"raise --data.validation_fraction to {max(share, 0.01):.2g}, or shorten --data.sequence_length"
+
+
 class ValidationSet:
     """Held-out documents end to end, cut into disjoint blocks of sequence_length + 1 tokens; the tail is dropped.
 
@@ -40,12 +47,13 @@ class ValidationSet:
     """
 
     def __init__(self, corpus: Corpus, *, sequence_length: int, held_out_share: float, tokens: int, above: float = 0.0):
-        first, end = np.uint64(threshold(above)), np.uint64(threshold(held_out_share))
+        first, end = np.uint64(corpus.held_out.below(above)), np.uint64(corpus.held_out.below(held_out_share))
         pieces: list[np.ndarray] = []
-        held = seen = 0
+        held = seen = total = 0
         for shard in corpus.validation_order():
             index = corpus.index(shard)
             seen += len(index.ends)
+            total += int(index.lengths.sum())
             chosen = np.flatnonzero((index.hashes >= first) & (index.hashes < end))
             content = corpus.tokens(shard) if len(chosen) else None
             for start, stop in zip(index.starts[chosen].tolist(), index.ends[chosen].tolist(), strict=True):
@@ -62,8 +70,7 @@ class ValidationSet:
         if not self.count:
             raise UserError(
                 f"the documents held out of {corpus.source.label} ({len(pieces)} with {held} tokens) fill no sequence "
-                f"of {n} tokens: raise --data.validation_fraction above {held_out_share - above:g} or shorten "
-                "--data.sequence_length"
+                f"of {n} tokens: {_advice(total, n)}"
             )
         self.blocks = np.concatenate(pieces)[: self.count * n].reshape(self.count, n)
         """(count, sequence_length + 1) token ids."""

@@ -6,11 +6,13 @@ from typing import Any
 
 from decaystudy.data.network import status_code, with_retries
 from decaystudy.data.sources.hub import explained
-from decaystudy.data.tokenizers.tokenizer import store
+from decaystudy.data.tokenizers.tokenizer import OTHERS, store
 from decaystudy.errors import UserError
 
 log = logging.getLogger("decaystudy")
 
+SAMPLES = ("Zürich 中文", "Привет", "naïve café 🙂", "x² ≈ ½ – “quoted”")
+"""Texts that a tokenizer must be able to read, whatever it makes of them."""
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 """Where a tokenizer names its special tokens."""
 
@@ -22,7 +24,7 @@ def fetch(name: str, folder: Path) -> None:
         if local.exists():
             save(name, None, read(local) or convert(str(local), None), folder)
             return
-        with_retries(f"reach the tokenizer {name}", lambda: fetch_from_hub(name, folder))
+        with_retries(f"reach the tokenizer {name}", lambda: fetch_from_hub(name, folder), first_contact=True)
 
 
 def fetch_from_hub(name: str, folder: Path) -> None:
@@ -89,6 +91,19 @@ def convert(name: str, revision: str | None) -> tuple[str, str | None]:
     return backend.to_str(), tokenizer.eos_token
 
 
+def check_spelling(fast: Any, name: str) -> None:
+    """Refuse a tokenizer that fails on characters it doesn't know, or drops them in silence."""
+    for text in SAMPLES:
+        try:
+            encoding = fast.encode(text, add_special_tokens=False)
+        except Exception as error:  # the library raises nothing more special
+            raise UserError(f"the tokenizer {name} fails on {text!r} ({error}): {OTHERS}") from error
+        read = {place for start, end in encoding.offsets for place in range(start, end)}
+        lost = [character for place, character in enumerate(text) if place not in read and not character.isspace()]
+        if lost:
+            raise UserError(f"the tokenizer {name} drops {lost[0]!r} of {text!r} in silence: {OTHERS}")
+
+
 def save(name: str, revision: str | None, files: tuple[str, str | None], folder: Path) -> None:
     """Check that the tokenizer loads and can end documents, and store it."""
     from tokenizers import Tokenizer as Fast
@@ -110,4 +125,5 @@ def save(name: str, revision: str | None, files: tuple[str, str | None], folder:
             f"the tokenizer {name} reads {eos!r} spelled out in a text as the end of the document: choose a byte-level "
             "one such as gpt2, or one trained on the source, bpe:N"
         )
+    check_spelling(fast, name)
     store(folder, content, name=name, revision=revision, eos_id=eos_id, vocab_size=max(vocabulary.values()) + 1)

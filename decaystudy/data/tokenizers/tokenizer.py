@@ -19,6 +19,7 @@ EOS = "<|endoftext|>"
 """The end-of-document token of the tokenizers trained here, id 0."""
 FORMAT = 2
 """Raised when what is kept of a tokenizer changes; a copy of another format is made again."""
+OTHERS = "choose a byte-level one such as gpt2, one with an unknown token, or one trained on the source, bpe:N"
 UNKNOWN = "<|unknown|>"
 """What a closed vocabulary makes of any other word, id 1."""
 
@@ -88,6 +89,8 @@ class Tokenizer:
             encodings = self._fast.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError:  # lone surrogates, which json can spell
             encodings = self._fast.encode_batch_fast([printable(text) for text in texts], add_special_tokens=False)
+        except Exception as error:  # the library raises nothing more special
+            raise UserError(f"the tokenizer {self.name} fails on a text ({error}): {OTHERS}") from error
         return [np.array([*encoding.ids, self.eos_id], dtype=self.dtype) for encoding in encodings]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from decaystudy.data.config import DataConfig
-from decaystudy.data.documents import held_out
+from decaystudy.data.distinct import Changes, distinct
+from decaystudy.data.documents import id_hash
 from decaystudy.data.network import with_retries
 from decaystudy.data.sources.base import Part, Source
 from decaystudy.data.tokenizers.names import trained_kind, trained_vocabulary
@@ -21,15 +21,19 @@ LONG_RUN = re.compile(r"\S{256}")
 """Runs without a space are cut here while training, whose time grows with the square of a word's length."""
 
 
-def training_texts(config: DataConfig, source: Source) -> Iterator[str]:
-    """Texts of the documents that are not held out, as many as the source gives for this."""
+def training_texts(source: Source, below: int) -> Iterator[str]:
+    """Texts of the documents that are not held out, as many as the source gives for this.
+
+    Args:
+        below: documents whose hash lies below this are held out.
+    """
     left = source.tokenizer_bytes
     for part in source.parts():
 
         def texts(part: Part = part, left: int = left) -> list[str]:
             kept = []
-            for document in source.documents(part):
-                if left > 0 and not held_out(document.id, config.held_out_share):
+            for document in distinct(source.documents(part), source.longest_text, Changes()):
+                if left > 0 and id_hash(document.id) >= below:
                     kept.append(LONG_RUN.sub(r"\g<0> ", printable(document.text)))
                     left -= len(kept[-1].encode())
                 elif left <= 0:

@@ -1,0 +1,68 @@
+"""A source's documents as they are tokenized: long texts in pieces, and different texts under different ids."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from decaystudy.data.documents import id_hash
+from decaystudy.data.sources.base import Document
+
+LOOK_BACK = 4
+"""A piece is cut at a blank line, a line's end or a space in its last quarter, if there is one."""
+
+
+@dataclass
+class Changes:
+    """What was done to documents, for one warning."""
+
+    split: int = 0
+    pieces: int = 0
+    renamed: int = 0
+
+    def __str__(self) -> str:
+        said = []
+        if self.split:
+            long = "long text becomes" if self.split == 1 else "long texts become"
+            said.append(f"{self.split:,} {long} {self.pieces:,} documents")
+        if self.renamed:
+            said.append(f"{self.renamed:,} documents share the id of another and are told apart by their text")
+        return "; ".join(said)
+
+
+def distinct(documents: Iterable[Document], longest: int, changes: Changes) -> Iterator[Document]:
+    """The documents of a part: none longer than ``longest`` characters, and different texts with different ids.
+
+    An id that stands for a second text gets a suffix that depends on that text alone, so neither order nor the number
+    of processes matters. Equal texts under one id stay together, on one side of what is held out.
+    """
+    texts: dict[int, int] = {}
+    for document in documents:
+        pieces = split(document.text, longest)
+        if len(pieces) > 1:
+            changes.split += 1
+            changes.pieces += len(pieces)
+        for number, text in enumerate(pieces, 1):
+            if document.id == document.text:  # a document without an id is known by its text, and so are its pieces
+                yield Document(text, text)
+                continue
+            name = document.id if len(pieces) == 1 else f"{document.id}#{number}"
+            mark = id_hash(text)
+            if texts.setdefault(id_hash(name), mark) != mark:
+                changes.renamed += 1
+                name = f"{name}#{mark:016x}"
+            yield Document(name, text)
+
+
+def split(text: str, longest: int) -> list[str]:
+    """The text in pieces of at most ``longest`` characters, which together are the text."""
+    if len(text) <= longest:
+        return [text]
+    pieces, start = [], 0
+    while start < len(text):
+        end = start + longest
+        if end < len(text):
+            from_here = end - max(1, longest // LOOK_BACK)
+            cuts = (text.rfind(mark, from_here, end) + len(mark) for mark in ("\n\n", "\n", " "))
+            end = next((cut for cut in cuts if cut > from_here), end)
+        pieces.append(text[start:end])
+        start = end
+    return pieces

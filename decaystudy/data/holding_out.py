@@ -1,0 +1,116 @@
+"""Which documents of a source are held out: those whose hashes lie below a bound.
+
+The bound is the share of all hashes for a large source, which is then right to within chance. A small source is read
+once for the hashes of its documents, and its bound makes the share right to within one document.
+"""
+
+import functools
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from decaystudy.data.config import DataConfig
+from decaystudy.data.distinct import Changes, distinct
+from decaystudy.data.documents import id_hash, threshold
+from decaystudy.data.folders import cached_file, lock
+from decaystudy.data.network import with_retries
+from decaystudy.data.sources.base import Part, Source
+from decaystudy.errors import UserError
+from decaystudy.io import cache_folder, digest
+
+log = logging.getLogger("decaystudy")
+
+MOST_PARTS = 8
+"""Parts up to which a source that counts its documents is read for them: 128 MiB of text."""
+BYTES_PER_TOKEN = 12
+"""More than any tokenizer takes on average, where a text has no spaces to count words by."""
+
+
+@dataclass(frozen=True)
+class HoldingOut:
+    """The bound below which documents are held out."""
+
+    hashes: np.ndarray | None
+    """Of all documents, sorted (uint64); None for a large source."""
+    tokens: np.ndarray | None = None
+    """At least so many tokens are in each of these documents (int64)."""
+    share: float = 0.0
+    """Of the documents that are held out for validation; tuning takes the next ones."""
+    fill: int = 0
+    """Tokens that are held out at least for either, as far as half of the documents reach."""
+
+    def below(self, share: float) -> int:
+        """Documents whose hash lies below this are held out when ``share`` of them are."""
+        if self.hashes is None or share <= 0:
+            return threshold(max(share, 0.0))
+        if share <= self.share:
+            return int(self.hashes[self._rank(share, 0)])
+        first = self._rank(self.share, 0)
+        return int(self.hashes[self._rank(share - self.share, first)])
+
+    def _rank(self, share: float, first: int) -> int:
+        """How many documents are held out with a share of all, beside the ``first`` ones that already are."""
+        assert self.hashes is not None and self.tokens is not None
+        count = len(self.hashes)
+        wanted = first + max(round(share * count), 1)
+        enough = first + int(np.searchsorted(np.cumsum(self.tokens[first:]), self.fill)) + 1 if self.fill else 0
+        half = first + max(1, (count - first) // 2)
+        return min(max(wanted, min(enough, half)), count - 1)
+
+
+def holding_out(source: Source, config: DataConfig) -> HoldingOut:
+    """What is held out of a source; reads a small one once to count its documents.
+
+    Raises:
+        UserError: there is but one document, so that nothing can be held out beside what is trained on.
+    """
+    if not source.counts_documents:
+        return HoldingOut(None)
+    parts = source.parts()
+    if len(parts) > MOST_PARTS:
+        return HoldingOut(None)
+    path = cache_folder("sources", f"documents-{digest(source.identity())[:12]}.npy")
+    if not path.exists():
+        with lock(path.with_suffix(".lock")):
+            if not path.exists():
+                counted = _count(source, parts)
+                with cached_file(path) as file:
+                    np.save(file, counted)
+    hashes, tokens = np.load(path)
+    if len(hashes) == 0:
+        raise UserError(f"the source {source.label} holds no documents: choose another --data.source")
+    if hashes[0] == hashes[-1]:
+        raise UserError(
+            f"the source {source.label} holds one document, of about {int(tokens[0]):,} words, "
+            f"{f'{len(hashes):,} times' if len(hashes) > 1 else 'too short to be split'}: give more text, for some is "
+            "trained on and some held out"
+        )
+    share, tokens = config.held_out_share, tokens.astype(np.int64)
+    found = HoldingOut(hashes, tokens, share)
+    if config.validation_fraction is not None:
+        return found
+    filled = HoldingOut(hashes, tokens, share, fill=config.sequence_length + 1)
+    if filled.below(share) != found.below(share):
+        held = int((hashes < np.uint64(filled.below(share))).sum())
+        log.info("%s is small: %d of %d documents are held out to fill a sequence", source.label, held, len(hashes))
+    return filled
+
+
+def _count(source: Source, parts: list[Part]) -> np.ndarray:
+    """Hashes of the documents, sorted, and the tokens that each has at least, (2, documents) uint64."""
+    changes = Changes()
+
+    def read(part: Part) -> list[tuple[int, int]]:
+        return [
+            (id_hash(document.id), 1 + max(len(document.text.split()), len(document.text) // BYTES_PER_TOKEN))
+            for document in distinct(source.documents(part), source.longest_text, changes)
+        ]
+
+    rows: list[tuple[int, int]] = []
+    for part in parts:
+        rows += with_retries(f"read {part} of {source.label}", functools.partial(read, part))
+    counted = np.array(sorted(rows), dtype=np.uint64).reshape(-1, 2).T
+    if str(changes):
+        log.warning("%s: %s", source.label, changes)
+    return counted
