@@ -122,14 +122,14 @@ def scalar(text: str) -> Any:
     """The value that a word stands for in a study file, or a flag of the command line: 1e-3 is a number, true is true.
 
     Raises:
-        yaml.YAMLError, ValueError: it is no YAML, or none that a file may hold.
+        ValueError: it is no YAML, or none that a file may hold.
     """
     if len(text) > MOST_BYTES:
         raise ValueError("too long")
     try:
         values = _values(text, YamlDocument(Path("the command line")))
-    except UserError as error:
-        raise ValueError(str(error)) from error
+    except (UserError, yaml.YAMLError) as error:
+        raise ValueError(str(getattr(error, "problem", None) or error).splitlines()[0]) from error
     # {a, b} and a: are YAML for names without values, and text to whoever writes them.
     return text if isinstance(values, dict) and values and all(v is None for v in values.values()) else values
 

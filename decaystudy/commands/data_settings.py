@@ -7,12 +7,14 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from decaystudy.checks import LARGEST_SEED, check_whole
 from decaystudy.commands.run_settings import given_settings
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
 from decaystudy.runs.config import build_section, merge, scale_defaults
 from decaystudy.scales import SCALES
 
+MOST_TOKENS = 10**14
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
@@ -30,7 +32,9 @@ def given_data(parser: ArgumentParser, arguments: list[str]) -> tuple[DataConfig
     merged = merge(scale_defaults(settings.get("scale", "tiny")), settings)
     data: DataConfig = build_section("data", merged["data"])
     data.validate()
-    return data, int(merged.get("seed", 0)), others
+    seed = merged.get("seed", 0)
+    check_whole("seed", seed, 0, LARGEST_SEED)
+    return data, seed, others
 
 
 def count_tokens(text: str | None) -> int | None:
@@ -39,6 +43,6 @@ def count_tokens(text: str | None) -> int | None:
         return None
     match = re.fullmatch(r"\s*([\d_,]*\.?\d+)\s*([kmb]?)\s*", text.lower())
     value = float(match[1].replace("_", "").replace(",", "")) * UNITS[match[2]] if match else 0
-    if value < 1:
-        raise UserError(f"--tokens is {text!r}: give a number such as 10B, 200M or 50000")
+    if not 1 <= value <= MOST_TOKENS:
+        raise UserError(f"--tokens is {text[:60]!r}: give a number such as 10B, 200M or 50000, at most 100000B")
     return round(value)

@@ -19,7 +19,7 @@ from decaystudy.yaml_document import MOST_LEVELS, load, scalar
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 # Values of flags are read like those of files.
-set_loader("settings", scalar, exceptions=(yaml.YAMLError, ValueError))
+set_loader("settings", scalar, exceptions=(ValueError,))
 
 MISREAD = (argparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What jsonargparse, and the YAML reader behind it, raise on values that make no sense."""
@@ -29,6 +29,7 @@ WORDS = {
     "bool": "true or false",
     "str": "text",
     "dict": "name: value pairs",
+    "NoneType": "null",
 }
 
 
@@ -137,7 +138,7 @@ def expected(message: str) -> str:
     for name, literals in re.findall(r"Expected a (?:<class '(\w+)'>|(?:typing\.)?Literal\[([^\]]*)\])", message):
         words = [literal.strip(" '\"") for literal in literals.split(",")] if literals else [WORDS.get(name, name)]
         found += [word for word in words if word not in found]
-    if "NoneType" in message or "null" in message:
+    if ("NoneType" in message or "null" in message) and "null" not in found:
         found.append("null")
     return " or ".join(found) if found else "a value of another type"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from decaystudy.data.documents import id_hash
-from decaystudy.data.sources.base import Document
+from decaystudy.data.sources.base import Document, Source
 
 LOOK_BACK = 4
 """A piece is cut at a blank line, a line's end or a space in its last quarter, if there is one."""
@@ -28,15 +28,15 @@ class Changes:
         return "; ".join(said)
 
 
-def distinct(documents: Iterable[Document], longest: int, changes: Changes) -> Iterator[Document]:
-    """The documents of a part: none longer than ``longest`` characters, and different texts with different ids.
+def distinct(source: Source, documents: Iterable[Document], changes: Changes) -> Iterator[Document]:
+    """The documents of a part: none longer than the source's longest, and different texts with different ids.
 
     An id that stands for a second text gets a suffix that depends on that text alone, so neither order nor the number
     of processes matters. Equal texts under one id stay together, on one side of what is held out.
     """
     texts: dict[int, int] = {}
     for document in documents:
-        pieces = split(document.text, longest)
+        pieces = split(document.text, source.longest_text)
         if len(pieces) > 1:
             changes.split += 1
             changes.pieces += len(pieces)
@@ -46,7 +46,7 @@ def distinct(documents: Iterable[Document], longest: int, changes: Changes) -> I
                 continue
             name = document.id if len(pieces) == 1 else f"{document.id}#{number}"
             mark = id_hash(text)
-            if texts.setdefault(id_hash(name), mark) != mark:
+            if source.tells_apart and texts.setdefault(id_hash(name), mark) != mark:
                 changes.renamed += 1
                 name = f"{name}#{mark:016x}"
             yield Document(name, text)

@@ -104,7 +104,7 @@ def _count(source: Source, parts: list[Part]) -> np.ndarray:
     def read(part: Part) -> list[tuple[int, int]]:
         return [
             (id_hash(document.id), 1 + max(len(document.text.split()), len(document.text) // BYTES_PER_TOKEN))
-            for document in distinct(source.documents(part), source.longest_text, changes)
+            for document in distinct(source, source.documents(part), changes)
         ]
 
     rows: list[tuple[int, int]] = []

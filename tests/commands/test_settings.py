@@ -82,3 +82,29 @@ def test_a_run_that_fails_before_its_first_step_leaves_the_folder_free(tmp_path,
     assert not list(out.glob("events.out.tfevents.*"))
     assert main(["fit", *SMALL, "--trainer.max_steps", "1", "--seed", "3", "--out", str(out)]) == 0
     assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("run-study sharing --dry-run --seeds 0-9999", "give fewer, for at most 5,000"),
+        ("run-study sharing --dry-run --sweep lr=[[[", "--sweep"),
+        ("run-study sharing --dry-run --sweep lr=.nan", "recipe.learning_rate is nan"),
+        ("run-study sharing --dry-run --seeds 99999999999999999999", "seed is"),
+        ("data-stats --seed 99999999999999999999 --tokens 9", "seed is"),
+        ("prepare-data --tokens 9999999999999999B", "at most 100000B"),
+        ("prepare-data --workers x", "give a whole number or null"),
+    ],
+)
+def test_other_verbs_refuse_alike(words, says, capsys):
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.startswith("decaystudy: ") and said.strip().count("\n") == 0, said
+
+
+def test_a_grid_without_end_is_refused(tmp_path, capsys):
+    axes = ["seed", "learning_rate", "weight_decay", "epsilon", "warmup_steps"]
+    levels = "".join(f"  {axis}: [{', '.join(map(str, range(1, 12)))}]\n" for axis in axes[1:])
+    (tmp_path / "s.yaml").write_text(f"title: t\nquestion: q?\nscale: tiny\naxis: learning_rate\ngrid:\n{levels}")
+    assert main(["run-study", str(tmp_path / "s.yaml"), "--dry-run"]) == 2
+    assert "the grid has 14,641 cells" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from decaystudy.data import DataConfig, DataModule
+from decaystudy.data.documents import id_hash
 
 ENGLISH = (
     "decay state attention linear the of a recurrent gate window token. memory, loss! half-life 0.99 shared key value"
@@ -42,6 +43,13 @@ def random_texts(count: int, seed: int = 0, longest: int = 60) -> list[str]:
     """Texts of up to ``longest`` words each; some are empty."""
     draw = random.Random(seed)
     return [" ".join(draw.choices(WORDS, k=draw.randrange(longest))) for _ in range(count)]
+
+
+def first_of(names: list[str], share: float) -> set[str]:
+    """The names that are held out of a small source of files: the share of them with the lowest hashes."""
+    hashes = sorted(map(id_hash, names))
+    bound = hashes[min(max(round(share * len(names)), 1), len(names) - 1)]
+    return {name for name in names if id_hash(name) < bound}
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def test_a_damaged_shard_is_made_again(config: DataConfig, suffix: str, damage, 
 
 def test_a_part_without_documents_is_a_shard_too(cache: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("decaystudy.data.sources.files.PART_BYTES", 1000)
+    monkeypatch.setattr("decaystudy.data.sources.files.SHORTEST_PIECE", 10**6)
     texts = ["long " * 1000, *random_texts(40)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     config = DataConfig(source="files", files=str(tmp_path / "a.jsonl"), tokenizer="bpe:300", sequence_length=8)

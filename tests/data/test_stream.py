@@ -8,10 +8,10 @@ import pytest
 
 from decaystudy.data import DataConfig
 from decaystudy.data.cache.corpus import Corpus
-from decaystudy.data.documents import held_out
 from decaystudy.data.draws import permutation
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
+from tests.data.conftest import first_of
 
 
 def open_stream(config: DataConfig, seed: int = 0, window: int = 2) -> TokenStream:
@@ -27,7 +27,8 @@ def open_stream(config: DataConfig, seed: int = 0, window: int = 2) -> TokenStre
 def plain_documents(config: DataConfig, corpus: Corpus, kept: bool) -> list[list[int]]:
     """Documents in source order by plain tokenization of the files."""
     rows = [json.loads(line) for path in sorted(Path(config.files).parent.iterdir()) for line in path.open()]
-    chosen = [row["text"] for row in rows if held_out(row["id"], config.held_out_share) != kept]
+    held = first_of([row["id"] for row in rows], config.held_out_share)
+    chosen = [row["text"] for row in rows if (row["id"] in held) != kept]
     return [[*corpus.tokenizer.encode(text), corpus.tokenizer.eos_id] for text in chosen]
 
 

@@ -131,7 +131,7 @@ class Corpus:
 
         def once() -> None:
             documents = first.pop() if first else self.source.documents(part)
-            documents = distinct(documents, self.source.longest_text, self._changes)
+            documents = distinct(self.source, documents, self._changes)
             self.shards.write(shard, documents, self.tokenizer)
 
         with_retries(f"read {part} of {self.source.label}", once)

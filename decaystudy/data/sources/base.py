@@ -77,6 +77,8 @@ class Source(Protocol):
     """Whether the documents are generated, without an end that anyone would wait for."""
     counts_documents: ClassVar[bool] = False
     """Whether a small source is read once to count its documents, so that exactly the share asked for is held out."""
+    tells_apart: ClassVar[bool] = True
+    """Whether different texts that share an id are known by different ids, so that they aren't held out together."""
     stream_version: ClassVar[int] = 1
     """Raised whenever the same settings would give other tokens than before."""
     longest_text: int = LONGEST_TEXT

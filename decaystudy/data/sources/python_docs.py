@@ -36,6 +36,7 @@ class PythonDocs(Source):
     validation_fraction: ClassVar[float] = 0.03
     settings: ClassVar[tuple[str, ...]] = ()
     endless: ClassVar[bool] = False
+    tells_apart: ClassVar[bool] = False  # definitions of one name under several conditions belong together
     label = "python-docs"
 
     def __init__(self, documents: list[Document]):

@@ -119,11 +119,11 @@ def save(name: str, revision: str | None, files: tuple[str, str | None], folder:
     if eos_id is None:
         raise UserError(f"the tokenizer {name} has no token that ends a text: choose one with an eos_token")
     fast.encode_special_tokens = True
+    check_spelling(fast, name)
     eos = fast.id_to_token(eos_id)
     if any(eos_id in fast.encode(text, add_special_tokens=False).ids for text in (eos, f"a {eos} b", f"a{eos}b")):
         raise UserError(
             f"the tokenizer {name} reads {eos!r} spelled out in a text as the end of the document: choose a byte-level "
             "one such as gpt2, or one trained on the source, bpe:N"
         )
-    check_spelling(fast, name)
     store(folder, content, name=name, revision=revision, eos_id=eos_id, vocab_size=max(vocabulary.values()) + 1)

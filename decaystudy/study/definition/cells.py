@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.study.definition.settings import Setting, SettingNames, read_settings
 from decaystudy.yaml_document import YamlDocument
 
+MOST_CELLS = 5000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]*")
 
 
@@ -89,6 +91,9 @@ def _read_grid(document: YamlDocument, names: SettingNames, values: Any) -> Iter
     }
     if not axes:
         raise document.error("grid has no settings: give levels, such as decay: [mamba2, gla]", "grid")
+    count = math.prod(len(levels) for levels in axes.values())
+    if count > MOST_CELLS:
+        raise document.error(f"the grid has {count:,} cells: give fewer levels, for at most {MOST_CELLS:,}", "grid")
     exceptions = _read_exceptions(document, values.get("except"), axes)
     used = [0] * len(exceptions)
     for combination in itertools.product(*axes.values()):

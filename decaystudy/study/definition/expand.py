@@ -24,6 +24,7 @@ from decaystudy.study.definition.taking import Taken, choose_tuning_seeds, take_
 from decaystudy.study.definition.tuning import read_tuning
 
 DEFAULT_SCALE = "tiny"
+MOST_RUNS = 5000
 # Half-decades around a scale's own learning rate: what `tune: lr` tries.
 TUNE_FACTORS = (0.3, 1.0, 3.0)
 
@@ -158,8 +159,13 @@ def expand(
     for claim in spec.claims:
         for a, b in claim.loss_pairs():
             differing(spec, by_name[a], by_name[b], claim.axis or spec.axis, claim.line)
-    search = _make_search(spec, chosen, sweep)
     reported = tuple(seeds) if seeds is not None else spec.seeds
+    if (runs := len(kept) * len(reported)) > MOST_RUNS:
+        raise UserError(
+            f"{spec.name} has {len(kept)} cells and {len(reported)} seeds, {runs:,} runs: give fewer, for at most "
+            f"{MOST_RUNS:,}"
+        )
+    search = _make_search(spec, chosen, sweep)
     lender = rates_from or spec.rates_from
     tuning = None if lender is None else read_tuning(lender)
     taken = {} if tuning is None else take_over(kept, spec.names, tuning, str(lender), search)
