@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from decaystudy.checks import LARGEST_SEED, MOST_STEPS, check_number, check_whole
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 
@@ -33,11 +34,11 @@ def run(arguments: list[str]) -> int:
     given = parse(parser, arguments)
     if len(given.runs) != 1:
         raise UserError("name one run folder, such as runs/a")
-    for name, value, least in (("tokens", given.tokens, 1), ("temperature", given.temperature, 0)):
-        if value < least:
-            raise UserError(f"--{name} is {value}: give at least {least}")
-    if given.top_k < 0 or not 0 < given.top_p <= 1:
-        raise UserError("--top-k must be 0 or more, and --top-p above 0 and at most 1")
+    check_whole("--tokens", given.tokens, 1, MOST_STEPS)
+    check_number("--temperature", given.temperature, 0, 1e6)
+    check_whole("--top-k", given.top_k, 0, MOST_STEPS)
+    check_number("--top-p", given.top_p, 0, 1, without_low=True)
+    check_whole("--seed", given.seed, 0, LARGEST_SEED)
     from decaystudy.evaluation.generation import stream
 
     for piece in stream(

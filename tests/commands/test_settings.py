@@ -94,6 +94,10 @@ def test_a_run_that_fails_before_its_first_step_leaves_the_folder_free(tmp_path,
         ("data-stats --seed 99999999999999999999 --tokens 9", "seed is"),
         ("prepare-data --tokens 9999999999999999B", "at most 100000B"),
         ("prepare-data --workers x", "give a whole number or null"),
+        ("generate runs/a --temperature .nan", "--temperature is nan"),
+        ("generate runs/a --top-p .inf", "--top-p is inf"),
+        ("generate runs/a --tokens 0", "--tokens is 0"),
+        ("generate runs/a --seed 99999999999999999999", "--seed is 99999999999999999999"),
     ],
 )
 def test_other_verbs_refuse_alike(words, says, capsys):
