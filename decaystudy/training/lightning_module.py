@@ -60,13 +60,14 @@ class LanguageModel(L.LightningModule):
         return document_starts(tokens, eos_id if self.config.data.reset_state_at_documents else None)
 
     def token_losses(self, tokens: Tensor) -> Tensor:
-        """−log p of each next token in nats, (B, T) float32, for blocks of T + 1 tokens.
+        """−log p of each next token in nats, (B, T), for blocks of T + 1 tokens; in float64 where training is.
 
         Only real tokens have a probability: the padding of the vocabulary takes no part.
         """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         logits = self.model(inputs, resets=self.resets(inputs))
-        return next_token_losses(logits, targets, self.config.model.vocab_size)
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        return next_token_losses(logits, targets, self.config.model.vocab_size, dtype=precise)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         return self.token_losses(batch["tokens"]).mean()

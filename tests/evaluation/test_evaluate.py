@@ -36,7 +36,11 @@ def test_what_an_evaluation_writes(copied, capsys):
     # So are the bits per byte, which stand beside it everywhere.
     bits = read_mapping(copied / "result.json")["val_bits_per_byte"]
     assert values["validation"]["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
-    assert "validation bits per byte" in table and f"{values['validation']['bits_per_byte']:.4f}" in table and "validation perplexity" in table
+    assert (
+        "validation bits per byte" in table
+        and f"{values['validation']['bits_per_byte']:.4f}" in table
+        and "validation perplexity" in table
+    )
 
 
 def test_across_tokenizers_no_perplexities_are_printed_side_by_side(copied, tmp_path, capsys):

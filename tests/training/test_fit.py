@@ -148,6 +148,15 @@ def test_micro_batches_change_nothing_but_rounding(tmp_path):
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
+def test_in_float64_micro_batches_are_nothing_but_rounding(tmp_path):
+    losses = []
+    for micro in (8, 2, 1):
+        out = tmp_path / str(micro)
+        assert fit("--out", out, "--trainer.precision", "64-true", "--recipe.micro_batch_size", micro) == 0
+        losses.append(result(out)["val_loss"])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-11) and losses[2] == pytest.approx(losses[0], abs=1e-11)
+
+
 def test_activations_computed_again_are_the_same(finished, tmp_path):
     assert fit("--out", tmp_path / "run", "--recipe.activation_checkpointing", "true") == 0
     assert result(tmp_path / "run")["val_loss"] == pytest.approx(result(finished)["val_loss"], abs=1e-6)
