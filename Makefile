@@ -61,7 +61,7 @@ test-all: test test-slow test-extras test-oldest test-minimal test-wheel lint co
 
 # Each of the following has an environment of its own, so that none changes what the others test.
 test-extras: $(VENV)-extras/.ready
-	$(VENV)-extras/bin/python -m pytest -m extras -rs
+	$(VENV)-extras/bin/python -m pytest -m extras -rs tests/training/test_extras.py
 
 $(VENV)-extras/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-extras
