@@ -62,3 +62,8 @@ def test_a_finished_run_refuses_what_it_cannot_obey(tmp_path, capsys):
     for nonsense in (("--strategy", "dpp"), ("--trainer.devices", 3), ("--trainer.max_time", "soon")):
         assert small.fit(tmp_path, "--trainer.max_steps", 2, *nonsense) == 2, nonsense
         assert "Traceback" not in capsys.readouterr().err
+
+
+def test_fsdp_on_one_device_trains_on_it(tmp_path):
+    assert small.fit(tmp_path / "one") == 0 and small.fit(tmp_path / "fsdp", "--strategy", "fsdp") == 0
+    assert small.numbers(tmp_path / "fsdp") == small.numbers(tmp_path / "one")
