@@ -61,7 +61,8 @@ def test_weights_and_biases(tmp_path):
     fit(out, "wandb", WANDB_MODE="offline", WANDB_SILENT="true")
     name = (out / "wandb.id").read_text().strip()
     files = sorted(out.glob("wandb/offline-run-*/*.wandb"))
-    assert [file.name for file in files] == [f"run-{name}.wandb"] * 2
+    assert {file.name for file in files} == {f"run-{name}.wandb"}
+    rows = []
     for file in files:
         found = {}
         for record in records(file):
@@ -70,13 +71,13 @@ def test_weights_and_biases(tmp_path):
         config = {item.key: json.loads(item.value_json) for item in found["run"][0].run.config.update}
         assert config["model"]["decay"] == "mamba2" and config["trainer"]["max_steps"] == 4
         assert [record.exit.exit_code for record in found["exit"]] == [0]
-        rows = [
+        rows += [
             {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
-            for record in found["history"]
+            for record in found.get("history", [])
         ]
-        losses = {row["trainer/global_step"]: row["train/loss"] for row in rows if "train/loss" in row}
-        assert sorted(losses) == [2, 4] and all(7 < loss < 8 for loss in losses.values())
-        assert any("validation/loss" in row for row in rows)
+    losses = [(row["trainer/global_step"], row["train/loss"]) for row in rows if "train/loss" in row]
+    assert [step for step, _ in losses] == [2, 4] and all(7 < loss < 8 for _, loss in losses), "each point once"
+    assert any("validation/loss" in row for row in rows)
 
 
 def test_weights_and_biases_without_a_login(tmp_path):
@@ -119,4 +120,4 @@ def test_trackio(tmp_path):
     runs = json.loads(read.stdout.strip().splitlines()[-1])
     assert list(runs) == [name]
     losses = [(step, loss) for step, loss in runs[name] if loss is not None]
-    assert [step for step, _ in losses] == [2, 4, 2, 4] and losses[:2] == losses[2:]
+    assert [step for step, _ in losses] == [2, 4], "each point once"
