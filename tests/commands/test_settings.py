@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from decaystudy.cli import main
+from decaystudy.study.definition.expand import expand
+from decaystudy.study.definition.schema import read_study
 
 SMALL = ["--model.layers", "1", "--model.d_model", "32", "--model.glu_width", "64", "--data.sequence_length", "64"]
 SMALL += ["--data.validation_tokens", "2000"]
@@ -112,3 +114,21 @@ def test_a_grid_without_end_is_refused(tmp_path, capsys):
     (tmp_path / "s.yaml").write_text(f"title: t\nquestion: q?\nscale: tiny\naxis: learning_rate\ngrid:\n{levels}")
     assert main(["run-study", str(tmp_path / "s.yaml"), "--dry-run"]) == 2
     assert "the grid has 14,641 cells" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("start", "says"), [(0.5, None), (".nan", "option 'start' of decay 'mamba2' is nan"), ("2", "between 0 and 1")]
+)
+def test_an_option_of_all_cells_is_one_of_each_decay(start, says, tmp_path, capsys):
+    file = tmp_path / "s.yaml"
+    head = f"title: t\nquestion: q?\nscale: tiny\naxis: decay\nbaseline: mamba2\nsettings: {{start: {start}}}\n"
+    file.write_text(f"{head}grid:\n  decay: [mamba2, gla]\n")
+    if says is not None:
+        assert main(["run-study", str(file), "--dry-run"]) == 2
+        assert says in capsys.readouterr().err
+        return
+    study = expand(read_study(str(file)))
+    assert [cell.config.model.decay_options for cell in study.cells] == [{"start": 0.5}] * 2
+    file.write_text(f"{head}grid:\n  decay: [mamba2, tnl]\n  granularity: [scalar]\n")
+    assert main(["run-study", str(file), "--dry-run"]) == 2
+    assert "decay 'tnl' has no option 'start'" in capsys.readouterr().err

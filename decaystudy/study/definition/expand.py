@@ -229,7 +229,10 @@ def _make_cell(spec: StudySpec, cell: CellSpec, scale: str, overrides: Mapping[S
     if cell.reference:
         shared = {path: value for path, value in shared.items() if not (path[0] == "model" and path[1] in DESIGN)}
     settings = {**shared, **cell.settings}
-    values = merge(merge(scale_defaults(scale), nest(shared)), nest(cell.settings))
+    if ("model", "decay") in shared:  # whose options another decay of the cell drops
+        values = merge(merge(scale_defaults(scale), nest(shared)), nest(cell.settings))
+    else:  # options that all cells have in common are options of whichever decay a cell has
+        values = merge(scale_defaults(scale), nest(settings))
     try:
         return Cell(cell.name, settings, RunConfig.new(values), cell.line)
     except UserError as error:
