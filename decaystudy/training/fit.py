@@ -102,7 +102,7 @@ def fit(config: RunConfig, out: str | Path, world: World | None = None) -> RunRe
     layout = run_layout(config, world)
     _check_memory(config, folder, layout)
     session = _session(config, folder, layout, world)
-    new = claim(folder, config)
+    new = world.rank == 0 and claim(folder, config)  # for all of them
     if world.rank == 0:
         LOG.info(
             "training %d steps of %s tokens in %s; warm-up over the first %s",

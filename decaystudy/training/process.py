@@ -72,7 +72,11 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
     new = not out.exists()
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once
     if not world.started:
-        return supervise(command, world, folder)
+        try:
+            return supervise(command, world, folder)
+        finally:
+            if new:
+                folder.remove_if_empty()
     from decaystudy.training.callbacks.stop import Stopped
     from decaystudy.training.fit import LostConnection, OutOfMemory, fit
 

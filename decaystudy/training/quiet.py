@@ -22,7 +22,7 @@ IRRELEVANT = (
 
 def quieten() -> None:
     """Hide Lightning's tips, and its warnings about things that this package does on purpose."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning.pytorch", "lightning.fabric", "torch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message)

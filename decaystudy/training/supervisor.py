@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import IO, Any
 
-from decaystudy.errors import STOPPING_SIGNALS
+from decaystudy.errors import STOPPING_SIGNALS, signal_code, signal_name
 from decaystudy.runs.folder import RunFolder
 from decaystudy.training.checkpoints import resumption
 from decaystudy.training.world import SUPERVISED, World
@@ -61,8 +62,8 @@ def supervise(command: Sequence[str], world: World, folder: RunFolder) -> int:
     try:
         for local in range(world.devices):
             members.append(_start(command, world, local, shared))
-        with _handed_on(members[0].process):
-            return _wait(members, world, folder)
+        with _handed_on(members[0].process) as heard:
+            return _wait(members, world, folder, heard)
     finally:
         for member in members:
             member.process.kill()
@@ -112,27 +113,40 @@ def _start(command: Sequence[str], world: World, local: int, shared: dict[str, s
 
 
 @contextlib.contextmanager
-def _handed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals on while the block runs."""
+def _handed_on(process: subprocess.Popen[bytes]) -> Iterator[set[int]]:
+    """Hand signals on while the block runs, and note which."""
     before: dict[int, Any] = {}
+    noted: set[int] = set()
+
+    def hand_on(heard: int, frame: FrameType | None) -> None:
+        noted.add(heard)
+        process.send_signal(heard)
+
     if threading.current_thread() is threading.main_thread():
         for number in STOPPING_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
-                before[number] = signal.signal(number, lambda heard, frame: process.send_signal(heard))
+                before[number] = signal.signal(number, hand_on)
     try:
-        yield
+        yield noted
     finally:
         for taken, handler in before.items():
             signal.signal(taken, handler)
 
 
-def _wait(members: Sequence[Member], world: World, folder: RunFolder) -> int:
-    """Wait until all have ended, or until one has died, or has left the others behind."""
+def _wait(members: Sequence[Member], world: World, folder: RunFolder, heard: set[int]) -> int:
+    """Wait until all have ended, or until one has died, or has left the others behind.
+
+    Args:
+        heard: signals that the first process was handed so far.
+    """
     first_failed: Member | None = None
     since: float | None = None
     while True:
         codes = [member.process.poll() for member in members]
         for member, code in zip(members, codes, strict=True):
+            if code is not None and -code in heard:  # it was still starting
+                print(f"decaystudy: ended by {signal_name(-code)}: {resumption(folder)}", file=sys.stderr)
+                return signal_code(-code)
             if code is not None and code < 0:
                 _tell(f"{member.name} of {world.size} was killed by signal {-code}", folder)
                 return 1
