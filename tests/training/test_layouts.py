@@ -25,6 +25,10 @@ LAYOUTS = {
 LONG = ("--trainer.max_steps", "40", "--recipe.checkpoint_every", "10", "--logger", "csv")
 
 
+SHORT = ("--trainer.max_steps", "16")
+"""Where training has not amplified the rounding of another layout yet."""
+
+
 def start(out: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "decaystudy", "fit", *small.SETTINGS, *LONG, "--out", str(out), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -63,6 +67,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
     return {name: finish(folder / name, *LAYOUTS[name]) for name in ("one", "ddp 2", "fsdp 2")}
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return finish(tmp_path_factory.mktemp("short") / "run", *SHORT)
+
+
 @pytest.mark.parametrize("layout", ["ddp 2", "fsdp 2"])
 def test_stopped_and_killed_on_one_layout(layout: str, undisturbed: dict[str, Any], tmp_path: Path) -> None:
     process = start(tmp_path, *LAYOUTS[layout])
@@ -93,10 +102,8 @@ def test_stopped_and_killed_on_one_layout(layout: str, undisturbed: dict[str, An
     ("first", "second"),
     [(a, b) for a in LAYOUTS for b in LAYOUTS if a != b],
 )
-def test_a_checkpoint_moves_to_another_layout(
-    first: str, second: str, undisturbed: dict[str, Any], tmp_path: Path
-) -> None:
-    process = start(tmp_path, *LAYOUTS[first])
+def test_a_checkpoint_moves_to_another_layout(first: str, second: str, short: dict[str, Any], tmp_path: Path) -> None:
+    process = start(tmp_path, *SHORT, *LAYOUTS[first])
     wait_for_step(tmp_path, 5, process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
@@ -104,8 +111,8 @@ def test_a_checkpoint_moves_to_another_layout(
     assert fault(saved) is None
     if saved.is_file():
         assert "model.head.weight" in torch.load(saved, weights_only=True)["optimizer_states"][0]["state"]
-    got = finish(tmp_path, *LAYOUTS[second])
-    assert got["val_loss"] == pytest.approx(undisturbed["one"]["val_loss"], abs=2e-3)
+    got = finish(tmp_path, *SHORT, *LAYOUTS[second])
+    assert got["val_loss"] == pytest.approx(short["val_loss"], abs=1e-4)
 
 
 def test_a_broken_shard_is_named_and_the_one_before_used(undisturbed: dict[str, Any], tmp_path: Path) -> None:
