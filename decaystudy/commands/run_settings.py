@@ -10,12 +10,20 @@ from decaystudy.commands.parsing import check_keys, check_types, parse, read_con
 from decaystudy.data.config import DataConfig
 from decaystudy.errors import UserError
 from decaystudy.model.config import ModelConfig
-from decaystudy.runs.config import SECTIONS, RunConfig, build_section, logger_names, merge, scale_defaults
+from decaystudy.runs.config import (
+    SECTIONS,
+    RunConfig,
+    build_section,
+    compile_choice,
+    logger_names,
+    merge,
+    scale_defaults,
+)
 from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.scales import SCALES
 from decaystudy.training.loggers import LOGGERS, check_loggers
 
-SETTINGS = ("scale", "seed", "strategy", "threads", "logger", "model", "data", "recipe", "trainer")
+SETTINGS = ("scale", "seed", "strategy", "threads", "compile", "logger", "model", "data", "recipe", "trainer")
 
 
 def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> None:
@@ -32,6 +40,13 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
     parser.add_argument("--strategy", type=str, default="auto", help="auto, ddp or fsdp (FSDP2)")
     parser.add_argument(
         "--threads", type=int | None, default=None, help="CPU threads per process; unset leaves it to torch"
+    )
+    parser.add_argument(
+        "--compile",
+        type=compile_choice,
+        default="auto",
+        metavar="WHEN",
+        help="whether torch.compile fuses each block: auto (on a GPU), true or false; affects speed and rounding",
     )
     if "logger" not in skip:
         parser.add_argument(

@@ -84,7 +84,10 @@ class Decay:
         return {}
 
     def for_layer(self, model_parameters: Mapping[str, Tensor], context: LayerContext) -> dict[str, Tensor]:
-        """What layer ``context.layer`` sees of the model's common tensors, merged into its own parameters."""
+        """What layer ``context.layer`` sees of the model's common tensors, merged into its own parameters.
+
+        Also the place for what depends on the layer's number: a compiled ``log_decay`` then serves all layers.
+        """
         return {}
 
     def log_decay(self, logit: Any, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:

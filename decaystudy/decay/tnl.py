@@ -44,10 +44,13 @@ class TNL(Decay):
                 "use at least 2 layers, or decay 'constant'"
             )
 
-    def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+    def for_layer(self, model_parameters: Mapping[str, Tensor], context: LayerContext) -> dict[str, Tensor]:
         import torch
 
-        return torch.tensor(tnl_log_decay(context), dtype=torch.float64)
+        return {"fixed": torch.tensor(tnl_log_decay(context), dtype=torch.float64)}
+
+    def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
+        return parameters["fixed"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class TNLL(TNL):
 
     def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         return (ParameterSpec("log_decay" if self.released else "theta", (context.heads,)),)
+
+    def for_layer(self, model_parameters: Mapping[str, Tensor], context: LayerContext) -> dict[str, Tensor]:
+        return {}
 
     def initial_parameters(
         self, context: LayerContext, generator: Callable[[str], torch.Generator]

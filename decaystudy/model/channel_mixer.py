@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from decaystudy.model.projection import apply_all
+
 
 class ChannelMixer(nn.Module):
     """W_3 (silu(W_1 x) ⊙ W_2 x), (B, T, d) to (B, T, d), without biases."""
@@ -17,5 +19,6 @@ class ChannelMixer(nn.Module):
         self.w3.residual_output = True  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.w3(silu(self.w1(x)) * self.w2(x))
+        gate, value = apply_all((self.w1, self.w2), x)
+        mixed: Tensor = self.w3(silu(gate) * value)
         return mixed

@@ -12,7 +12,7 @@ from decaystudy.errors import UserError
 from decaystudy.model.config import ModelConfig
 from decaystudy.model.initialise import copy_full_tensor, generator_for
 from decaystudy.model.precision import KeepsPrecision
-from decaystudy.model.projection import build_projection
+from decaystudy.model.projection import after_first_map, build_projection, first_map
 from decaystudy.ops.precision import full_precision
 
 
@@ -75,11 +75,21 @@ class LayerDecay(nn.Module):
             seen = {**starts, **self.decay.for_layer(model_parameters, self.context)}
             self.extras.start_at({**starts, "offset": self.decay.initial_offset(seen, self.context)})
 
+    def first_maps(self) -> list[nn.Linear]:
+        """The linear maps of the layer's input that the projections begin with."""
+        return [first_map(getattr(self, name)) for name in self.modules_of.values()]
+
+    def shared_parameters(self, model_parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What this layer sees of the tensors that all layers have in common."""
+        with full_precision(next(iter(model_parameters.values())).device if model_parameters else torch.device("cpu")):
+            return self.decay.for_layer(model_parameters, self.context)
+
     def forward(
         self,
         x: Tensor,
+        projected: list[Tensor],
         key_logit: Tensor,
-        model_parameters: dict[str, Tensor],
+        shared_parameters: dict[str, Tensor],
         *,
         carry: Tensor | None,
         resets: Tensor | None,
@@ -87,11 +97,14 @@ class LayerDecay(nn.Module):
     ) -> DecayOutput:
         """log λ (B, T, H[, Dk]), shared key (B, T, H, Dk) or None, carry, and the decay's own β (B, T, H) or None.
 
-        ``key_logit`` is W_k x, (B, T, d), the (first) logit itself where the key is shared.
+        Args:
+            projected: the outputs of ``first_maps``.
+            key_logit: W_k x, (B, T, d), the (first) logit itself where the key is shared.
+            shared_parameters: those of the method of that name.
         """
-        logit = self._logit(x, key_logit)
+        logit = self._logit(projected, key_logit)
         with full_precision(x.device):
-            parameters = {**self.extras.tensors(), **self.decay.for_layer(model_parameters, self.context)}
+            parameters = {**self.extras.tensors(), **shared_parameters}
             output = self.decay.apply(logit, parameters, self.context, carry=carry, resets=resets, mask=mask)
             working = torch.promote_types(x.dtype, torch.float32)
             log_decay = self._per_head(output.log_decay.to(device=x.device, dtype=working), x)
@@ -101,11 +114,14 @@ class LayerDecay(nn.Module):
         key = None if output.key is None else torch.unflatten(output.key, -1, (self.context.heads, -1))
         return DecayOutput(log_decay, key, output.carry, beta)
 
-    def _logit(self, x: Tensor, key_logit: Tensor) -> Tensor | dict[str, Tensor] | None:
+    def _logit(self, projected: list[Tensor], key_logit: Tensor) -> Tensor | dict[str, Tensor] | None:
         """The outputs of the projections as the decay expects them, float32 or float64."""
+        firsts = dict(zip(self.modules_of, projected, strict=True))
         outputs: dict[str, Tensor] = {}
         for name in self.logits:
-            output = getattr(self, self.modules_of[name])(x) if name in self.modules_of else key_logit
+            output = key_logit
+            if name in firsts:
+                output = after_first_map(getattr(self, self.modules_of[name]), firsts[name])
             outputs[name] = output.to(torch.promote_types(output.dtype, torch.float32))
         return outputs if self.decay.names_logits else next(iter(outputs.values()), None)
 

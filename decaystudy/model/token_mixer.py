@@ -9,7 +9,7 @@ from torch.nn.functional import linear, normalize, silu
 from decaystudy.model.config import ModelConfig
 from decaystudy.model.layer_decay import LayerDecay
 from decaystudy.model.position import Rotation
-from decaystudy.model.projection import LowRank
+from decaystudy.model.projection import LowRank, apply_all
 from decaystudy.model.state import LayerState
 from decaystudy.ops import decay_attention, dplr_attention
 from decaystudy.ops.precision import full_precision
@@ -44,7 +44,7 @@ class TokenMixer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        model_parameters: dict[str, Tensor],
+        shared_parameters: dict[str, Tensor],
         rotation: Rotation | None,
         *,
         mask: Tensor | None,
@@ -56,15 +56,15 @@ class TokenMixer(nn.Module):
         """Map (B, T, d) to (B, T, d).
 
         Args:
-            model_parameters: the tensors that the decays of all layers have in common.
+            shared_parameters: what this layer's decay sees of the tensors that all layers have in common.
             mask: (B, T) bool, false at padding.
             collect: a list to which this layer's log λ is appended, as it is without resets and padding.
         """
-        q = self._per_head(silu(self.q(x)))
-        key_logit = self.k(x)
-        v = self._per_head(self.v(x))
+        maps = (self.q, self.k, self.v, self.gate.down, *self.decay.first_maps())
+        query, key_logit, value, gate, *projected = apply_all(maps, x)
+        q, v = self._per_head(silu(query)), self._per_head(value)
         log_decay, key, carry, beta = self.decay(
-            x, key_logit, model_parameters, carry=state.carry if state else None, resets=resets, mask=mask
+            x, projected, key_logit, shared_parameters, carry=state.carry if state else None, resets=resets, mask=mask
         )
         if collect is not None:
             collect.append(log_decay)
@@ -101,7 +101,7 @@ class TokenMixer(nn.Module):
                 return_state=return_state,
                 backend=self.backend,
             )
-        o = o.to(self.norm.weight.dtype).flatten(2) * torch.sigmoid(self.gate(x))
+        o = o.to(self.norm.weight.dtype).flatten(2) * torch.sigmoid(self.gate.up(gate))
         o = self.norm(self._per_head(o)).flatten(2) if self.norm_per_head else self.norm(o)
         return self.out(o), LayerState(attention=attention, carry=carry) if return_state else None
 

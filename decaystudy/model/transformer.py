@@ -12,6 +12,8 @@ from decaystudy.model.block import Block, BlockInputs
 from decaystudy.model.config import ModelConfig
 from decaystudy.model.initialise import copy_full_tensor, draw_weights, generator_for
 from decaystudy.model.layer_decay import DecayParameters, LayerDecay
+from decaystudy.model.linear_cross_entropy import mean_next_token_loss, next_token_losses_of
+from decaystudy.model.losses import next_token_losses
 from decaystudy.model.masks import check_resets, softmax_masks, token_mask
 from decaystudy.model.position import Rotation, ToeplitzEncoding, token_positions
 from decaystudy.model.state import DecodingState, LayerState
@@ -78,6 +80,8 @@ class DecayTransformer(nn.Module):
         return_state: Literal[False] = ...,
         resets: Tensor | None = ...,
         collect: list[Tensor] | None = ...,
+        targets: Tensor | None = ...,
+        reduction: Literal["none", "mean"] = ...,
     ) -> Tensor: ...
 
     @overload
@@ -90,6 +94,8 @@ class DecayTransformer(nn.Module):
         return_state: Literal[True],
         resets: Tensor | None = ...,
         collect: list[Tensor] | None = ...,
+        targets: Tensor | None = ...,
+        reduction: Literal["none", "mean"] = ...,
     ) -> tuple[Tensor, DecodingState]: ...
 
     def forward(
@@ -101,6 +107,8 @@ class DecayTransformer(nn.Module):
         return_state: bool = False,
         resets: Tensor | None = None,
         collect: list[Tensor] | None = None,
+        targets: Tensor | None = None,
+        reduction: Literal["none", "mean"] = "none",
     ) -> Tensor | tuple[Tensor, DecodingState]:
         """Logits of the next token.
 
@@ -112,16 +120,31 @@ class DecayTransformer(nn.Module):
             return_state: also return the state after these tokens.
             resets: (B, T) bool, true at a document's first token: no state crosses it.
             collect: a list to which the log λ of each layer is appended, as ``log_decays`` returns them.
+            targets: (B, T) int64, the next tokens: their losses are returned in place of logits.
+            reduction: of the losses, ``none`` or ``mean``.
 
         Returns:
-            logits (B, T, V), V being ``config.padded_vocab_size``; with ``return_state`` also the state.
+            logits (B, T, V), V being ``config.padded_vocab_size``; with ``return_state`` also the state. With
+            ``targets`` −log p of each in nats, (B, T) float32, or their mean. Only real tokens have a probability: the
+            padding of the vocabulary takes no part.
         """
         x, after = self._trunk(input_ids, attention_mask, state, return_state, resets, collect)
+        if targets is not None:
+            return self._loss(self.norm(x), targets, reduction)
         logits: Tensor = self.head(self.norm(x))
         if not return_state:
             return logits
         assert after is not None
         return logits, after
+
+    def _loss(self, x: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        vocab_size = self.config.vocab_size
+        mean = reduction == "mean"
+        if x.is_cuda and (mean or not torch.is_grad_enabled()):  # a GPU has no room for the logits of all tokens
+            measure = mean_next_token_loss if mean else next_token_losses_of
+            return measure(x, self.head.weight, targets, vocab_size)
+        losses = next_token_losses(self.head(x), targets, vocab_size)
+        return losses.mean() if mean else losses
 
     def log_decays(self, input_ids: Tensor, *, resets: Tensor | None = None) -> list[Tensor]:
         """log λ of every layer for the given tokens: (B, T, H) at granularity scalar, else (B, T, H, D), float32.
@@ -177,10 +200,13 @@ class DecayTransformer(nn.Module):
         pair_mask = key_mask = None
         if self.config.mixer == "softmax":
             pair_mask, key_mask = softmax_masks(input_ids, state, mask, resets)
-        inputs = BlockInputs(self.decay.tensors(), rotation, mask, resets, pair_mask, collect, return_state)
+        inputs = BlockInputs(rotation, mask, resets, pair_mask, collect, return_state)
+        model_parameters = self.decay.tensors()
         after: list[LayerState] = []
         for index, layer in enumerate(self.layers):
-            x, layer_state = layer(x, inputs, state.layers[index] if state else None)
+            # Made here and not in the block: what depends on the layer's number would be compiled anew for each.
+            shared = layer.shared_parameters(model_parameters)
+            x, layer_state = layer(x, inputs, shared, state.layers[index] if state else None)
             if layer_state is not None:
                 after.append(layer_state)
         return x, DecodingState(next_position, after, tpe_state, key_mask) if return_state else None

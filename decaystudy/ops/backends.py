@@ -33,16 +33,13 @@ def _run_recurrent(call: AttentionCall) -> tuple[Tensor, Tensor]:
 
 
 def _run_chunked(call: AttentionCall) -> tuple[Tensor, Tensor]:
-    from decaystudy.ops.chunked import ChunkedDecayAttention
-    from decaystudy.ops.chunked_dplr import ChunkedDPLRAttention
+    from decaystudy.ops import chunked_operator
 
     # Inside chunks every factor is the exponential of a sum of log-decays, so −inf is an exact reset.
     decay = decay_at_resets(call.channel_decay, call.resets, -torch.inf)
     if call.beta is None:
-        o, state = ChunkedDecayAttention.apply(call.q, call.k, call.v, decay, call.initial_state)  # type: ignore[no-untyped-call]
-    else:
-        o, state = ChunkedDPLRAttention.apply(call.q, call.k, call.v, decay, call.beta, call.initial_state)  # type: ignore[no-untyped-call]
-    return o, state
+        return chunked_operator.decay_attention(call.q, call.k, call.v, decay, call.initial_state)
+    return chunked_operator.dplr_attention(call.q, call.k, call.v, decay, call.beta, call.initial_state)
 
 
 def _run_fla(call: AttentionCall) -> tuple[Tensor, Tensor]:

@@ -12,110 +12,101 @@ O = A U + Q S and S' = Λ S + Kᵀ U, as for values.
 Sources: the WY form of the delta rule (Yang et al., 2024, arXiv 2406.06484) and its gated form (arXiv 2412.06464).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from decaystudy.ops.chunked import by_chunk, total_gradient
 from decaystudy.ops.chunks import chunk_length, groups, put, take
 from decaystudy.ops.decayed_chunk import DecayedChunkGradients
-from decaystudy.ops.precision import in_full_precision
 from decaystudy.ops.within import within_chunks
 
 
-class ChunkedDPLRAttention(torch.autograd.Function):
-    """(q, k, v, g, beta, initial state or None) → (o, final state); g is (B, T, H, Dk) or (B, T, H, 1)."""
+def forward(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, initial: Tensor | None, keep: bool
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """o, the final state and, if asked for, what the backward pass keeps; g is (B, T, H, Dk) or (B, T, H, 1)."""
+    batch, tokens, heads, width = k.shape
+    chunk, dtype = chunk_length(tokens), g.dtype
+    spans = groups(k, max(width, v.shape[-1]), chunk)
+    state = torch.zeros(batch * heads, width, v.shape[-1], dtype=dtype, device=q.device)
+    if initial is not None:
+        state.copy_(initial.reshape(state.shape))
+    o = torch.empty(v.shape, dtype=q.dtype, device=q.device)
+    saved: list[Tensor] = []
+    for span in spans:
+        qs, ks, vs, gs, bs = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1)))
+        inside = within_chunks(_rows(qs, ks), ks, gs)
+        scores, keys = _by_row(inside.scores, chunk)
+        torch.sum(qs * ks, -1, out=scores.diagonal(dim1=1, dim2=2))
+        reads, key_reads = _by_row(inside.reads, chunk)
+        inverse = _inverse(bs * keys)
+        w = torch.bmm(inverse, bs * key_reads)
+        # Y for now. It becomes the changes U chunk by chunk, as the state S before each becomes known.
+        changes = torch.bmm(inverse, bs * vs)
+        changes_of, w_of, writes_of = (_each(x, span) for x in (changes, w, inside.writes))
+        states = state.new_empty(span[1] + 1, *state.shape)
+        states[0] = state
+        totals = by_chunk(inside.total, states)
+        for n in range(span[1]):
+            changes_of[n].sub_(torch.bmm(w_of[n], states[n]))
+            torch.baddbmm(totals[n] * states[n], writes_of[n].mT, changes_of[n], out=states[n + 1])
+        state = states[-1]
+        put(o, torch.bmm(scores, changes).baddbmm_(reads, states[:-1].flatten(0, 1)), span, chunk)
+        if keep:
+            saved += [inside.scores, inverse, changes, states]
+    return o, state.view(batch, heads, width, -1).clone(), saved
 
-    @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, initial: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        batch, tokens, heads, width = k.shape
-        chunk, dtype = chunk_length(tokens), g.dtype
-        spans = groups(k, max(width, v.shape[-1]), chunk)
-        state = torch.zeros(batch * heads, width, v.shape[-1], dtype=dtype, device=q.device)
-        if initial is not None:
-            state.copy_(initial.reshape(state.shape))
-        o = torch.empty(v.shape, dtype=q.dtype, device=q.device)
-        saved: list[Tensor] = []
-        for span in spans:
-            qs, ks, vs, gs, bs = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1)))
-            inside = within_chunks(_rows(qs, ks), ks, gs)
-            scores, keys = _by_row(inside.scores, chunk)
-            torch.sum(qs * ks, -1, out=scores.diagonal(dim1=1, dim2=2))
-            reads, key_reads = _by_row(inside.reads, chunk)
-            inverse = _inverse(bs * keys)
-            w = torch.bmm(inverse, bs * key_reads)
-            # Y for now. It becomes the changes U chunk by chunk, as the state S before each becomes known.
-            changes = torch.bmm(inverse, bs * vs)
-            changes_of, w_of, writes_of = (_each(x, span) for x in (changes, w, inside.writes))
-            states = state.new_empty(span[1] + 1, *state.shape)
-            states[0] = state
-            totals = by_chunk(inside.total, states)
-            for n in range(span[1]):
-                changes_of[n].sub_(torch.bmm(w_of[n], states[n]))
-                torch.baddbmm(totals[n] * states[n], writes_of[n].mT, changes_of[n], out=states[n + 1])
-            state = states[-1]
-            put(o, torch.bmm(scores, changes).baddbmm_(reads, states[:-1].flatten(0, 1)), span, chunk)
-            if any(ctx.needs_input_grad):
-                saved += [inside.scores, inverse, changes, states]
-        ctx.save_for_backward(q, k, v, g, beta, *saved)
-        ctx.spans, ctx.has_initial = spans, initial is not None
-        return o, state.view(batch, heads, width, -1).clone()
 
-    @staticmethod
-    @once_differentiable
-    @in_full_precision
-    def backward(ctx: Any, d_o: Tensor, d_final: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        q, k, v, g, beta, *saved = ctx.saved_tensors
-        batch, tokens, heads, width = k.shape
-        chunk, dtype = chunk_length(tokens), g.dtype
-        d_q, d_k, d_v, d_g, d_beta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v, g, beta))
-        d_state = d_final.reshape(batch * heads, width, -1)
-        for index in reversed(range(len(ctx.spans))):
-            span, (all_scores, inverse, changes, states) = ctx.spans[index], saved[4 * index : 4 * index + 4]
-            qs, ks, vs, gs, bs, d_os = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1), d_o))
-            inside = within_chunks(_rows(qs, ks), ks, gs, scores=False, gradients=True)
-            scores, keys = _by_row(all_scores, chunk)
-            reads, key_reads = _by_row(inside.reads, chunk)
-            w = torch.bmm(inverse, bs * key_reads)
-            d_changes = torch.bmm(scores.mT, d_os)
-            d_states = torch.empty_like(states)
-            d_states[-1] = d_state
-            torch.bmm(reads.mT, d_os, out=d_states[:-1].flatten(0, 1))
-            d_changes_of, w_of, writes_of = (_each(x, span) for x in (d_changes, w, inside.writes))
-            totals = by_chunk(inside.total, states)
-            for n in reversed(range(span[1])):
-                d_changes_of[n].add_(torch.bmm(writes_of[n], d_states[n + 1]))
-                d_states[n].addcmul_(totals[n], d_states[n + 1]).sub_(torch.bmm(w_of[n].mT, d_changes_of[n]))
-            d_state = d_states[0]
-            before, d_after = states[:-1].flatten(0, 1), d_states[1:].flatten(0, 1)
-            # Adjoint of (I + β B) U = β R with R = V − P S: first its right-hand side, then its matrix.
-            d_right = torch.bmm(inverse.mT, d_changes)
-            d_matrix = torch.bmm(d_right, changes.mT).neg_().tril_(-1)
-            right = torch.baddbmm(vs, key_reads, before, alpha=-1)
-            d_bs = (d_right * right).sum(-1, keepdim=True) + (d_matrix * keys).sum(-1, keepdim=True)
-            put(d_beta.unsqueeze(-1), d_bs, span, chunk)
-            d_right *= bs
-            put(d_v, d_right, span, chunk)
-            d_scores = torch.bmm(d_os, changes.mT)
-            diagonal = d_scores.diagonal(dim1=1, dim2=2).unsqueeze(-1)
-            d_rows, d_ks, d_gs = inside.backward(
-                DecayedChunkGradients(
-                    scores=_rows(d_scores, d_matrix.mul_(bs)),
-                    reads=_rows(torch.bmm(d_os, before.mT), torch.bmm(d_right, before.mT).neg_()),
-                    writes=torch.bmm(changes, d_after.mT),
-                    total=total_gradient(before, d_after, inside.total),
-                )
+def backward(
+    d_o: Tensor, d_final: Tensor, q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, saved: list[Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of q, k, v, g, beta and the initial state."""
+    batch, tokens, heads, width = k.shape
+    chunk, dtype = chunk_length(tokens), g.dtype
+    spans = groups(k, max(width, v.shape[-1]), chunk)
+    d_q, d_k, d_v, d_g, d_beta = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v, g, beta))
+    d_state = d_final.reshape(batch * heads, width, -1)
+    for index in reversed(range(len(spans))):
+        span, (all_scores, inverse, changes, states) = spans[index], saved[4 * index : 4 * index + 4]
+        qs, ks, vs, gs, bs, d_os = (take(x, span, chunk, dtype) for x in (q, k, v, g, beta.unsqueeze(-1), d_o))
+        inside = within_chunks(_rows(qs, ks), ks, gs, scores=False, gradients=True)
+        scores, keys = _by_row(all_scores, chunk)
+        reads, key_reads = _by_row(inside.reads, chunk)
+        w = torch.bmm(inverse, bs * key_reads)
+        d_changes = torch.bmm(scores.mT, d_os)
+        d_states = torch.empty_like(states)
+        d_states[-1] = d_state
+        torch.bmm(reads.mT, d_os, out=d_states[:-1].flatten(0, 1))
+        d_changes_of, w_of, writes_of = (_each(x, span) for x in (d_changes, w, inside.writes))
+        totals = by_chunk(inside.total, states)
+        for n in reversed(range(span[1])):
+            d_changes_of[n].add_(torch.bmm(writes_of[n], d_states[n + 1]))
+            d_states[n].addcmul_(totals[n], d_states[n + 1]).sub_(torch.bmm(w_of[n].mT, d_changes_of[n]))
+        d_state = d_states[0]
+        before, d_after = states[:-1].flatten(0, 1), d_states[1:].flatten(0, 1)
+        # Adjoint of (I + β B) U = β R with R = V − P S: first its right-hand side, then its matrix.
+        d_right = torch.bmm(inverse.mT, d_changes)
+        d_matrix = torch.bmm(d_right, changes.mT).neg_().tril_(-1)
+        right = torch.baddbmm(vs, key_reads, before, alpha=-1)
+        d_bs = (d_right * right).sum(-1, keepdim=True) + (d_matrix * keys).sum(-1, keepdim=True)
+        put(d_beta.unsqueeze(-1), d_bs, span, chunk)
+        d_right *= bs
+        put(d_v, d_right, span, chunk)
+        d_scores = torch.bmm(d_os, changes.mT)
+        diagonal = d_scores.diagonal(dim1=1, dim2=2).unsqueeze(-1)
+        d_rows, d_ks, d_gs = inside.backward(
+            DecayedChunkGradients(
+                scores=_rows(d_scores, d_matrix.mul_(bs)),
+                reads=_rows(torch.bmm(d_os, before.mT), torch.bmm(d_right, before.mT).neg_()),
+                writes=torch.bmm(changes, d_after.mT),
+                total=total_gradient(before, d_after, inside.total),
             )
-            d_queries, d_keys = _by_row(d_rows, chunk)
-            put(d_q, d_queries.addcmul(diagonal, ks), span, chunk)
-            put(d_k, d_ks.add_(d_keys).addcmul_(diagonal, qs), span, chunk)
-            put(d_g, d_gs, span, chunk)
-        d_initial = d_state.view(batch, heads, width, -1) if ctx.has_initial else None
-        return d_q, d_k, d_v, d_g, d_beta, d_initial
+        )
+        d_queries, d_keys = _by_row(d_rows, chunk)
+        put(d_q, d_queries.addcmul(diagonal, ks), span, chunk)
+        put(d_k, d_ks.add_(d_keys).addcmul_(diagonal, qs), span, chunk)
+        put(d_g, d_gs, span, chunk)
+    return d_q, d_k, d_v, d_g, d_beta, d_state.view(batch, heads, width, -1).clone()
 
 
 def _rows(queries: Tensor, keys: Tensor) -> Tensor:

@@ -33,22 +33,33 @@ def refusal(facts: CallFacts) -> str | None:
         return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {widths[0]} and {widths[1]}"
     if facts.dplr and facts.dtype == torch.float32:
         return "its DPLR kernel is made for bfloat16 and float16"
-    return _missing("fla.ops.kda" if facts.dplr else "fla.ops.gla")
+    return _why_not("fla.ops.kda" if facts.dplr else "fla.ops.gla")
 
 
 def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
     """Serve a call that `refusal` lets pass."""
-    facts = call.facts
-    q, k, v = call.q, call.k.to(call.q.dtype), call.v.to(call.q.dtype)
+    dtype = call.q.dtype
     # The kernels turn −inf into NaN. Neither `clamp` nor the selection passes a gradient on where it changes something.
     decay = decay_at_resets(call.log_decay.clamp(min=FORGETS), call.resets, FORGETS)
-    arguments = {"q": q, "k": k, "v": v, "scale": 1.0, "initial_state": call.initial_state, "output_final_state": True}
-    if facts.scalar and not facts.dplr and not _scalar_kernel_is_wrong(q.device.index or 0):
-        return _kernel("simple_gla")(g=decay, **arguments)
-    decay = per_channel(decay).expand_as(q).contiguous()
-    if call.beta is None:
+    inputs = (call.q, call.k.to(dtype), call.v.to(dtype), decay, call.beta, call.initial_state)
+    if torch.compiler.is_compiling():
+        from decaystudy.ops import fla_operator
+
+        return fla_operator.attend(*inputs)
+    return attend(*inputs)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, beta: Tensor | None, initial_state: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """o and the final state by the kernel that suits; log_decay, (B, T, H) or (B, T, H, Dk), is finite."""
+    arguments = {"q": q, "k": k, "v": v, "scale": 1.0, "initial_state": initial_state, "output_final_state": True}
+    if log_decay.dim() == 3 and beta is None and not _scalar_kernel_is_wrong(q.device.index or 0):
+        return _kernel("simple_gla")(g=log_decay, **arguments)
+    decay = per_channel(log_decay).expand_as(q).contiguous()
+    if beta is None:
         return _kernel("gla")(g=decay, **arguments)
-    return _kernel("kda")(g=decay, beta=call.beta.to(q.dtype), **arguments)
+    return _kernel("kda")(g=decay, beta=beta.to(q.dtype), **arguments)
 
 
 def _kernel(family: str) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -56,6 +67,11 @@ def _kernel(family: str) -> Callable[..., tuple[Tensor, Tensor]]:
     module = importlib.import_module(f"fla.ops.{family}")
     kernel: Callable[..., tuple[Tensor, Tensor]] = getattr(module, f"chunk_{family}")
     return kernel
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _why_not(kernels: str) -> str | None:
+    return _missing(kernels)
 
 
 @functools.cache

@@ -38,6 +38,8 @@ class RunConfig:
     """auto, ddp or fsdp (FSDP2)."""
     threads: int | None = None
     """CPU threads per process; unset leaves it to torch."""
+    compile: bool | str = "auto"
+    """Whether torch.compile fuses each block: auto (on a GPU), true or false. Affects speed and rounding."""
     logger: list[str] = field(default_factory=lambda: ["tensorboard"])
     """Where the curves go: names of loggers, or import paths of the user's own; also as one text, tensorboard,csv."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -52,6 +54,7 @@ class RunConfig:
         check_word("strategy", self.strategy, STRATEGIES)
         if self.threads is not None:
             check_whole("threads", self.threads, 1, MOST_THREADS, advice="or leave it out")
+        self.compile = compile_choice(self.compile)
         self.logger = logger_names(self.logger)
         self.data.validate()
         self.model = self.model.with_vocabulary(vocabulary_size(self.data))
@@ -191,6 +194,15 @@ def build_section(name: str, values: Any) -> Any:
         if key not in known:
             raise unknown(f"setting of {name}:", key, known)
     return section(**values)
+
+
+def compile_choice(value: Any) -> bool | str:
+    """auto, True or False, from any spelling of them in YAML or on a command line."""
+    words = {"auto": "auto", "true": True, "false": False}
+    chosen = words.get(str(value).strip().lower())
+    if chosen is None:
+        raise UserError(f"compile is {value!r}: give auto, true or false")
+    return chosen
 
 
 def logger_names(value: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as L
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from decaystudy.model import DecayTransformer
-from decaystudy.model.losses import next_token_losses
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.config import RunConfig
+from decaystudy.training.compilation import compile_model
 from decaystudy.training.optimizer import make_optimizer
 from decaystudy.training.schedule import wsd
 from decaystudy.training.strategy import checkpoint_activations, shard
@@ -52,6 +52,7 @@ class LanguageModel(L.LightningModule):
             shard(model, mesh["data_parallel"])
         model.to_empty(device=self.trainer.strategy.root_device)
         model.initialise()
+        compile_model(model, self.config.compile, self.trainer.strategy.root_device)
         self.model = model
 
     def resets(self, tokens: Tensor) -> Tensor | None:
@@ -59,18 +60,13 @@ class LanguageModel(L.LightningModule):
         eos_id = self.trainer.datamodule.eos_id  # type: ignore[attr-defined]
         return document_starts(tokens, eos_id if self.config.data.reset_state_at_documents else None)
 
-    def token_losses(self, tokens: Tensor) -> Tensor:
-        """−log p of each next token in nats, (B, T), for blocks of T + 1 tokens; in float64 where training is.
-
-        Only real tokens have a probability: the padding of the vocabulary takes no part.
-        """
+    def token_losses(self, tokens: Tensor, reduction: Literal["none", "mean"] = "none") -> Tensor:
+        """−log p of each next token in nats, (B, T) float32, or their mean, for blocks of T + 1 tokens."""
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        logits = self.model(inputs, resets=self.resets(inputs))
-        precise = torch.promote_types(logits.dtype, torch.float32)
-        return next_token_losses(logits, targets, self.config.model.vocab_size, dtype=precise)
+        return self.model(inputs, resets=self.resets(inputs), targets=targets, reduction=reduction)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        return self.token_losses(batch["tokens"]).mean()
+        return self.token_losses(batch["tokens"], "mean")
 
     def on_validation_epoch_start(self) -> None:
         self._unsummed = []

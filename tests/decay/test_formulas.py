@@ -135,9 +135,8 @@ def test_own_starts():
         value = float(bound["lower_bound"][0]) if layer else 0.0
         assert bool(bound) == (layer > 0)
         assert value == pytest.approx(layer / 3)
-    assert make_decay("tnl").apply(None, {}, LayerContext(1, 3, 1, 8, "scalar")).log_decay.item() == pytest.approx(
-        -0.5 * 0.50001
-    )
+    tnl, where = make_decay("tnl"), LayerContext(1, 3, 1, 8, "scalar")
+    assert tnl.apply(None, tnl.for_layer({}, where), where).log_decay.item() == pytest.approx(-0.5 * 0.50001)
 
 
 MATCHABLE = ["mamba2", "mamba2-no-a", "mamba2-no-delta", "mamba2-no-a-no-delta", "gla", "hgrn2", "simple"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from decaystudy.errors import UserError
-from decaystudy.ops import backends, chunked, decay_attention, dplr_attention, recurrent
+from decaystudy.ops import backends, chunked_operator, decay_attention, dplr_attention, recurrent
 from decaystudy.ops.call import AttentionCall, CallFacts
 from tests.ops.calls import random_call
 
@@ -64,13 +64,9 @@ def test_dplr_checks_beta_too() -> None:
 
 def test_auto_steps_one_token_and_chunks_many(monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
-    for name, module, attribute in (("recurrent", recurrent, "decay_attention"),):
-        original = getattr(module, attribute)
-        monkeypatch.setattr(module, attribute, lambda *a, f=original, n=name: (used.append(n), f(*a))[1])
-    original_apply = chunked.ChunkedDecayAttention.apply
-    monkeypatch.setattr(
-        chunked.ChunkedDecayAttention, "apply", lambda *a: (used.append("chunked"), original_apply(*a))[1]
-    )
+    for name, module in (("recurrent", recurrent), ("chunked", chunked_operator)):
+        original = module.decay_attention
+        monkeypatch.setattr(module, "decay_attention", lambda *a, f=original, n=name: (used.append(n), f(*a))[1])
     decay_attention(**CALL)
     one = {name: x[:, :1] for name, x in CALL.items() if name != "initial_state"}
     decay_attention(**one)

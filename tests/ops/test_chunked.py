@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from decaystudy.ops import chunks, decay_attention
-from decaystudy.ops.chunked import ChunkedDecayAttention
-from decaystudy.ops.chunked_dplr import ChunkedDPLRAttention
+from decaystudy.ops import chunked_operator, chunks, decay_attention
 from tests.ops.calls import attend, outputs_and_gradients, random_call, relative_errors
 
 KINDS = [
@@ -76,8 +74,8 @@ def test_gradients_pass_gradcheck(kind: dict) -> None:
     if kind["scalar"]:
         call["log_decay"] = call["log_decay"].unsqueeze(-1)
     names = ["q", "k", "v", "log_decay", *(["beta"] if "beta" in call else []), "initial_state"]
-    function = ChunkedDPLRAttention if "beta" in call else ChunkedDecayAttention
-    assert torch.autograd.gradcheck(function.apply, [call[name].requires_grad_() for name in names])
+    function = chunked_operator.dplr_attention if "beta" in call else chunked_operator.decay_attention
+    assert torch.autograd.gradcheck(function, [call[name].requires_grad_() for name in names])
 
 
 @every_kind
@@ -173,3 +171,24 @@ def test_gradients_that_are_not_wanted_cost_nothing_else() -> None:
     assert state is None
     o.sum().backward()
     assert torch.isfinite(v.grad).all()
+
+
+@every_kind
+def test_a_compiled_graph_is_whole(kind: dict) -> None:
+    """No graph break, and the same bits forward and backward."""
+    call = random_call(3, tokens=70, dtype=torch.float32, **kind)
+    expected = outputs_and_gradients(call, "chunked")
+    compiled = torch.compile(lambda call: attend(call, "chunked"), backend="aot_eager", fullgraph=True)
+    actual = outputs_and_gradients(call, compiled)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+
+
+@every_kind
+def test_the_operator_keeps_pytorchs_rules(kind: dict) -> None:
+    """Schema, shapes without data, and the registration of gradients, as PyTorch's own checker has them."""
+    call = random_call(3, batch=1, tokens=6, dtype=torch.float32, **kind)
+    if kind["scalar"]:
+        call["log_decay"] = call["log_decay"].unsqueeze(-1)
+    names = ["q", "k", "v", "log_decay", *(["beta"] if "beta" in call else []), "initial_state"]
+    operator = chunked_operator._dplr if "beta" in call else chunked_operator._plain
+    torch.library.opcheck(operator, (*(call[name].requires_grad_() for name in names), True))
