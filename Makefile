@@ -106,6 +106,7 @@ bench: setup
 	$(BIN)/python benchmarks/ops.py
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/decode.py
+	@echo 'on a machine with a GPU also: python benchmarks/train.py'
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build *.egg-info .coverage* .pytest_cache .ruff_cache .mypy_cache

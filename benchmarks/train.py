@@ -13,6 +13,7 @@ sys.path = [folder for folder in sys.path if not folder.endswith("benchmarks")]
 
 import argparse
 import gc
+import itertools
 import json
 import statistics
 import time
@@ -27,10 +28,10 @@ from torch import Tensor, nn
 
 from decaystudy.model import DecayTransformer, ModelConfig
 from decaystudy.model.count import forward_flops
+from decaystudy.runs.recipe import RecipeConfig
 from decaystudy.scales import find_scale
 from decaystudy.training.compilation import compile_model
 from decaystudy.training.optimizer import make_optimizer
-from decaystudy.runs.recipe import RecipeConfig
 
 Loss = Callable[[Tensor], Tensor]
 VOCABULARY = 50304
@@ -147,7 +148,7 @@ def measure(name: str, scale: str, batch: int, length: int, steps: int, profile:
         step()
         event.record()
     torch.cuda.synchronize()
-    times = [a.elapsed_time(b) / 1e3 for a, b in zip(events, events[1:], strict=False)]
+    times = [a.elapsed_time(b) / 1e3 for a, b in itertools.pairwise(events)]
     if profile is not None:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as recorded:
             for _ in range(3):

@@ -51,9 +51,7 @@ def compile_loss() -> None:
 
 class _MeanLoss(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, vocab_size: int, working: torch.dtype
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, vocab_size: int, working: torch.dtype) -> Tensor:
         total = torch.zeros((), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
         d_x = torch.empty_like(x, dtype=working) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros(weight.shape, dtype=total.dtype, device=x.device) if ctx.needs_input_grad[1] else None
@@ -74,7 +72,7 @@ class _MeanLoss(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # The gradients are of the sum until here: those of the mean would underflow in float16.
         scale = gradient / ctx.count
         d_x, d_weight = (
@@ -104,7 +102,7 @@ def _accumulate(total: Tensor, left: Tensor, right: Tensor) -> None:
     if total.dtype == right.dtype:
         total.addmm_(left, right)
     elif total.is_cuda:
-        total += torch.mm(left, right, out_dtype=total.dtype)
+        torch.addmm(total, left, right, out_dtype=total.dtype, out=total)
     else:  # a CPU has no product of bfloat16 that keeps its float32 sums
         total.addmm_(left.to(total.dtype), right.to(total.dtype))
 
@@ -120,7 +118,9 @@ def _losses_and_gradients(logits: Tensor, targets: Tensor, vocab_size: int) -> t
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
     token = torch.arange(logits.shape[-1], device=logits.device)
     real = torch.where(token < vocab_size, wide, -torch.inf)
-    normaliser = real.logsumexp(-1)
-    losses = normaliser - wide.gather(-1, targets[:, None]).squeeze(-1)
-    gradients = (real - normaliser[:, None]).exp() - (token == targets[:, None]).to(real.dtype)
+    # Written out, as the compiler finds the largest and the sum in one pass over the logits if it sees both.
+    largest = real.amax(-1, keepdim=True)
+    normaliser = largest + (real - largest).exp().sum(-1, keepdim=True).log()
+    losses = (normaliser - wide.gather(-1, targets[:, None])).squeeze(-1)
+    gradients = (real - normaliser).exp() - (token == targets[:, None]).to(real.dtype)
     return losses, gradients.to(logits.dtype)

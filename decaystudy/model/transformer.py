@@ -204,6 +204,7 @@ class DecayTransformer(nn.Module):
         model_parameters = self.decay.tensors()
         after: list[LayerState] = []
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, Block)
             # Made here and not in the block: what depends on the layer's number would be compiled anew for each.
             shared = layer.shared_parameters(model_parameters)
             x, layer_state = layer(x, inputs, shared, state.layers[index] if state else None)

@@ -45,7 +45,12 @@ def _run_chunked(call: AttentionCall) -> tuple[Tensor, Tensor]:
 def _run_fla(call: AttentionCall) -> tuple[Tensor, Tensor]:
     from decaystudy.ops import fla_kernels
 
-    return fla_kernels.run(call)
+    inputs = fla_kernels.inputs(call)
+    if torch.compiler.is_compiling():
+        from decaystudy.ops import fla_operator
+
+        return fla_operator.attend(*inputs)
+    return fla_kernels.attend(*inputs)
 
 
 def _fla_refusal(facts: CallFacts) -> str | None:

@@ -33,33 +33,33 @@ def refusal(facts: CallFacts) -> str | None:
         return f"its kernels take {CHANNELS[0]} to {CHANNELS[1]} channels per head, not {widths[0]} and {widths[1]}"
     if facts.dplr and facts.dtype == torch.float32:
         return "its DPLR kernel is made for bfloat16 and float16"
-    return _why_not("fla.ops.kda" if facts.dplr else "fla.ops.gla")
+    reason: str | None = _why_not("fla.ops.kda" if facts.dplr else "fla.ops.gla")
+    return reason
 
 
-def run(call: AttentionCall) -> tuple[Tensor, Tensor]:
-    """Serve a call that `refusal` lets pass."""
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
+"""q, k, v, log_decay, beta, initial_state."""
+
+
+def inputs(call: AttentionCall) -> Inputs:
+    """What `attend` takes, of a call that `refusal` lets pass."""
     dtype = call.q.dtype
     # The kernels turn −inf into NaN. Neither `clamp` nor the selection passes a gradient on where it changes something.
     decay = decay_at_resets(call.log_decay.clamp(min=FORGETS), call.resets, FORGETS)
-    inputs = (call.q, call.k.to(dtype), call.v.to(dtype), decay, call.beta, call.initial_state)
-    if torch.compiler.is_compiling():
-        from decaystudy.ops import fla_operator
-
-        return fla_operator.attend(*inputs)
-    return attend(*inputs)
+    beta = None if call.beta is None else call.beta.to(dtype)
+    if not call.facts.scalar or call.facts.dplr or _scalar_kernel_is_wrong(call.q.device.index or 0):
+        decay = per_channel(decay).expand_as(call.q).contiguous()
+    return call.q, call.k.to(dtype), call.v.to(dtype), decay, beta, call.initial_state
 
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, beta: Tensor | None, initial_state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """o and the final state by the kernel that suits; log_decay, (B, T, H) or (B, T, H, Dk), is finite."""
+    """o and the final state by the kernel that suits, in a single call; arguments as ``inputs`` returns them."""
     arguments = {"q": q, "k": k, "v": v, "scale": 1.0, "initial_state": initial_state, "output_final_state": True}
-    if log_decay.dim() == 3 and beta is None and not _scalar_kernel_is_wrong(q.device.index or 0):
-        return _kernel("simple_gla")(g=log_decay, **arguments)
-    decay = per_channel(log_decay).expand_as(q).contiguous()
-    if beta is None:
-        return _kernel("gla")(g=decay, **arguments)
-    return _kernel("kda")(g=decay, beta=beta.to(q.dtype), **arguments)
+    if beta is not None:
+        return _kernel("kda")(g=log_decay, beta=beta, **arguments)
+    return _kernel("simple_gla" if log_decay.dim() == 3 else "gla")(g=log_decay, **arguments)
 
 
 def _kernel(family: str) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -87,8 +87,13 @@ def _missing(kernels: str) -> str | None:
     return None
 
 
-@functools.cache
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _scalar_kernel_is_wrong(device: int) -> bool:
+    return _is_wrong(device)
+
+
+@functools.cache
+def _is_wrong(device: int) -> bool:
     """On Hopper, triton from 3.4 to before 3.7.1 miscompiles its backward pass, which therefore raises."""
     version = tuple(int(part) for part in metadata.version("triton").split("+")[0].split(".")[:3] if part.isdigit())
     return torch.cuda.get_device_capability(device)[0] == 9 and (3, 4) <= version < (3, 7, 1)

@@ -45,9 +45,11 @@ def _(q, k, v, log_decay, beta, initial_state):
 )
 def _backward(d_o, d_state, *inputs):
     """Gradients of the inputs that were given, in their order."""
+    # Inside an operator PyTorch records nothing but calls of functions with a backward pass of their own, which is what
+    # these kernels are, so nothing else may stand between the leaves and the results.
     with torch.enable_grad(), full_precision(d_o.device):
         leaves = [None if x is None else x.detach().requires_grad_() for x in inputs]
-        o, state = fla_kernels.attend(*leaves)
+        o, state = fla_kernels.attend(*leaves)  # type: ignore[arg-type]  # the first four are always given
         wanted, seeds = ([o], [d_o]) if d_state is None else ([o, state], [d_o, d_state])
         given = [x for x in leaves if x is not None]
         gradients = torch.autograd.grad(wanted, given, seeds, materialize_grads=True)

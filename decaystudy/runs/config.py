@@ -198,7 +198,7 @@ def build_section(name: str, values: Any) -> Any:
 
 def compile_choice(value: Any) -> bool | str:
     """auto, True or False, from any spelling of them in YAML or on a command line."""
-    words = {"auto": "auto", "true": True, "false": False}
+    words: dict[str, bool | str] = {"auto": "auto", "true": True, "false": False}
     chosen = words.get(str(value).strip().lower())
     if chosen is None:
         raise UserError(f"compile is {value!r}: give auto, true or false")

@@ -63,7 +63,8 @@ class LanguageModel(L.LightningModule):
     def token_losses(self, tokens: Tensor, reduction: Literal["none", "mean"] = "none") -> Tensor:
         """−log p of each next token in nats, (B, T) float32, or their mean, for blocks of T + 1 tokens."""
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        return self.model(inputs, resets=self.resets(inputs), targets=targets, reduction=reduction)
+        losses: Tensor = self.model(inputs, resets=self.resets(inputs), targets=targets, reduction=reduction)
+        return losses
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         return self.token_losses(batch["tokens"], "mean")

@@ -46,7 +46,7 @@ def test_float32_within_its_rounding(groups: None) -> None:
     x, weight, targets = inputs(torch.float32)
     loss = mean_next_token_loss(x, weight, targets, VOCABULARY)
     expected = reference(x, weight, targets).mean()
-    assert loss.dtype == torch.float32 and float(loss) == pytest.approx(float(expected), rel=1e-6)
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(expected.item(), rel=1e-6)
     for actual, wanted in zip(
         torch.autograd.grad(loss, (x, weight)), torch.autograd.grad(expected, (x, weight)), strict=True
     ):
@@ -64,7 +64,7 @@ def test_autocast_keeps_the_sums_in_float32(groups: None, loss_scale: float) -> 
     assert loss.dtype == torch.float32
     rounded = [tensor.detach().bfloat16().double().requires_grad_() for tensor in (x, weight)]
     expected = reference(*rounded, targets).mean()
-    assert float(loss) == pytest.approx(float(expected), rel=2e-2)
+    assert loss.item() == pytest.approx(expected.item(), rel=2e-2)
     actual = torch.autograd.grad(loss * loss_scale, (x, weight))
     wanted = torch.autograd.grad(expected * loss_scale, rounded)
     for one, other in zip(actual, wanted, strict=True):

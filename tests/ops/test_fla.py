@@ -153,8 +153,8 @@ def test_hopper_with_an_old_triton_goes_without_the_scalar_kernel(monkeypatch: p
         ("3.7.1", (9, 0), False),
         ("3.6.0", (8, 0), False),
     ):
-        fla_kernels._scalar_kernel_is_wrong.cache_clear()
+        fla_kernels._is_wrong.cache_clear()
         monkeypatch.setattr(fla_kernels.metadata, "version", lambda name, version=version: version)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, capability=capability: capability)
-        assert fla_kernels._scalar_kernel_is_wrong(0) is wrong
-    fla_kernels._scalar_kernel_is_wrong.cache_clear()
+        assert fla_kernels._is_wrong(0) is wrong
+    fla_kernels._is_wrong.cache_clear()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from decaystudy.errors import UserError
-from decaystudy.ops import chunks, fla_kernels
+from decaystudy.ops import chunked, chunked_dplr, chunks, fla_kernels, fla_operator
 from decaystudy.ops.call import AttentionCall
 from tests.ops.calls import attend, outputs_and_gradients, random_call, relative_errors
 from tests.ops.documents import documents_alone
@@ -142,12 +142,31 @@ def test_mistakes_are_named_in_one_sentence(resets: Tensor, words: list[str]) ->
         assert all(word in message for word in words) and "\n" not in message
 
 
+class WithItsOwnBackward(torch.autograd.Function):
+    """The passes of `chunked` or `chunked_dplr`, as flash-linear-attention packs its own."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, g, *more):
+        *beta, initial_state = more
+        ctx.module, ctx.shape = chunked_dplr if beta else chunked, g.shape
+        ctx.inputs = (q, k, v, g if g.dim() == 4 else g.unsqueeze(-1), *beta)
+        o, state, ctx.kept = ctx.module.forward(*ctx.inputs, initial_state, True)
+        return o, state
+
+    @staticmethod
+    def backward(ctx, d_o, d_state):
+        d_q, d_k, d_v, d_g, *more = ctx.module.backward(d_o, d_state, *ctx.inputs, ctx.kept)
+        return d_q, d_k, d_v, d_g.view(ctx.shape), *more
+
+
+@pytest.mark.parametrize("operator", [False, True], ids=["called", "operator"])
 @pytest.mark.parametrize("hopper", [False, True])
 @every_kind
 def test_flas_kernels_get_a_finite_decay_without_gradient_there(
-    kind: dict, hopper: bool, monkeypatch: pytest.MonkeyPatch
+    kind: dict, hopper: bool, operator: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The adapter alone: the kernels need a GPU, so the recurrence stands in for them."""
+    """The adapter alone: the kernels need a GPU, so `chunked` stands in for them. ``operator`` is what compiled models
+    call."""
     call = random_call(3, tokens=40, dtype=torch.float32, **kind)
     call["log_decay"][:, 5] = -torch.inf
     call["log_decay"][:, 6] = -1e4
@@ -160,14 +179,16 @@ def test_flas_kernels_get_a_finite_decay_without_gradient_there(
         def kernel(*, q, k, v, g, scale, initial_state, output_final_state, **beta):
             assert scale == 1.0 and output_final_state
             received.append(g)
-            call = {"q": q, "k": k, "v": v, "log_decay": g, "initial_state": initial_state, **beta}
-            return attend(call, "recurrent")
+            return WithItsOwnBackward.apply(q, k, v, g, *beta.values(), initial_state)
 
         return kernel
 
     monkeypatch.setattr(fla_kernels, "_kernel", stand_in)
     monkeypatch.setattr(fla_kernels, "_scalar_kernel_is_wrong", lambda device: hopper)
-    got = outputs_and_gradients(call, lambda leaves: fla_kernels.run(AttentionCall(**leaves, resets=resets)))
+    kernels = fla_operator if operator else fla_kernels
+    got = outputs_and_gradients(
+        call, lambda leaves: kernels.attend(*fla_kernels.inputs(AttentionCall(**leaves, resets=resets)))
+    )
     exact = {name: x.double() for name, x in call.items()}
     expected = outputs_and_gradients(exact, lambda leaves: documents_alone(leaves, resets))
     assert torch.isfinite(received[0]).all() and (received[0][resets] == -200).all()
