@@ -45,9 +45,15 @@ class LightNet(Decay):
         import torch
         from torch.nn.functional import logsigmoid
 
+        from decaystudy.decay import running_log_sum
+
         start = logit.new_zeros(logit.shape[0], 2, logit.shape[2]) if carry is None else carry.to(logit.dtype)
         counted = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
-        if resets is None:
+        if running_log_sum.is_available(counted):
+            sums = running_log_sum.running_log_sum(counted, start[:, 0], resets)
+            before, after = sums[:, :-1], sums[:, 1:]
+            before = before if resets is None else torch.where(resets[..., None], 0.0, before)
+        elif resets is None:
             running = torch.cat((start[:, :1], counted), dim=1).logcumsumexp(dim=1)
             before, after = running[:, :-1], running[:, 1:]
         else:

@@ -126,8 +126,8 @@ def _differentiate(backward):
     def run(ctx, d_o, d_final, d_saved):
         if not ctx.keep:
             raise RuntimeError("an attention operator was called with keep=False, which saves nothing for gradients")
-        tensors, saved = ctx.saved_tensors[: ctx.given], list(ctx.saved_tensors[ctx.given :])
-        *gradients, d_initial = backward(d_o, d_final, *tensors, saved)
+        kept = ctx.saved_tensors  # asked for once: activation checkpointing computes it again each time
+        *gradients, d_initial = backward(d_o, d_final, *kept[: ctx.given], list(kept[ctx.given :]))
         return *gradients, d_initial if ctx.has_initial else None, None
 
     return run
