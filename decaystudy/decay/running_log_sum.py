@@ -18,12 +18,12 @@ def is_available(logit: Tensor) -> bool:
     return on_device and logit.dtype != torch.float64 and _has_triton()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@torch.compiler.assume_constant_result
 def _interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@torch.compiler.assume_constant_result
 def _has_triton() -> bool:
     return _triton_is_installed()
 

@@ -102,7 +102,7 @@ def log_sums(logit: Tensor, start: Tensor, resets: Tensor | None) -> Tensor:
 
 
 def recurrence_back(factor: Tensor, term: Tensor, last: Tensor) -> Tensor:
-    """x_0 … x_T, (B, T + 1, C) float32, with x_T = last (B, C) and x_{t−1} = factor_t · x_t + term_t, both (B, T, C)."""
+    """x_0 … x_T, (B, T + 1, C) float32: x_T = last (B, C), x_{t−1} = factor_t · x_t + term_t, both (B, T, C)."""
     batch, tokens, width = factor.shape
     out = torch.empty(batch, tokens + 1, width, dtype=torch.float32, device=factor.device)
     time, channels = RECURRENCE_TILE

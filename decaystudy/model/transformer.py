@@ -125,8 +125,8 @@ class DecayTransformer(nn.Module):
 
         Returns:
             logits (B, T, V), V being ``config.padded_vocab_size``; with ``return_state`` also the state. With
-            ``targets`` −log p of each in nats, (B, T) float32, or their mean. Only real tokens have a probability: the
-            padding of the vocabulary takes no part.
+            ``targets`` −log p of each in nats, (B, T), float32 or float64, or their mean. Only real tokens have a
+            probability: the padding of the vocabulary takes no part.
         """
         x, after = self._trunk(input_ids, attention_mask, state, return_state, resets, collect)
         if targets is not None:
@@ -143,7 +143,9 @@ class DecayTransformer(nn.Module):
         if x.is_cuda and (mean or not torch.is_grad_enabled()):  # a GPU has no room for the logits of all tokens
             measure = mean_next_token_loss if mean else next_token_losses_of
             return measure(x, self.head.weight, targets, vocab_size)
-        losses = next_token_losses(self.head(x), targets, vocab_size)
+        logits = self.head(x)
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        losses = next_token_losses(logits, targets, vocab_size, dtype=precise)
         return losses.mean() if mean else losses
 
     def log_decays(self, input_ids: Tensor, *, resets: Tensor | None = None) -> list[Tensor]:
