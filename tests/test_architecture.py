@@ -48,6 +48,8 @@ WITH_TORCH = ("model", "ops", "training", "hub")
 MORE_WITH_TORCH = {
     "data.stream.batches",
     "data.stream.datamodule",
+    "decay.running_log_sum",
+    "decay.scan_kernels",
     "evaluation.decays.ablation",
     "evaluation.decays.distribution",
     "evaluation.generation",
