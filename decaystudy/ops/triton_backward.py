@@ -65,31 +65,34 @@ def value_gradient_kernel(
     i, j = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     inside = start + i < T
 
-    forwards = tl.zeros((CHUNK, CHUNK), tl.float32)
-    backwards = tl.zeros((CHUNK, CHUNK), tl.float32)
+    d_scores = tl.zeros((CHUNK, CHUNK), tl.float32)
+    for v_tile in tl.static_range(0, DV, BV):
+        vs = v_tile + tl.arange(0, BV)[None, :]
+        d_out = operand(load_rows(d_o, i, vs, o_t, inside, DV), PRECISION, INTERPRETED)
+        values = operand(load_rows(v, i, vs, v_t, inside, DV), PRECISION, INTERPRETED)
+        d_scores = tl.dot(d_out, tl.trans(values), d_scores, input_precision=DOT)
+    d_scores = factor(d_scores, PRECISION, INTERPRETED)
+    tl.store(pairs + i * CHUNK + j, d_scores, mask=i >= j)
+    tl.store(pairs + j * CHUNK + i, d_scores, mask=i > j)
+    a = operand(tl.load(scores + i * CHUNK + j), PRECISION, INTERPRETED)
+    to_end = load_members(members, WRITE, i, j)
     for v_tile in tl.static_range(0, DV, BV):
         vs = v_tile + tl.arange(0, BV)[None, :]
         vr = v_tile + tl.arange(0, BV)[:, None]
         d_out = operand(load_rows(d_o, i, vs, o_t, inside, DV), PRECISION, INTERPRETED)
-        values = operand(load_rows(v, i, vs, v_t, inside, DV), PRECISION, INTERPRETED)
-        forwards = tl.dot(d_out, tl.trans(values), forwards, input_precision=DOT)
-        backwards = tl.dot(values, tl.trans(d_out), backwards, input_precision=DOT)
-        a = operand(tl.load(scores + i * CHUNK + j), PRECISION, INTERPRETED)
         total = tl.dot(tl.trans(a), d_out, input_precision=DOT)
-        to_end = load_members(members, WRITE, i, j)
         for tile in range(0, DK, BK):
             ks = tile + tl.arange(0, BK)[None, :]
             keys = load_rows(k, i, ks, k_t, inside, DK).to(tl.float32)
             decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
-            decayed = keys * tl.exp2(sums_of_rows(to_end, decay, PRECISION, INTERPRETED))
             d_state = operand(load_rows(d_states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
+            decayed = keys * tl.exp2(sums_of_rows(to_end, decay, PRECISION, INTERPRETED))
             first = narrow(decayed, PRECISION, INTERPRETED)
             total = tl.dot(first, tl.trans(d_state), total, input_precision=DOT)
             if PRECISION == "bf16":  # what rounding took: under weak decay it costs as much as rounding the result
                 rest = narrow(decayed - first.to(tl.float32), PRECISION, INTERPRETED)
                 total = tl.dot(rest, tl.trans(d_state), total, input_precision=DOT)
         store_rows(d_v, total, i, vs, H * DV, inside, DV)
-    tl.store(pairs + i * CHUNK + j, factor(tl.where(i >= j, forwards, backwards), PRECISION, INTERPRETED))
 
 
 @triton.jit(do_not_specialize=["T", "H", "chunks"])
@@ -135,6 +138,10 @@ def gradient_kernel(
     inside = start + tokens < T
     levels = tl.minimum(chunks, 1) * (LEVELS - 1)  # known at run time only: an unrolled loop needs too many registers
 
+    # Loads come first, so that they wait together.
+    queries = load_rows(q, tokens, kr, q_t, inside, DK)
+    keys = load_rows(k, tokens, kr, k_t, inside, DK)
+    decay = load_decay(g, ceilings, tokens, kr, g_t, inside, DK, SCALAR, HAS_RESETS)
     # What comes through the states.
     d_start = tl.zeros((CHUNK, BK), tl.float32)
     d_end = tl.zeros((CHUNK, BK), tl.float32)
@@ -144,15 +151,13 @@ def gradient_kernel(
         vr = v_tile + tl.arange(0, BV)[:, None]
         d_out = operand(load_rows(d_o, i, vs, o_t, inside_rows, DV), PRECISION, INTERPRETED)
         state = operand(load_rows(states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
-        d_start = tl.dot(d_out, state, d_start, input_precision=DOT)
         values = operand(load_rows(v, i, vs, v_t, inside_rows, DV), PRECISION, INTERPRETED)
         d_state = operand(load_rows(d_states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
+        d_start = tl.dot(d_out, state, d_start, input_precision=DOT)
         d_end = tl.dot(values, d_state, d_end, input_precision=DOT)
         passed += tl.sum(state.to(tl.float32) * d_state.to(tl.float32), 0)
 
-    queries = load_rows(q, tokens, kr, q_t, inside, DK).to(tl.float32)
-    keys = load_rows(k, tokens, kr, k_t, inside, DK).to(tl.float32)
-    decay = load_decay(g, ceilings, tokens, kr, g_t, inside, DK, SCALAR, HAS_RESETS)
+    queries, keys = queries.to(tl.float32), keys.to(tl.float32)
     until, after = load_members(members, READ, m, n), load_members(members, WRITE, m, n)
     read = tl.exp2(sums_of_columns(decay, tl.trans(until), PRECISION, INTERPRETED))
     write = tl.exp2(sums_of_columns(decay, tl.trans(after), PRECISION, INTERPRETED))
@@ -166,22 +171,23 @@ def gradient_kernel(
     passed = tl.reshape(tl.broadcast_to(passed[None, :], (2, BK)), (2 * BK,))
     dg = tl.broadcast_to((across + tl.where(whole > 0.0, passed * whole, 0.0))[:, None], (2 * BK, HALF))
     # Pairs of the two halves.
-    across_x = factor(from_halves(tl.where(second, queries * read, keys * write)), PRECISION, INTERPRETED)
     between = tl.load(pairs + i * CHUNK + j, mask=is_pair(i, j, LEVELS - 1), other=0.0)
+    across_x = factor(from_halves(tl.where(second, queries * read, keys * write)), PRECISION, INTERPRETED)
     dx = to_halves(tl.dot(between, across_x, input_precision=DOT))
     dq += tl.where(second, dx * read, 0.0)
     dk += tl.where(second, 0.0, dx * write)
     dg = add_gradient_sums(dg, dq * queries, until, PRECISION, DOT, INTERPRETED)
     dg = add_gradient_sums(dg, dk * keys, after, PRECISION, DOT, INTERPRETED)
-    w_self = tl.load(pairs + tokens * (CHUNK + 1))
+    w_self = tl.where(second, tl.load(pairs + (HALF + n) * (CHUNK + 1)), tl.load(pairs + n * (CHUNK + 1)))
     dq += w_self * keys
     dk += w_self * queries
     # Pairs inside a half.
     order = before_pairing(n)
     pairs += m * CHUNK + n
     left, right = paired(tl.load(pairs)), paired(tl.load(pairs + HALF * (CHUNK + 1)))
+    held = load_members(members, 0, m, n)
     for level in tl.range(0, levels, num_stages=1):  # not pipelined, as in `output_kernel`
-        held = load_members(members, level, m, n)
+        of_next = load_members(members, level + 1, m, n)
         queried = is_query(n, level)
         e = tl.exp2(sums_of_columns(decay, tl.trans(held), PRECISION, INTERPRETED))
         of_query, of_key = tl.where(queried, e, 0.0), tl.where(queried, 0.0, e)
@@ -193,6 +199,7 @@ def gradient_kernel(
         dg = add_gradient_sums(dg, dx * x, held, PRECISION, DOT, INTERPRETED)
         dq += dx * of_query
         dk += dx * of_key
+        held = of_next
     store_rows(d_q, dq, tokens, kr, H * DK, inside, DK)
     store_rows(d_k, dk, tokens, kr, H * DK, inside, DK)
     if NEEDS_DECAY:

@@ -55,7 +55,7 @@ def carry_kernel(
     else:
         state = tl.zeros((BV, BK), tl.float32)
     for n in range(chunks):
-        chunk = tl.zeros((), tl.int64) + (chunks - 1 - n if BACKWARD else n)
+        chunk = head * 0 + (chunks - 1 - n if BACKWARD else n)  # in 64 bits
         start = chunk * CHUNK
         inside = start + rows < T
         decay = load_decay(g + start * g_t, ceilings + start, rows, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
@@ -65,6 +65,6 @@ def carry_kernel(
         tl.store(states + chunk * (DK * DV) + vr * DK + ks, narrowed.to(states.dtype.element_ty), mask=tile)
         wide = narrow(wide * tl.exp2(sums_of_rows(through, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
         total = tl.exp2(tl.sum(decay, 0))[None, :]
-        state = tl.where(total > 0.0, state * total, 0.0)
+        state = tl.where(total > 0.0, state, 0.0) * total  # the other way round Triton 3.2 crashes
         state = tl.dot(tl.trans(values), wide, state, input_precision=DOT)
     tl.store(last + ends, state, mask=tile)

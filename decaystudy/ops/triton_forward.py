@@ -8,7 +8,7 @@ from decaystudy.ops.triton_levels import (
     LEVELS,
     READ,
     factor,
-    is_pair,
+    is_asked,
     is_query,
     load_decay,
     load_members,
@@ -16,6 +16,7 @@ from decaystudy.ops.triton_levels import (
     narrow,
     operand,
     paired,
+    placed,
     store_rows,
     sums_of_rows,
 )
@@ -53,29 +54,37 @@ def output_kernel(
     vr = v_tile * BV + tl.arange(0, BV)[:, None]
     levels = tl.minimum(chunks, 1) * LEVELS  # known at run time only: an unrolled loop needs too many registers
 
+    values = load_rows(v, i, vs, v_t, inside, DV)
     a = tl.zeros((CHUNK, CHUNK), tl.float32)
     self_products = tl.zeros((CHUNK,), tl.float32)
-    out = tl.zeros((CHUNK, BV), tl.float32)
     for tile in range(0, DK, BK):
         ks = tile + tl.arange(0, BK)[None, :]
-        queries = load_rows(q, i, ks, q_t, inside, DK).to(tl.float32)
-        keys = load_rows(k, i, ks, k_t, inside, DK).to(tl.float32)
+        held = load_members(members, 0, i, j)
+        queries = load_rows(q, i, ks, q_t, inside, DK)
+        keys = load_rows(k, i, ks, k_t, inside, DK)
         decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+        queries, keys = placed(queries, PRECISION, INTERPRETED), placed(keys, PRECISION, INTERPRETED)
         self_products += tl.sum(queries * keys, 1)
         # Not pipelined: where one tile holds all channels, Triton 3.6 then reads beyond its shared memory.
         for level in tl.range(0, levels, num_stages=1):
-            e = tl.exp2(sums_of_rows(load_members(members, level, i, j), decay, PRECISION, INTERPRETED))
+            of_next = load_members(members, level + 1, i, j)
+            e = tl.exp2(sums_of_rows(held, decay, PRECISION, INTERPRETED))
             x = paired(factor(tl.where(is_query(i, level), queries, keys) * e, PRECISION, INTERPRETED))
-            a = tl.where(is_pair(i, j, level), tl.dot(x, tl.trans(x), a, input_precision=DOT), a)
-        read = sums_of_rows(load_members(members, READ, i, j), decay, PRECISION, INTERPRETED)
-        decayed = narrow(queries * tl.exp2(read), PRECISION, INTERPRETED)
-        state = operand(load_rows(states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
-        out = tl.dot(decayed, tl.trans(state), out, input_precision=DOT)
-    a = tl.where(i == j, self_products[:, None], tl.where(i > j, a, 0.0))
+            a = tl.where(is_asked(i, j, level), tl.dot(x, tl.trans(x), a, input_precision=DOT), a)
+            held = of_next
+    a = tl.where(i == j, self_products[:, None], a)
     a = narrow(a, PRECISION, INTERPRETED)
-    values = operand(load_rows(v, i, vs, v_t, inside, DV), PRECISION, INTERPRETED)
-    out = tl.dot(a, values, out, input_precision=DOT)
-    store_rows(o, out, i, vs, H * DV, inside, DV)
     if KEEP_SCORES:
         scores += (head * chunks + chunk) * (CHUNK * CHUNK)
         tl.store(scores + i * CHUNK + j, a.to(scores.dtype.element_ty), mask=v_tile + i * 0 < 1)
+    # What the state adds: apart from the scores, which need the registers.
+    out = tl.dot(a, operand(values, PRECISION, INTERPRETED), input_precision=DOT)
+    until = load_members(members, READ, i, j)
+    for tile in range(0, DK, BK):
+        ks = tile + tl.arange(0, BK)[None, :]
+        queries = load_rows(q, i, ks, q_t, inside, DK).to(tl.float32)
+        decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+        state = operand(load_rows(states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
+        decayed = narrow(queries * tl.exp2(sums_of_rows(until, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
+        out = tl.dot(decayed, tl.trans(state), out, input_precision=DOT)
+    store_rows(o, out, i, vs, H * DV, inside, DV)

@@ -70,7 +70,7 @@ def member_matrices(device: torch.device) -> Tensor:
     until = u <= i
     levels = [(i >> n == u >> n) & (until == ((i >> n) % 2 == 1)) for n in range(LEVELS)]
     members = torch.stack([*levels, until, ~until])
-    return members.to(torch.float32 if INTERPRETED else torch.bfloat16).to(device)
+    return members.to(torch.float32 if INTERPRETED else torch.float16).to(device)
 
 
 def ceilings(resets: Tensor | None) -> Tensor | None:
@@ -78,11 +78,6 @@ def ceilings(resets: Tensor | None) -> Tensor | None:
     if resets is None:
         return None
     return torch.where(resets, triton_levels.CUT.value, torch.inf)
-
-
-def _power(width: int) -> int:
-    """The smallest power of two that holds width, at least a tensor core's tile."""
-    return max(16, 1 << (width - 1).bit_length())
 
 
 def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None) -> dict[str, object]:
@@ -93,8 +88,8 @@ def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | 
     return {
         "DK": keys,
         "DV": values,
-        "BK": min(config.keys, _power(keys)),
-        "BV": min(config.values, _power(values)),
+        "BK": config.keys,
+        "BV": min(config.values, 64 if values <= 64 else 128),
         "SCALAR": g.dim() == 3,
         "HAS_RESETS": ceiling is not None,
         "PRECISION": kind.name,

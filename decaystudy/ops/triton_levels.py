@@ -68,27 +68,18 @@ def operand(x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
 
 
 @triton.jit
-def first_bits(x):
-    """float32 cut to bfloat16's eight bits."""
-    return ((x.to(tl.int32, bitcast=True) >> 16) & 0xFFFF).to(tl.int16).to(tl.bfloat16, bitcast=True)
-
-
-@triton.jit
 def sums_of_rows(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
     """members @ x, x float32; products with 0 and 1 are exact.
 
-    x goes in parts of 8 bits: three are all of float32, two leave an error of 2^-16.
+    x, at least CUT / log 2, goes as float16: eleven bits in bfloat16 calls, and else with what rounding took.
     """
     if INTERPRETED:
-        total = tl.dot(members, x, input_precision="ieee")
+        total = tl.dot(members, round_bits(x, 13) if PRECISION == "bf16" else x, input_precision="ieee")
     else:
-        first = first_bits(x)
-        rest = x - first.to(tl.float32)
-        second = first_bits(rest)
+        first = x.to(tl.float16)
         total = tl.dot(members, first)
-        total = tl.dot(members, second, total)
-        if PRECISION == "fp32":
-            total = tl.dot(members, first_bits(rest - second.to(tl.float32)), total)
+        if PRECISION != "bf16":
+            total = tl.dot(members, (x - first.to(tl.float32)).to(tl.float16), total)
     return total
 
 
@@ -96,15 +87,12 @@ def sums_of_rows(members, x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr)
 def sums_of_columns(x, members, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
     """x @ members, as `sums_of_rows`."""
     if INTERPRETED:
-        total = tl.dot(x, members, input_precision="ieee")
+        total = tl.dot(round_bits(x, 13) if PRECISION == "bf16" else x, members, input_precision="ieee")
     else:
-        first = first_bits(x)
-        rest = x - first.to(tl.float32)
-        second = first_bits(rest)
+        first = x.to(tl.float16)
         total = tl.dot(first, members)
-        total = tl.dot(second, members, total)
-        if PRECISION == "fp32":
-            total = tl.dot(first_bits(rest - second.to(tl.float32)), members, total)
+        if PRECISION != "bf16":
+            total = tl.dot((x - first.to(tl.float32)).to(tl.float16), members, total)
     return total
 
 
@@ -112,11 +100,25 @@ def sums_of_columns(x, members, PRECISION: tl.constexpr, INTERPRETED: tl.constex
 def add_gradient_sums(total, x, members, PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr):
     """total + x @ members for terms that don't cancel, and need no more precision than other factors."""
     if PRECISION == "bf16" and not INTERPRETED:
-        total = tl.dot(x.to(tl.bfloat16), members, total)
+        total = tl.dot(x.to(tl.bfloat16), members.to(tl.bfloat16), total)
     else:
         x = narrow(x, PRECISION, INTERPRETED)
         total = tl.dot(x, members.to(tl.float32), total, input_precision=DOT)
     return total
+
+
+@triton.jit
+def placed(x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
+    """A loaded input (CHUNK, ·) in float32, held by the threads that hold such a product's result.
+
+    A product with the identity takes it there once; otherwise the compiler may do it at every use, through shared memory.
+    """
+    if PRECISION == "bf16" and not INTERPRETED:
+        i, j = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
+        x = tl.dot(tl.where(i == j, 1.0, 0.0).to(tl.bfloat16), x)
+    else:
+        x = x.to(tl.float32)
+    return x
 
 
 @triton.jit
@@ -171,6 +173,13 @@ def is_query(i, level):
 def is_pair(i, j, level):
     """Whether i and j are separated by the middle of a block of two halves of 2^level tokens."""
     return (i ^ j) >> level == 1
+
+
+@triton.jit
+def is_asked(i, j, level):
+    """Whether i is a query and j a key of such a pair. Compares what rows and columns hold: little to keep in a loop."""
+    half = i >> level
+    return tl.where(half & 1 == 1, half - 1, -1) == j >> level
 
 
 @triton.jit
