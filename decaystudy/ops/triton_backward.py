@@ -18,7 +18,6 @@ from decaystudy.ops.triton_levels import (
     add_gradient_sums,
     before_pairing,
     factor,
-    from_halves,
     is_pair,
     is_query,
     load_decay,
@@ -31,6 +30,7 @@ from decaystudy.ops.triton_levels import (
     store_rows,
     sums_of_columns,
     sums_of_rows,
+    swapped,
     to_halves,
 )
 
@@ -127,8 +127,8 @@ def gradient_kernel(
     pairs += (head * chunks + chunk) * (CHUNK * CHUNK)
     states += (head * chunks + chunk) * (DK * DV)
     d_states += (head * chunks + chunk) * (DK * DV)
-    i, j = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
-    inside_rows = start + i < T
+    rows = tl.arange(0, CHUNK)[:, None]
+    inside_rows = start + rows < T
     ks = tile + tl.arange(0, BK)[None, :]
     row = tl.arange(0, 2 * BK)[:, None]
     second = row >= BK
@@ -149,9 +149,9 @@ def gradient_kernel(
     for v_tile in tl.static_range(0, DV, BV):
         vs = v_tile + tl.arange(0, BV)[None, :]
         vr = v_tile + tl.arange(0, BV)[:, None]
-        d_out = operand(load_rows(d_o, i, vs, o_t, inside_rows, DV), PRECISION, INTERPRETED)
+        d_out = operand(load_rows(d_o, rows, vs, o_t, inside_rows, DV), PRECISION, INTERPRETED)
         state = operand(load_rows(states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
-        values = operand(load_rows(v, i, vs, v_t, inside_rows, DV), PRECISION, INTERPRETED)
+        values = operand(load_rows(v, rows, vs, v_t, inside_rows, DV), PRECISION, INTERPRETED)
         d_state = operand(load_rows(d_states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
         d_start = tl.dot(d_out, state, d_start, input_precision=DOT)
         d_end = tl.dot(values, d_state, d_end, input_precision=DOT)
@@ -171,9 +171,12 @@ def gradient_kernel(
     passed = tl.reshape(tl.broadcast_to(passed[None, :], (2, BK)), (2 * BK,))
     dg = tl.broadcast_to((across + tl.where(whole > 0.0, passed * whole, 0.0))[:, None], (2 * BK, HALF))
     # Pairs of the two halves.
-    between = tl.load(pairs + i * CHUNK + j, mask=is_pair(i, j, LEVELS - 1), other=0.0)
-    across_x = factor(from_halves(tl.where(second, queries * read, keys * write)), PRECISION, INTERPRETED)
-    dx = to_halves(tl.dot(between, across_x, input_precision=DOT))
+    above = paired(tl.load(pairs + (HALF + m) * CHUNK + n), PRECISION)  # symmetric: read as its transpose
+    below = paired(tl.load(pairs + m * CHUNK + HALF + n), PRECISION)
+    x = paired(factor(tl.where(second, queries * read, keys * write), PRECISION, INTERPRETED), PRECISION)
+    of_keys = tl.dot(x, tl.trans(above), input_precision=DOT)
+    of_queries = tl.dot(x, tl.trans(below), input_precision=DOT)
+    dx = swapped(tl.where(second, of_queries, of_keys))
     dq += tl.where(second, dx * read, 0.0)
     dk += tl.where(second, 0.0, dx * write)
     dg = add_gradient_sums(dg, dq * queries, until, PRECISION, DOT, INTERPRETED)
@@ -182,9 +185,9 @@ def gradient_kernel(
     dq += w_self * keys
     dk += w_self * queries
     # Pairs inside a half.
-    order = before_pairing(n)
+    order = before_pairing(n, PRECISION)
     pairs += m * CHUNK + n
-    left, right = paired(tl.load(pairs)), paired(tl.load(pairs + HALF * (CHUNK + 1)))
+    left, right = paired(tl.load(pairs), PRECISION), paired(tl.load(pairs + HALF * (CHUNK + 1)), PRECISION)
     held = load_members(members, 0, m, n)
     for level in tl.range(0, levels, num_stages=1):  # not pipelined, as in `output_kernel`
         of_next = load_members(members, level + 1, m, n)
@@ -193,8 +196,8 @@ def gradient_kernel(
         of_query, of_key = tl.where(queried, e, 0.0), tl.where(queried, 0.0, e)
         x = factor(queries * of_query + keys * of_key, PRECISION, INTERPRETED)
         of_level = is_pair(m, order, level)
-        in_left = tl.dot(paired(x), tl.trans(tl.where(of_level, left, 0.0)), input_precision=DOT)
-        in_right = tl.dot(paired(x), tl.trans(tl.where(of_level, right, 0.0)), input_precision=DOT)
+        in_left = tl.dot(paired(x, PRECISION), tl.trans(tl.where(of_level, left, 0.0)), input_precision=DOT)
+        in_right = tl.dot(paired(x, PRECISION), tl.trans(tl.where(of_level, right, 0.0)), input_precision=DOT)
         dx = tl.where(second, in_right, in_left)
         dg = add_gradient_sums(dg, dx * x, held, PRECISION, DOT, INTERPRETED)
         dq += dx * of_query

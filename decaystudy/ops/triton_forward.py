@@ -69,7 +69,7 @@ def output_kernel(
         for level in tl.range(0, levels, num_stages=1):
             of_next = load_members(members, level + 1, i, j)
             e = tl.exp2(sums_of_rows(held, decay, PRECISION, INTERPRETED))
-            x = paired(factor(tl.where(is_query(i, level), queries, keys) * e, PRECISION, INTERPRETED))
+            x = paired(factor(tl.where(is_query(i, level), queries, keys) * e, PRECISION, INTERPRETED), PRECISION)
             a = tl.where(is_asked(i, j, level), tl.dot(x, tl.trans(x), a, input_precision=DOT), a)
             held = of_next
     a = tl.where(i == j, self_products[:, None], a)

@@ -122,7 +122,7 @@ def placed(x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
 
 
 @triton.jit
-def paired(x):
+def paired(x, PRECISION: tl.constexpr):
     """x with its columns in another order, in which a product's result has the layout of a TF32 product's factor.
 
     A tensor core's thread holds columns 2c and 2c + 1 of a result, and c and c + 4 of a factor. Both factors of a
@@ -130,14 +130,17 @@ def paired(x):
     """
     rows: tl.constexpr = x.shape[0]
     columns: tl.constexpr = x.shape[1]
-    x = tl.permute(tl.reshape(x, (rows, columns // 8, 4, 2)), (0, 1, 3, 2))
+    if PRECISION != "fp32":  # whose factors in three parts Triton 3.2 then can't place
+        x = tl.permute(tl.reshape(x, (rows, columns // 8, 4, 2)), (0, 1, 3, 2))
     return tl.reshape(x, (rows, columns))
 
 
 @triton.jit
-def before_pairing(column):
+def before_pairing(column, PRECISION: tl.constexpr):
     """The column of x that is at `column` in `paired`(x)."""
-    return (column & -8) | ((column & 3) << 1) | ((column >> 2) & 1)
+    if PRECISION != "fp32":
+        column = (column & -8) | ((column & 3) << 1) | ((column >> 2) & 1)
+    return column
 
 
 @triton.jit
@@ -148,19 +151,21 @@ def to_halves(x):
 
 
 @triton.jit
-def from_halves(x):
-    """(2·channels, HALF) as (CHUNK, channels)."""
-    channels: tl.constexpr = x.shape[0] // 2
-    return tl.reshape(tl.permute(tl.reshape(x, (2, channels, HALF)), (0, 2, 1)), (CHUNK, channels))
-
-
-@triton.jit
 def other_half(x):
     """(2·channels,): the other half's."""
     channels: tl.constexpr = x.shape[0] // 2
     to, of = tl.arange(0, 2)[:, None, None], tl.arange(0, 2)[None, :, None]
     x = tl.where(to != of, tl.reshape(x, (1, 2, channels)), 0.0)
     return tl.reshape(tl.sum(x, 1), (2 * channels,))
+
+
+@triton.jit
+def swapped(x):
+    """(2·channels, HALF): the other half's."""
+    channels: tl.constexpr = x.shape[0] // 2
+    to, of = tl.arange(0, 2)[:, None, None, None], tl.arange(0, 2)[None, :, None, None]
+    x = tl.where(to != of, tl.reshape(x, (1, 2, channels, HALF)), 0.0)
+    return tl.reshape(tl.sum(x, 1), (2 * channels, HALF))
 
 
 @triton.jit
