@@ -119,14 +119,20 @@ def readable(x: Tensor) -> Tensor:
     return x if x.dim() == 3 or x.stride(-1) == 1 else x.contiguous()
 
 
+def chunks_of(tokens: int) -> int:
+    return -(-tokens // CHUNK)
+
+
 def new_states(q: Tensor, v: Tensor) -> Tensor:
+    """(B·H, chunks·Dv, Dk): chunks have no dimension of their own, in which one would be a special case to a compiler."""
     batch, tokens, heads, width = q.shape
-    return q.new_empty(batch * heads, -(-tokens // CHUNK), v.shape[-1], width, dtype=precision(q.dtype).stored)
+    return q.new_empty(batch * heads, chunks_of(tokens) * v.shape[-1], width, dtype=precision(q.dtype).stored)
 
 
 def new_scores(q: Tensor, keep: bool) -> Tensor:
+    """(B·H, chunks·CHUNK, CHUNK), empty unless kept."""
     batch, tokens, heads, _ = q.shape
-    shape = (batch * heads, -(-tokens // CHUNK), CHUNK, CHUNK) if keep else (0,)
+    shape = (batch * heads, chunks_of(tokens) * CHUNK, CHUNK) if keep else (0,)
     return q.new_empty(shape, dtype=precision(q.dtype).stored)
 
 
@@ -139,7 +145,7 @@ def carry(
     x: Tensor, y: Tensor, g: Tensor, ceiling: Tensor | None, first: Tensor | None, backward: bool,
     config: Config = CARRY,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Each chunk's state before it (B·H, chunks, Dv, Dk), in the order of the carrying, and the last one."""
+    """Each chunk's state before it (B·H, chunks·Dv, Dk), in the order of the carrying, and the last one."""
     batch, tokens, heads, width = x.shape
     options = _options(config, x, y, g, ceiling)
     states, last = new_states(x, y), new_final_state(x, y)
@@ -154,7 +160,7 @@ def carry(
         last,
         tokens,
         heads,
-        states.shape[1],
+        chunks_of(tokens),
         *_strides(*arguments),
         BACKWARD=backward,
         HAS_FIRST=first is not None,
@@ -167,9 +173,9 @@ def output(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, states: Tensor, keep_scores: bool,
     config: Config = OUTPUT,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """o (B, T, H, Dv) and the chunks' decayed scores (B·H, chunks, CHUNK, CHUNK), empty unless kept."""
+    """o (B, T, H, Dv) and the chunks' decayed scores (B·H, chunks·CHUNK, CHUNK), empty unless kept."""
     batch, tokens, heads, _ = q.shape
-    chunks = states.shape[1]
+    chunks = chunks_of(tokens)
     o = q.new_empty(v.shape)
     target = o.float() if INTERPRETED else o
     scores = new_scores(q, keep_scores)
@@ -196,12 +202,12 @@ def value_gradient(
     k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, d_o: Tensor, scores: Tensor, d_states: Tensor,
     config: Config = VALUE_GRADIENT,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The gradient of v, and those of the scores as symmetric matrices (B·H, chunks, CHUNK, CHUNK) in float32."""
+    """The gradient of v, and those of the scores as symmetric matrices (B·H, chunks·CHUNK, CHUNK) in float32."""
     batch, tokens, heads, _ = k.shape
-    chunks = d_states.shape[1]
+    chunks = chunks_of(tokens)
     d_v = v.new_empty(v.shape)
     target = d_v.float() if INTERPRETED else d_v
-    pairs = g.new_empty(batch * heads, chunks, CHUNK, CHUNK)
+    pairs = g.new_empty(batch * heads, chunks * CHUNK, CHUNK)
     arguments = [readable(t) for t in (k, v, g, d_o)]
     value_gradient_kernel[(batch * heads * chunks,)](
         *arguments[:3],
@@ -227,7 +233,7 @@ def gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Of q, k and g (empty unless needed)."""
     batch, tokens, heads, width = q.shape
-    chunks = states.shape[1]
+    chunks = chunks_of(tokens)
     d_q, d_k = grads = [x.new_empty(x.shape) for x in (q, k)]
     if INTERPRETED:
         d_q, d_k = (x.float() for x in grads)

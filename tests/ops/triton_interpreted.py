@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch._dynamo.testing
 from torch import Tensor
 
 from decaystudy.errors import UserError
@@ -46,7 +47,7 @@ def test_it_is_the_recurrence_at_any_length(tokens: int, scalar: bool) -> None:
     assert_exact(small_call(tokens, tokens=tokens, heads=2, scalar=scalar))
 
 
-@pytest.mark.parametrize(("keys", "values"), [(16, 48), (48, 16), (20, 80), (96, 33), (192, 16), (16, 256)])
+@pytest.mark.parametrize(("keys", "values"), [(16, 48), (80, 16), (48, 64), (33, 96), (192, 17), (16, 256)])
 def test_it_is_the_recurrence_at_any_width(keys: int, values: int) -> None:
     assert_exact(small_call(keys, keys=keys, values=values), resets_at(70, [5, 66]))
 
@@ -235,6 +236,17 @@ def test_a_compiled_graph_is_whole() -> None:
     expected = attend(call, "triton")
     compiled = torch.compile(lambda call: attend(call, "triton"), backend="aot_eager", fullgraph=True)
     assert all(torch.equal(x, y) for x, y in zip(compiled(call), expected, strict=True))
+
+
+def test_a_compiled_graph_serves_every_length() -> None:
+    """Forward and backward: once for the first length, once for all."""
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(lambda call: attend(call, "triton"), backend=counter, fullgraph=True)
+    for tokens in (70, 33, 65, 128, 80):
+        call = small_call(tokens, tokens=tokens)
+        got, expected = outputs_and_gradients(call, compiled), with_triton(call)
+        assert all(torch.equal(got[name], x) for name, x in expected.items())
+    assert counter.frame_count <= 2
 
 
 @scalar_or_not
