@@ -5,6 +5,7 @@ import triton.language as tl
 
 from decaystudy.ops.triton_levels import (
     CHUNK,
+    EVERY,
     READ,
     WRITE,
     load_decay,
@@ -50,6 +51,7 @@ def carry_kernel(
     tile = (vr < DV) & (ks < DK)
     ends = head * (DK * DV) + ks * DV + vr
     through = load_members(members, READ if BACKWARD else WRITE, rows, tl.arange(0, CHUNK)[None, :])
+    every = load_members(members, EVERY, tl.arange(0, BV)[:, None] % CHUNK, tl.arange(0, CHUNK)[None, :])
     if HAS_FIRST:
         state = tl.load(first + ends, mask=tile, other=0.0)
     else:
@@ -64,7 +66,8 @@ def carry_kernel(
         narrowed = narrow(state, PRECISION, INTERPRETED)
         tl.store(states + chunk * (DK * DV) + vr * DK + ks, narrowed.to(states.dtype.element_ty), mask=tile)
         wide = narrow(wide * tl.exp2(sums_of_rows(through, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
-        total = tl.exp2(tl.sum(decay, 0))[None, :]
+        # As a product the sum over the chunk comes in the state's shape, without a reduction across warps.
+        total = tl.exp2(sums_of_rows(every, decay, PRECISION, INTERPRETED))
         state = tl.where(total > 0.0, state, 0.0) * total  # the other way round Triton 3.2 crashes
         state = tl.dot(tl.trans(values), wide, state, input_precision=DOT)
     tl.store(last + ends, state, mask=tile)

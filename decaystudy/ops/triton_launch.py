@@ -61,15 +61,15 @@ def precision(dtype: torch.dtype) -> Precision:
 
 @functools.cache
 def member_matrices(device: torch.device) -> Tensor:
-    """Which log-decays u the factor of token i holds, (LEVELS + 2, CHUNK, CHUNK) of 0 and 1 at [·, i, u].
+    """Which log-decays u the factor of token i holds, (LEVELS + 3, CHUNK, CHUNK) of 0 and 1 at [·, i, u].
 
     In a right half those from the half's start to i, in a left one those after i to its end. Then READ: those of the
-    chunk up to i; and WRITE: those after i.
+    chunk up to i; WRITE: those after i; EVERY: all.
     """
     i, u = torch.arange(CHUNK)[:, None], torch.arange(CHUNK)[None, :]
     until = u <= i
     levels = [(i >> n == u >> n) & (until == ((i >> n) % 2 == 1)) for n in range(LEVELS)]
-    members = torch.stack([*levels, until, ~until])
+    members = torch.stack([*levels, until, ~until, until | ~until])
     return members.to(torch.float32 if INTERPRETED else torch.float16).to(device)
 
 

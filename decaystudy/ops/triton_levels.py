@@ -6,7 +6,8 @@ middle separates it, and there its decay is a product of two factors that are at
     exp(sum of log-decays from the middle to i) · exp(sum of log-decays from j + 1 to the middle),
 
 so that at each of the LEVELS every token has one factor, as a query in a right half or as a key in a left one. Two
-more kinds of factors lead through the state: READ from the chunk's start to a token, WRITE from a token to its end.
+more kinds of factors lead through the state: READ from the chunk's start to a token, WRITE from a token to its end;
+and EVERY is the whole chunk's.
 Each exponent is a sum that tensor cores make, by a product with a matrix of zeros and ones (`member_matrices`): no sum
 is a difference of two, nothing overflows, and no sum holds a later token. A log-decay below CUT counts as CUT, whose
 exponential is zero in float32 like that of −inf.
@@ -20,6 +21,7 @@ LEVELS = tl.constexpr(6)
 """log2 of CHUNK."""
 READ = tl.constexpr(6)
 WRITE = tl.constexpr(7)
+EVERY = tl.constexpr(8)
 HALF = tl.constexpr(32)
 """CHUNK // 2. Both halves of a chunk, their channels one below the other, are a tensor (2·channels, HALF)."""
 CUT = tl.constexpr(-1.0e4)
@@ -189,7 +191,7 @@ def is_asked(i, j, level):
 
 @triton.jit
 def load_members(members, level, i, u):
-    """Whether the factor of token i at a level (or READ, WRITE) holds the log-decay of token u, as 1 and 0."""
+    """Whether the factor of token i at a level (or READ, WRITE, EVERY) holds the log-decay of token u, as 1 and 0."""
     return tl.load(members + level * (CHUNK * CHUNK) + i * CHUNK + u)
 
 
