@@ -18,6 +18,7 @@ from decaystudy.ops.triton_levels import (
     add_gradient_sums,
     before_pairing,
     factor,
+    from_halves,
     is_pair,
     is_query,
     load_decay,
@@ -128,20 +129,16 @@ def gradient_kernel(
     states += (head * chunks + chunk) * (DK * DV)
     d_states += (head * chunks + chunk) * (DK * DV)
     rows = tl.arange(0, CHUNK)[:, None]
-    inside_rows = start + rows < T
+    inside = start + rows < T
     ks = tile + tl.arange(0, BK)[None, :]
-    row = tl.arange(0, 2 * BK)[:, None]
-    second = row >= BK
-    kr = tile + row % BK
+    second = (tl.arange(0, 2 * BK)[:, None] >> 3) & 1 == 1  # rows of the second half, see `to_halves`
     n, m = tl.arange(0, HALF)[None, :], tl.arange(0, HALF)[:, None]
-    tokens = row // BK * HALF + n
-    inside = start + tokens < T
     levels = tl.minimum(chunks, 1) * (LEVELS - 1)  # known at run time only: an unrolled loop needs too many registers
 
     # Loads come first, so that they wait together.
-    queries = load_rows(q, tokens, kr, q_t, inside, DK)
-    keys = load_rows(k, tokens, kr, k_t, inside, DK)
-    decay = load_decay(g, ceilings, tokens, kr, g_t, inside, DK, SCALAR, HAS_RESETS)
+    queries = load_rows(q, rows, ks, q_t, inside, DK)
+    keys = load_rows(k, rows, ks, k_t, inside, DK)
+    decay = load_decay(g, ceilings, rows, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
     # What comes through the states.
     d_start = tl.zeros((CHUNK, BK), tl.float32)
     d_end = tl.zeros((CHUNK, BK), tl.float32)
@@ -149,15 +146,16 @@ def gradient_kernel(
     for v_tile in tl.static_range(0, DV, BV):
         vs = v_tile + tl.arange(0, BV)[None, :]
         vr = v_tile + tl.arange(0, BV)[:, None]
-        d_out = operand(load_rows(d_o, rows, vs, o_t, inside_rows, DV), PRECISION, INTERPRETED)
+        d_out = operand(load_rows(d_o, rows, vs, o_t, inside, DV), PRECISION, INTERPRETED)
         state = operand(load_rows(states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
-        values = operand(load_rows(v, rows, vs, v_t, inside_rows, DV), PRECISION, INTERPRETED)
+        values = operand(load_rows(v, rows, vs, v_t, inside, DV), PRECISION, INTERPRETED)
         d_state = operand(load_rows(d_states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
         d_start = tl.dot(d_out, state, d_start, input_precision=DOT)
         d_end = tl.dot(values, d_state, d_end, input_precision=DOT)
         passed += tl.sum(state.to(tl.float32) * d_state.to(tl.float32), 0)
 
-    queries, keys = queries.to(tl.float32), keys.to(tl.float32)
+    queries, keys = to_halves(queries).to(tl.float32), to_halves(keys).to(tl.float32)
+    decay = to_halves(decay)
     until, after = load_members(members, READ, m, n), load_members(members, WRITE, m, n)
     read = tl.exp2(sums_of_columns(decay, tl.trans(until), PRECISION, INTERPRETED))
     write = tl.exp2(sums_of_columns(decay, tl.trans(after), PRECISION, INTERPRETED))
@@ -168,7 +166,7 @@ def gradient_kernel(
     # Across the other half whole, and across the chunk.
     across = other_half(tl.sum(tl.where(second, dq * queries, dk * keys), 1))
     whole = tl.exp2(half + tl.reshape(other, (2 * BK,)))
-    passed = tl.reshape(tl.broadcast_to(passed[None, :], (2, BK)), (2 * BK,))
+    passed = tl.reshape(tl.broadcast_to(tl.reshape(passed, (BK // 8, 1, 8)), (BK // 8, 2, 8)), (2 * BK,))
     dg = tl.broadcast_to((across + tl.where(whole > 0.0, passed * whole, 0.0))[:, None], (2 * BK, HALF))
     # Pairs of the two halves.
     above = paired(tl.load(pairs + (HALF + m) * CHUNK + n), PRECISION)  # symmetric: read as its transpose
@@ -203,16 +201,16 @@ def gradient_kernel(
         dq += dx * of_query
         dk += dx * of_key
         held = of_next
-    store_rows(d_q, dq, tokens, kr, H * DK, inside, DK)
-    store_rows(d_k, dk, tokens, kr, H * DK, inside, DK)
+    store_rows(d_q, from_halves(dq), rows, ks, H * DK, inside, DK)
+    store_rows(d_k, from_halves(dk), rows, ks, H * DK, inside, DK)
     if NEEDS_DECAY:
         # A token that forgets everything has no gradient, whatever its neighbours' magnitudes.
-        dg = tl.where(decay > CUT * LOG2_E, dg, 0.0)
+        dg = from_halves(tl.where(decay > CUT * LOG2_E, dg, 0.0))
         if SCALAR:
             # Each tile's part, (tiles, B, T, H).
             d_g += tl.program_id(0) % tiles * (tl.num_programs(0) // (tiles * chunks) * T).to(tl.int64)
-            dg = tl.sum(tl.reshape(tl.where(kr < DK, dg, 0.0), (2, BK, HALF)), 1)
-            t = tl.arange(0, 2)[:, None] * HALF + n
+            dg = tl.sum(tl.where(ks < DK, dg, 0.0), 1)
+            t = tl.arange(0, CHUNK)
             tl.store(d_g + first + t * H, dg, mask=start + t < T)
         else:
-            store_rows(d_g + first * DK, dg, tokens, kr, H * DK, inside, DK)
+            store_rows(d_g + first * DK, dg, rows, ks, H * DK, inside, DK)

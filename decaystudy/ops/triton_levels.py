@@ -147,27 +147,40 @@ def before_pairing(column, PRECISION: tl.constexpr):
 
 @triton.jit
 def to_halves(x):
-    """(CHUNK, channels) as (2·channels, HALF)."""
+    """(CHUNK, channels) as (2·channels, HALF).
+
+    Rows go by eights, eight channels' first halves and then their second ones: rows r and r + 8 of a product are in the
+    same thread, so that halves are told apart and swapped without cost.
+    """
     channels: tl.constexpr = x.shape[1]
-    return tl.reshape(tl.permute(tl.reshape(x, (2, HALF, channels)), (0, 2, 1)), (2 * channels, HALF))
+    x = tl.permute(tl.reshape(x, (2, HALF, channels // 8, 8)), (2, 0, 3, 1))
+    return tl.reshape(x, (2 * channels, HALF))
+
+
+@triton.jit
+def from_halves(x):
+    """(2·channels, HALF) as (CHUNK, channels)."""
+    channels: tl.constexpr = x.shape[0] // 2
+    x = tl.permute(tl.reshape(x, (channels // 8, 2, 8, HALF)), (1, 3, 0, 2))
+    return tl.reshape(x, (CHUNK, channels))
 
 
 @triton.jit
 def other_half(x):
     """(2·channels,): the other half's."""
-    channels: tl.constexpr = x.shape[0] // 2
-    to, of = tl.arange(0, 2)[:, None, None], tl.arange(0, 2)[None, :, None]
-    x = tl.where(to != of, tl.reshape(x, (1, 2, channels)), 0.0)
-    return tl.reshape(tl.sum(x, 1), (2 * channels,))
+    rows: tl.constexpr = x.shape[0]
+    to, of = tl.arange(0, 2)[None, :, None, None], tl.arange(0, 2)[None, None, :, None]
+    x = tl.where(to != of, tl.reshape(x, (rows // 16, 1, 2, 8)), 0.0)
+    return tl.reshape(tl.sum(x, 2), (rows,))
 
 
 @triton.jit
 def swapped(x):
     """(2·channels, HALF): the other half's."""
-    channels: tl.constexpr = x.shape[0] // 2
-    to, of = tl.arange(0, 2)[:, None, None, None], tl.arange(0, 2)[None, :, None, None]
-    x = tl.where(to != of, tl.reshape(x, (1, 2, channels, HALF)), 0.0)
-    return tl.reshape(tl.sum(x, 1), (2 * channels, HALF))
+    rows: tl.constexpr = x.shape[0]
+    to, of = tl.arange(0, 2)[None, :, None, None, None], tl.arange(0, 2)[None, None, :, None, None]
+    x = tl.where(to != of, tl.reshape(x, (rows // 16, 1, 2, 8, HALF)), 0.0)
+    return tl.reshape(tl.sum(x, 2), (rows, HALF))
 
 
 @triton.jit
