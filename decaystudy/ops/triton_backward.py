@@ -10,6 +10,7 @@ import triton.language as tl
 from decaystudy.ops.triton_levels import (
     CHUNK,
     CUT,
+    EVERY,
     HALF,
     LEVELS,
     LOG2_E,
@@ -159,15 +160,15 @@ def gradient_kernel(
     until, after = load_members(members, READ, m, n), load_members(members, WRITE, m, n)
     read = tl.exp2(sums_of_columns(decay, tl.trans(until), PRECISION, INTERPRETED))
     write = tl.exp2(sums_of_columns(decay, tl.trans(after), PRECISION, INTERPRETED))
-    half = tl.sum(decay, 1)
-    other = other_half(half)[:, None]
+    half = sums_of_columns(decay, load_members(members, EVERY, m, n), PRECISION, INTERPRETED)
+    other = swapped(half)
     dq = to_halves(d_start) * tl.exp2(tl.where(second, other, 0.0)) * read
     dk = to_halves(d_end) * tl.exp2(tl.where(second, 0.0, other)) * write
     # Across the other half whole, and across the chunk.
     across = other_half(tl.sum(tl.where(second, dq * queries, dk * keys), 1))
-    whole = tl.exp2(half + tl.reshape(other, (2 * BK,)))
+    whole = tl.exp2(half + other)
     passed = tl.reshape(tl.broadcast_to(tl.reshape(passed, (BK // 8, 1, 8)), (BK // 8, 2, 8)), (2 * BK,))
-    dg = tl.broadcast_to((across + tl.where(whole > 0.0, passed * whole, 0.0))[:, None], (2 * BK, HALF))
+    dg = across[:, None] + tl.where(whole > 0.0, passed[:, None], 0.0) * whole
     # Pairs of the two halves.
     above = paired(tl.load(pairs + (HALF + m) * CHUNK + n), PRECISION)  # symmetric: read as its transpose
     below = paired(tl.load(pairs + m * CHUNK + HALF + n), PRECISION)
