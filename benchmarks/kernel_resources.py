@@ -2,7 +2,8 @@
 
 Each kernel is compiled as `decaystudy.ops.triton_launch` launches it, for sm_80 and sm_90, with the Triton that is
 installed. The table shows registers per thread, bytes of stack per thread (spilled registers; 0 is none), KB of shared
-memory per program, and how many passes products of float32 take: three keep float32's bits, one is TF32's.
+memory per program, how many passes products of float32 take (three keep float32's bits, one is TF32's), and uniform
+registers that are read and never written: those are addresses that ptxas lost, and such a kernel computes wrong numbers.
 """
 
 import sys
@@ -32,7 +33,7 @@ from decaystudy.ops import triton_launch
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 SHARED_KB = {80: 164, 90: 227}
 """Most shared memory of a multiprocessor."""
-CUOBJDUMP = Path(nvidia.__file__).with_name("bin") / "cuobjdump"
+TOOLS = Path(nvidia.__file__).with_name("bin")
 SHAPE = (2, 256, 6)
 """Batch, tokens, heads: kernels don't depend on them."""
 
@@ -85,8 +86,10 @@ def resources(kernel: Any) -> dict[str, int]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
-        command = [CUOBJDUMP, "-res-usage", file.name]
-        usage = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        usage, code = (
+            subprocess.run([TOOLS / tool, option, file.name], check=True, capture_output=True, text=True).stdout
+            for tool, option in (("cuobjdump", "-res-usage"), ("nvdisasm", "-c"))
+        )
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     assert found, usage
     return {
@@ -94,8 +97,33 @@ def resources(kernel: Any) -> dict[str, int]:
         "stack": int(found[2]),
         "shared": kernel.metadata.shared,
         "warps": kernel.metadata.num_warps,
+        "lost": len(lost_registers(code)),
         "tf32_instructions": len(re.findall(r"mma\S*tf32", kernel.asm["ptx"])),
     }
+
+
+def lost_registers(code: str) -> set[int]:
+    """Uniform registers (UR) that an instruction reads and none before it, in the order of the code, has written."""
+    written: set[int] = set()
+    lost: set[int] = set()
+    for operation, arguments in re.findall(r"\*/\s+(?:@!?U?P\w+ )?\s*([A-Z][A-Z0-9_.]+)\s+(.*?);", code):
+        operands = [x.strip() for x in arguments.split(",")]
+        writes: set[int] = set()
+        target = re.fullmatch(r"UR(\d+)", operands[0])
+        if target and re.match(r"U|R2UR|S2UR|CS2UR|VOTEU", operation):
+            first = int(target[1])
+            writes = {first, first + bool(re.search(r"\.64|WIDE", operation))}
+            operands = operands[1:]
+        for operand in operands:
+            for kind, number in re.findall(r"(gdesc\[|desc\[|)UR(\d+)\b", operand):
+                first = int(number)
+                if kind == "gdesc[":  # two descriptors of 64 bits, the first one's place unused if it is in registers
+                    reads = {first + 2, first + 3} | ({first, first + 1} if operand is operands[1] else set())
+                else:
+                    reads = {first, first + 1} if kind or re.match(r"U\w+\.64", operation) else {first}
+                lost |= reads - written
+        written |= writes
+    return lost
 
 
 def passes(kernel: Any, instructions: int) -> int:
@@ -116,8 +144,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.json:
         print(f"triton {triton.__version__}; stack above 0 is spilled registers\n")
-        print("| GPU | channels | dtype | kernel | registers | stack, B | shared, KB | of | TF32 passes |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("| GPU | channels | dtype | kernel | registers | stack, B | shared, KB | of | TF32 passes | lost |")
+        print("|---|---|---|---|---|---|---|---|---|---|")
     for capability in options.capabilities:
         for width in options.widths:
             for dtype in options.dtypes:
@@ -126,11 +154,13 @@ def main() -> None:
                     row = resources(kernel)
                     row["passes"] = passes(kernel, row["tf32_instructions"])
                     if options.json:
-                        print(json.dumps({"capability": capability, "width": width, "dtype": dtype, "kernel": name} | row))
+                        print(
+                            json.dumps({"capability": capability, "width": width, "dtype": dtype, "kernel": name} | row)
+                        )
                         continue
                     print(
                         f"| sm_{capability} | {width} | {dtype} | {name} | {row['registers']} | {row['stack']} "
-                        f"| {row['shared'] / 1024:.0f} | {SHARED_KB[capability]} | {row['passes'] or ''} |",
+                        f"| {row['shared'] / 1024:.0f} | {SHARED_KB[capability]} | {row['passes'] or ''} | {row['lost']} |",
                         flush=True,
                     )
 

@@ -136,10 +136,18 @@ def gradient_kernel(
     n, m = tl.arange(0, HALF)[None, :], tl.arange(0, HALF)[:, None]
     levels = tl.minimum(chunks, 1) * (LEVELS - 1)  # known at run time only: an unrolled loop needs too many registers
 
-    # Loads come first, so that they wait together.
+    # Sums of log-decays come before anything else: in the other order ptxas 12.8 (Triton 3.6) loses the address of one
+    # of their factors in shared memory. benchmarks/kernel_resources.py shows whether it does.
     queries = load_rows(q, rows, ks, q_t, inside, DK)
     keys = load_rows(k, rows, ks, k_t, inside, DK)
     decay = load_decay(g, ceilings, rows, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+    queries, keys = to_halves(queries).to(tl.float32), to_halves(keys).to(tl.float32)
+    decay = to_halves(decay)
+    until, after = load_members(members, READ, m, n), load_members(members, WRITE, m, n)
+    read = tl.exp2(sums_of_columns(decay, tl.trans(until), PRECISION, INTERPRETED))
+    write = tl.exp2(sums_of_columns(decay, tl.trans(after), PRECISION, INTERPRETED))
+    half = sums_of_columns(decay, load_members(members, EVERY, m, n), PRECISION, INTERPRETED)
+    other = swapped(half)
     # What comes through the states.
     d_start = tl.zeros((CHUNK, BK), tl.float32)
     d_end = tl.zeros((CHUNK, BK), tl.float32)
@@ -155,13 +163,6 @@ def gradient_kernel(
         d_end = tl.dot(values, d_state, d_end, input_precision=DOT)
         passed += tl.sum(state.to(tl.float32) * d_state.to(tl.float32), 0)
 
-    queries, keys = to_halves(queries).to(tl.float32), to_halves(keys).to(tl.float32)
-    decay = to_halves(decay)
-    until, after = load_members(members, READ, m, n), load_members(members, WRITE, m, n)
-    read = tl.exp2(sums_of_columns(decay, tl.trans(until), PRECISION, INTERPRETED))
-    write = tl.exp2(sums_of_columns(decay, tl.trans(after), PRECISION, INTERPRETED))
-    half = sums_of_columns(decay, load_members(members, EVERY, m, n), PRECISION, INTERPRETED)
-    other = swapped(half)
     dq = to_halves(d_start) * tl.exp2(tl.where(second, other, 0.0)) * read
     dk = to_halves(d_end) * tl.exp2(tl.where(second, 0.0, other)) * write
     # Across the other half whole, and across the chunk.

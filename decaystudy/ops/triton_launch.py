@@ -36,8 +36,12 @@ CARRY = Config(keys=32, values=128, stages=3)
 OUTPUT = Config(keys=64, values=128)
 VALUE_GRADIENT = Config(keys=64, values=128, stages=2)
 GRADIENT = Config(keys=32, values=128)
-WIDE = Config(keys=32, values=64)
-"""float32, whose factors take twice the space, of two or three parts each."""
+SAFE = Config(keys=32, values=64, warps=2)
+"""Of any kernel in float32 and float16 and at other widths than WIDTHS. Two warps multiply by mma instructions. Those of
+four, wgmma, need addresses in shared memory that ptxas 12.8 (Triton 3.6) loses in some kernels at some widths: wrong
+results or illegal accesses."""
+WIDTHS = (64, 128)
+"""Channels per head at which the configurations above were verified on a GPU, in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ def ceilings(resets: Tensor | None) -> Tensor | None:
 def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None) -> dict[str, object]:
     keys, values = q.shape[-1], v.shape[-1]
     kind = precision(q.dtype)
-    if kind.name != "bf16":
-        config = Config(min(config.keys, WIDE.keys), min(config.values, WIDE.values))
+    if kind.name != "bf16" or not {keys, values} <= {*WIDTHS}:
+        config = SAFE
     return {
         "DK": keys,
         "DV": values,
