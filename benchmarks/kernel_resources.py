@@ -3,7 +3,8 @@
 Each kernel is compiled as `decaystudy.ops.triton_launch` launches it, for sm_80 and sm_90, with the Triton that is
 installed. The table shows registers per thread, bytes of stack per thread (spilled registers; 0 is none), KB of shared
 memory per program, how many passes products of float32 take (three keep float32's bits, one is TF32's), and uniform
-registers that are read and never written: those are addresses that ptxas lost, and such a kernel computes wrong numbers.
+registers that are read and never written: those are addresses that ptxas lost, and such a
+kernel computes wrong numbers.
 """
 
 import sys
@@ -155,12 +156,15 @@ def main() -> None:
                     row["passes"] = passes(kernel, row["tf32_instructions"])
                     if options.json:
                         print(
-                            json.dumps({"capability": capability, "width": width, "dtype": dtype, "kernel": name} | row)
+                            json.dumps(
+                                {"capability": capability, "width": width, "dtype": dtype} | {"kernel": name} | row
+                            )
                         )
                         continue
                     print(
                         f"| sm_{capability} | {width} | {dtype} | {name} | {row['registers']} | {row['stack']} "
-                        f"| {row['shared'] / 1024:.0f} | {SHARED_KB[capability]} | {row['passes'] or ''} | {row['lost']} |",
+                        f"| {row['shared'] / 1024:.0f} | {SHARED_KB[capability]} | {row['passes'] or ''} "
+                        f"| {row['lost']} |",
                         flush=True,
                     )
 

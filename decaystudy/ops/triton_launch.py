@@ -29,7 +29,7 @@ class Config:
     warps: int = 4
     stages: int = 1
     registers: int | None = None
-    """Maximum number per thread, so that more programs run at a time; the compiler's choice if None."""
+    """At most so many per thread, so that more programs run at a time; the compiler's choice if None."""
 
 
 CARRY = Config(keys=32, values=128, stages=3)
@@ -128,7 +128,7 @@ def chunks_of(tokens: int) -> int:
 
 
 def new_states(q: Tensor, v: Tensor) -> Tensor:
-    """(B·H, chunks·Dv, Dk): chunks have no dimension of their own, in which one would be a special case to a compiler."""
+    """(B·H, chunks·Dv, Dk): no dimension of chunks alone, in which one would be a special case to a compiler."""
     batch, tokens, heads, width = q.shape
     return q.new_empty(batch * heads, chunks_of(tokens) * v.shape[-1], width, dtype=precision(q.dtype).stored)
 

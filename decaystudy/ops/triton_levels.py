@@ -113,7 +113,7 @@ def add_gradient_sums(total, x, members, PRECISION: tl.constexpr, DOT: tl.conste
 def placed(x, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
     """A loaded input (CHUNK, ·) in float32, held by the threads that hold such a product's result.
 
-    A product with the identity takes it there once; otherwise the compiler may do it at every use, through shared memory.
+    A product with the identity takes it there once; else the compiler may do it at every use, through shared memory.
     """
     if PRECISION == "bf16" and not INTERPRETED:
         i, j = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
@@ -197,7 +197,7 @@ def is_pair(i, j, level):
 
 @triton.jit
 def is_asked(i, j, level):
-    """Whether i is a query and j a key of such a pair. Compares what rows and columns hold: little to keep in a loop."""
+    """Whether i is a query and j a key of such a pair. Compares rows with columns: little to keep in a loop."""
     half = i >> level
     return tl.where(half & 1 == 1, half - 1, -1) == j >> level
 
