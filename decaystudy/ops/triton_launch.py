@@ -37,8 +37,8 @@ OUTPUT = Config(keys=64, values=128)
 VALUE_GRADIENT = Config(keys=64, values=128, stages=2)
 GRADIENT = Config(keys=32, values=128)
 SAFE = Config(keys=32, values=64, warps=2)
-"""Of any kernel in float32 and float16 and at other widths than WIDTHS. Two warps multiply by mma instructions. Those of
-four, wgmma, need addresses in shared memory that ptxas 12.8 (Triton 3.6) loses in some kernels at some widths: wrong
+"""Of any kernel in float32 and float16 and at other widths than WIDTHS. Two warps multiply by mma instructions. Those
+of four, wgmma, need addresses in shared memory that ptxas 12.8 (Triton 3.6) loses in some kernels at some widths: wrong
 results or illegal accesses."""
 WIDTHS = (64, 128)
 """Channels per head at which the configurations above were verified on a GPU, in bfloat16."""
