@@ -49,7 +49,7 @@ class Target:
         return self.target
 
     def get_current_device(self) -> int:
-        return 0
+        return self.target.arch  # Triton keeps what it compiled per device, and would give one target's for another's
 
     def get_current_stream(self, device: int = 0) -> int:
         return 0
