@@ -24,6 +24,7 @@ FLOORS = (
         "scales",
         "source",
         "statistics",
+        "versions",
     ),
     ("decay",),
     ("ops",),

@@ -2,18 +2,19 @@
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from decaystudy.checks import check_flag, check_number, check_text, check_whole
 from decaystudy.data.patterns import patterns
 from decaystudy.data.registry import SOURCES, find_source
 from decaystudy.data.sources.encoding import check_encoding
-from decaystudy.data.tokenizers.names import named_folder, trained_vocabulary
+from decaystudy.data.tokenizers.names import local_tokenizer, named_folder, trained_kind, trained_vocabulary
 from decaystudy.errors import UserError
 from decaystudy.io import read_json
 
 LONGEST_SEQUENCE = 2**24
+GPT2 = ("gpt2", "openai-community/gpt2")
+"""Names of one tokenizer."""
 DOCUMENT_SETTINGS = ("name", "config", "split", "column", "files", "encoding", "revision")
 """Fields that only some sources read."""
 
@@ -124,12 +125,17 @@ class DataConfig:
 
 
 def vocabulary_size(config: DataConfig) -> int:
-    """Tokens in the vocabulary, without torch or network: from the tokenizer's name, or from its cached copy."""
+    """Tokens in the vocabulary, without torch or network: from the tokenizer's name, or from its copy in the cache,
+    which is made here of a local tokenizer that is new or has changed."""
     name = config.tokenizer_name
     trained = trained_vocabulary(name)
     if trained is not None:
         return trained
-    if name in ("gpt2", "openai-community/gpt2"):
+    if local_tokenizer(name) is not None:
+        from decaystudy.data.tokenizers.hub import fetch_once
+
+        fetch_once(name)
+    elif name in GPT2:
         return 50257
     known = read_json(named_folder(name) / "about.json")
     if known is None:
@@ -142,20 +148,31 @@ def vocabulary_size(config: DataConfig) -> int:
 
 def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:
     """The settings that decide which tokens are trained on, in which blocks, and which are held out."""
+    source = find_source(config.source)
     values = asdict(config)
-    kept = {name: values[name] for name in find_source(config.source).settings if values[name] is not None}
-    if "files" in kept:
+    defaults = {"name": getattr(source, "default_name", None), "config": getattr(source, "default_config", None)}
+    kept: dict[str, Any] = {name: values[name] or defaults.get(name) for name in source.settings}
+    if kept.get("files"):
         found = [os.path.abspath(os.path.expanduser(pattern)) for pattern in patterns(kept["files"])]
         kept["files"] = found[0] if len(found) == 1 else found
-    tokenizer = config.tokenizer_name
-    local = Path(tokenizer).expanduser()
     return {
-        "stream_version": find_source(config.source).stream_version,
+        "stream_version": source.stream_version,
         "source": config.source,
-        **kept,
-        "tokenizer": str(local.absolute()) if trained_vocabulary(tokenizer) is None and local.exists() else tokenizer,
+        **{name: value for name, value in kept.items() if value is not None},
+        "tokenizer": canonical_tokenizer(config.tokenizer_name),
         "sequence_length": config.sequence_length,
         "validation_fraction": config.held_out_share,
         "validation_tokens": config.validation_tokens,
         **({"tuning": True} if config.tuning else {}),
     }
+
+
+def canonical_tokenizer(name: str) -> str:
+    """One spelling of a tokenizer: the full path of a local one, bpe:512 for bpe:0512, gpt2 for its name on the hub."""
+    size = trained_vocabulary(name)
+    if size is not None:
+        return f"{trained_kind(name)}:{size}"
+    local = local_tokenizer(name)
+    if local is not None:
+        return str(local)
+    return GPT2[0] if name in GPT2 else name

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from decaystudy import __version__
+from decaystudy import versions
 from decaystudy.checks import LARGEST_SEED, check_whole, check_word
 from decaystudy.data.config import DataConfig, token_stream_fingerprint, vocabulary_size
+from decaystudy.data.registry import find_source
 from decaystudy.decay import decay_class
 from decaystudy.errors import UserError, unknown
 from decaystudy.model.config import ModelConfig
@@ -24,6 +25,8 @@ SECTIONS = {"model": ModelConfig, "data": DataConfig, "recipe": RecipeConfig}
 
 GRADIENT_CLIP = 1.0
 MOST_THREADS = 4096
+# Lightning's short names.
+PRECISION_NAMES = {"64": "64-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 @dataclass
@@ -121,35 +124,75 @@ class RunConfig:
         return self.recipe.global_batch_size * self.data.sequence_length
 
     def identity(self) -> dict[str, Any]:
-        """Everything that can change the run's results, and nothing else: no paths, cadences, loggers or devices."""
-        model = dataclasses.asdict(self.model)
-        model.pop("backend")
-        if model["mixer"] == "softmax":
-            model["position"] = "rope"
-        # Writing out an option's default doesn't make another decay.
-        model["decay_options"] = dataclasses.asdict(self.model.make_decay())  # type: ignore[call-overload]
-        if "." in model["decay"]:
-            model["decay_source"] = source_digest(decay_class(model["decay"]))
+        """Everything that can change the run's results, and nothing else: no paths, cadences, loggers or devices.
+
+        Settings that mean the same are the same here, however they are spelled. What the text and the tokenizer are is
+        not known from settings; a run records it beside this.
+        """
         recipe = dataclasses.asdict(self.recipe)
         for name in ("micro_batch_size", "validate_every", "checkpoint_every", "activation_checkpointing"):
             recipe.pop(name)
-        trainer = {name: self.trainer[name] for name in DECISIVE if name in self.trainer}
-        return {
-            "decaystudy": __version__.split(".")[0],
-            "model": model,
+        found = {
+            "version": versions.semantics(),
+            "code": self.code(),
+            "model": canonical_model(self.model),
             "data": {
                 **token_stream_fingerprint(self.data),
                 "reset_state_at_documents": self.data.reset_state_at_documents,
             },
             "recipe": recipe,
-            "trainer": trainer,
+            "trainer": canonical_trainer(self.trainer),
             "seed": self.seed,
         }
+        return {name: canonical(value) for name, value in found.items()}
+
+    def code(self) -> dict[str, str]:
+        """Hashes of the code of the user's own that the run is made of: its decay's and its data source's."""
+        own = {}
+        if "." in self.model.decay:
+            own["decay"] = source_digest(decay_class(self.model.decay))  # type: ignore[arg-type]
+        if "." in self.data.source:
+            own["source"] = source_digest(find_source(self.data.source))
+        return own
 
     def identity_hash(self) -> str:
         """Twelve hexadecimal digits of ``identity``."""
         text = json.dumps(self.identity(), sort_keys=True, default=list)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def canonical_model(model: ModelConfig) -> dict[str, Any]:
+    """What a model is, with defaults written out."""
+    values = dataclasses.asdict(model)
+    values.pop("backend")
+    if model.mixer == "softmax":
+        values["position"] = "rope"
+    values["decay_options"] = dataclasses.asdict(model.make_decay())  # type: ignore[call-overload]
+    values["decay_rank"] = model.decay_rank or model.head_dim
+    return values
+
+
+def canonical_trainer(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The Trainer settings that can change results, with Lightning's defaults written out."""
+    values = {name: settings[name] for name in DECISIVE if settings.get(name) is not None}
+    precision = str(values.get("precision", "32"))
+    clip = float(values.pop("gradient_clip_val", 0))
+    algorithm = str(values.pop("gradient_clip_algorithm", "norm")).lower()
+    found = {**values, "precision": PRECISION_NAMES.get(precision, precision)}
+    if clip:
+        found |= {"gradient_clip_val": clip, "gradient_clip_algorithm": algorithm}
+    return found
+
+
+def canonical(value: Any) -> Any:
+    """Plain data in which equal numbers look the same: 1.0 is 1, a tuple is a list."""
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 def scale_defaults(scale: str) -> dict[str, Any]:

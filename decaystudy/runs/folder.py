@@ -1,6 +1,7 @@
 """A run's folder: its files, its lock, and what state the run is in.
 
 config.yaml           the settings; ``fit --config`` runs them again as they are
+origin.json           versions, code of the user's own and data that it is trained with
 status.json           what the run is doing, rewritten every few seconds while it trains
 result.json           how it ended, and its numbers
 validation_loss.npy   loss of each validation sequence in nats per token, float64, at the end of training
@@ -42,6 +43,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
         self.config = self.path / "config.yaml"
+        self.origin = self.path / "origin.json"
         self.status = self.path / "status.json"
         self.result = self.path / "result.json"
         self.evaluation = self.path / "evaluation.json"
@@ -103,6 +105,10 @@ class RunFolder:
             except OSError:
                 return True
             return False
+
+    def begun(self) -> bool:
+        """Whether there is something trained in it: a checkpoint or a result."""
+        return self.result.exists() or any(self.checkpoints.glob("*.ckpt"))
 
     def state(self) -> RunState:
         """What status.json and the lock say together.

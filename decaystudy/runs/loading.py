@@ -13,6 +13,7 @@ from decaystudy.errors import UserError
 from decaystudy.model import DecayTransformer
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.origin import Origin, read_origin, why_changed
 from decaystudy.runs.weights import read_weights
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def finished_run(path: str | Path) -> tuple[RunFolder, RunConfig]:
     """The folder and settings of a run that has been trained.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or other code has trained it.
     """
     folder = RunFolder(path)
     held = folder.read_config()
@@ -78,7 +79,11 @@ def finished_run(path: str | Path) -> tuple[RunFolder, RunConfig]:
         state = folder.state()
         advice = "wait for it" if state == "running" else f"finish it with decaystudy fit --config {folder.config}"
         raise UserError(f"{path} has no trained weights yet (it is {state}): {advice}")
-    return folder, RunConfig.from_dict(held)
+    config = RunConfig.from_dict(held)
+    why = why_changed(read_origin(folder), Origin.here(config, {}), config)
+    if why is not None:
+        raise UserError(f"{path} cannot be used as it is ({why}): train it again")
+    return folder, config
 
 
 def load_run(path: str | Path, device: str | torch.device | None = None) -> LoadedRun:

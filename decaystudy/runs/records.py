@@ -16,6 +16,7 @@ from decaystudy.errors import UserError
 from decaystudy.io import write_text
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.origin import Origin, origin_known, origin_to_train, read_origin, why_changed, write_origin
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
 
@@ -23,44 +24,64 @@ PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention
 
 
 def claim(folder: RunFolder, config: RunConfig) -> bool:
-    """Write config.yaml into a new folder; refuse one that holds a run with other settings.
+    """Write config.yaml and origin.json into a folder, before its run is trained or resumed.
 
     Returns:
         Whether the folder was new.
+
+    Raises:
+        UserError: the folder holds a run with other settings, or one that other code or data has begun.
     """
-    held = folder.read_config()
-    if held is None:
+    origin = origin_to_train(config)
+    refuse_other_settings(folder, config)
+    if folder.begun():
+        refuse_other_origin(folder, config, origin)
+    new = not folder.config.exists()
+    if new:
         write_text(folder.config, dump_config(config))
-        return True
-    differences = differing(RunConfig.from_dict(held).identity(), config.identity())
+    write_origin(folder, origin)
+    return new
+
+
+def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
+    """The result of a folder whose run with these settings has finished; None where there is still something to do.
+
+    Raises:
+        UserError: the folder holds a run with other settings, or one of other code or data.
+    """
+    result = folder.read_result()
+    if result is None or result.status != RunState.FINISHED:
+        return None
+    refuse_other_settings(folder, config)
+    refuse_other_origin(folder, config, origin_known(config))
+    return result
+
+
+def refuse_other_settings(folder: RunFolder, config: RunConfig) -> None:
+    """Refuse a folder that holds a run with other settings."""
+    held = folder.read_config()
+    differences = [] if held is None else differing(RunConfig.from_dict(held).identity(), config.identity())
     if differences:
         raise UserError(
             f"{folder.path} holds a run with other settings ({'; '.join(differences[:3])}): "
             "give this one another --out, or run that one again with --config "
             f"{folder.config}"
         )
-    return False
 
 
 def release(folder: RunFolder) -> None:
     """Take a claim back under which no step was trained, and the files that would mix with another run's."""
-    for pattern in ("config.yaml", "status.json", "metrics.csv", "events.out.tfevents.*"):
+    for pattern in ("config.yaml", "origin.json", "status.json", "metrics.csv", "events.out.tfevents.*"):
         for path in folder.path.glob(pattern):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
-    """The result of a folder whose run with these settings has finished; None where there is still something to do."""
-    result = folder.read_result()
-    if result is None or result.status != RunState.FINISHED:
-        return None
-    claim(folder, config)
-    if "." in config.model.decay and result.identity not in (None, config.identity_hash()):
-        raise UserError(
-            f"{folder.path} was trained when the code of {config.model.decay} was another: give this run another --out"
-        )
-    return result
+def refuse_other_origin(folder: RunFolder, config: RunConfig, here: Origin) -> None:
+    """Refuse a run that was trained, or begun, by other code or on other data than it would be now."""
+    why = why_changed(read_origin(folder), here, config)
+    if why is not None:
+        raise UserError(f"{folder.path} cannot be used again ({why}): give this run another --out")
 
 
 def dump_config(config: RunConfig) -> str:
@@ -75,13 +96,9 @@ def differing(held: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> 
         one, other = held.get(key), asked.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
             found += differing(one, other, f"{prefix}{key}.")
-        elif one != other and list_or(one) != list_or(other):
+        elif one != other:
             found.append(f"{prefix}{key} is {one!r} there and {other!r} here")
     return found
-
-
-def list_or(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def versions() -> dict[str, str]:

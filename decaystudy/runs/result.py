@@ -66,11 +66,17 @@ class RunResult:
     """Why a run diverged."""
     last_finite: dict[str, float] | None = None
     """``step`` and ``loss`` before a run diverged."""
+    version: dict[str, int] = field(default_factory=dict)
+    """``decaystudy.versions.semantics()`` of the package that trained it; empty for runs from before."""
+    code: dict[str, str] = field(default_factory=dict)
+    """Hashes of the code of the user's own that it was trained with, by ``decay`` and ``source``."""
     data: dict[str, Any] = field(default_factory=dict)
     """What the run was trained on: source, revision, digest of the tokenizer, sizes."""
     device: str | None = None
     world_size: int | None = None
     """Processes that trained together."""
+    micro_batch_size: int | None = None
+    """Sequences that a process worked on at once."""
     versions: dict[str, str] = field(default_factory=dict)
     """Of the packages that computed the numbers."""
     git_revision: str | None = None

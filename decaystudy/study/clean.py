@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from decaystudy.training.checkpoints import remove as remove_checkpoint
 def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) -> int:
     """Remove the runs that no study under ``out`` needs any more, after showing them.
 
-    A study needs the runs of its last call at each scale. Delete its folder to say that it needs none.
+    A study needs the runs of its last call at each scale. Delete its folder to say that it needs none. A run that was
+    set aside, because its text, tokenizer or code has changed, is needed by none.
 
     Args:
         out: where runs and results are.
@@ -29,12 +31,13 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     needed = {key for name in studies_of(store) for key in needed_runs(store, name)}
     idle = {key: folder for key, folder in store.folders().items() if state_of(folder) != RunState.RUNNING}
     unneeded = {key: folder for key, folder in idle.items() if key not in needed}
+    replaced = store.replaced()
     spent = [f for key, f in idle.items() if checkpoints and key not in unneeded and state_of(f) == RunState.FINISHED]
     files = [file for folder in spent for file in checkpoints_of(folder).values()]
-    if not unneeded and not files:
+    if not unneeded and not replaced and not files:
         print(f"nothing to remove in {store.path}: every run belongs to a study")
         return 0
-    for folder in unneeded.values():
+    for folder in [*unneeded.values(), *replaced]:
         print(f"  {folder.path}  {state_of(folder)}, {size(weight(folder))}")
     if files:
         print(f"  {len(files)} checkpoints of finished runs, {size(sum(bytes_of(file) for file in files))}")
@@ -43,9 +46,11 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
         return 1
     for key, folder in unneeded.items():
         remove(store, key, folder)
+    for folder in replaced:
+        shutil.rmtree(folder.path)
     for file in files:
         remove_checkpoint(file)
-    print(f"removed {len(unneeded)} runs and {len(files)} checkpoints")
+    print(f"removed {len(unneeded) + len(replaced)} runs and {len(files)} checkpoints")
     return 0
 
 

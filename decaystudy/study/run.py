@@ -19,6 +19,7 @@ from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
 from decaystudy.study.execution.outcomes import Outcome, read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
+from decaystudy.study.execution.reuse import proposed, told
 from decaystudy.study.execution.scheduler import Failures, Scheduler
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
@@ -62,7 +63,7 @@ class StudyRequest:
     """Folder of runs and results."""
 
     def expand(self) -> list[Study]:
-        """The studies, read and checked whole."""
+        """The studies, read and checked whole, without what their searches propose after the first trials."""
         studies = expand_all(
             self.studies,
             scale=self.scale,
@@ -77,7 +78,7 @@ class StudyRequest:
             refuse_devices(study)
             if self.evaluate or study.spec.evaluate is not None:
                 refuse_tasks(study)
-        return [with_proposals(study, Store(self.out), retried=True) for study in studies]
+        return studies
 
     def call(self, study: Study) -> Call:
         """The request as the folder of a study records it."""
@@ -97,7 +98,7 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
     """Plan, train, evaluate and compare the runs of one or more studies.
 
     A run that is finished already, in whatever study, is not trained again; an unfinished one resumes from its last
-    checkpoint.
+    checkpoint. One whose text, tokenizer or code has changed since is set aside and trained again.
 
     Args:
         request: which runs.
@@ -107,8 +108,9 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
     Returns:
         The exit code: 1 if a run did not finish or could not be evaluated, 130 after Ctrl-C.
     """
-    studies, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
+    expanded, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
     launcher = open_launcher(execution or ExecutionOptions())
+    studies, changed = proposed(expanded, store, trusted=None if attach else (), retried=True)
     if attach:
         refuse_attached(launcher, "--attach")
     tasks = tasks_of_runs(studies, always=request.evaluate)
@@ -117,6 +119,7 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
     launcher.check(union(studies))
     failures, waiting = Failures(), union(studies)
     progress = ProgressPrinter()
+    set_aside(changed, store, progress)
     while waiting:
         write_plans(request, studies, store, launcher)
         progress.begin(studies, store)
@@ -139,7 +142,8 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
             progress.say(f"the jobs run on their own: {DETACHED}")
             return 1 if failures else 0
         known = {run.hash for run in union(studies)}
-        studies = [with_proposals(study, store) for study in studies]
+        studies, changed = proposed(studies, store, trusted=known)
+        set_aside(changed, store, progress)
         tasks = tasks_of_runs(studies, always=request.evaluate)
         waiting = [run for run in union(studies) if run.hash not in known]
         launcher = open_launcher(execution or ExecutionOptions())
@@ -148,8 +152,9 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
 
 def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, *, as_json: bool = False) -> int:
     """Print what the runs would cost, and what would be submitted; nothing is started or written."""
-    studies, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
+    expanded, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
     launcher = open_launcher(execution or ExecutionOptions())
+    studies, changed = proposed(expanded, store, retried=True)
     plans = plan_all(studies, store, *plan_speed(studies, launcher))
     outcomes = {study.name: read_outcomes(study, store) for study in studies}
     claims = {study.name: claim_plans(study, outcomes[study.name], request) for study in studies}
@@ -160,7 +165,7 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     if as_json:
         print(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
-        lines = []
+        lines = told(changed)
         for study in studies:
             resolution = expected_resolution(study, outcomes[study.name])
             found = [*([resolution] if resolution else []), *plan_lines(claims[study.name])]
@@ -178,13 +183,23 @@ def claim_plans(study: Study, outcomes: Sequence[Outcome], request: StudyRequest
 
 def cancel_jobs(request: StudyRequest, execution: ExecutionOptions | None = None) -> int:
     """End the jobs of an earlier call."""
-    runs = union(request.expand())
+    store = Store(request.out)
+    runs = union([with_proposals(study, store, retried=True) for study in request.expand()])
     launcher = open_launcher(execution or ExecutionOptions())
     refuse_attached(launcher, "--cancel")
     launcher.check(runs)
-    cancelled = Scheduler(runs, Store(request.out), launcher, Silent()).cancel()
+    cancelled = Scheduler(runs, store, launcher, Silent()).cancel()
     print(f"cancelled {cancelled} jobs; the same command without --cancel submits what is unfinished", file=sys.stderr)
     return 0
+
+
+def set_aside(changed: Mapping[str, str], store: Store, progress: ProgressPrinter) -> None:
+    """Make room for the runs that are trained again, and say so."""
+    folders = store.set_aside()
+    for line in told(changed):
+        progress.say(line)
+    if folders:
+        progress.say(f"what there was of them is kept as {folders[0].path}" + (" …" if len(folders) > 1 else ""))
 
 
 def refuse_attached(launcher: Launcher, flag: str) -> None:

@@ -20,6 +20,7 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.heartbeat import Heartbeat
 from decaystudy.runs.memory import machine_memory, too_large
+from decaystudy.runs.origin import begun_origin
 from decaystudy.runs.records import claim, finished_result, release
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.time_limit import seconds_of
@@ -118,7 +119,7 @@ def fit(config: RunConfig, out: str | Path, world: World | None = None) -> RunRe
             with _logging(config, folder, session.trainer):
                 return _train(config, folder, layout, session)
         except Diverged as diverged:
-            result = result_of_diverged(config, diverged)
+            result = result_of_diverged(config, diverged, begun_origin(folder))
             if heartbeat is not None:
                 heartbeat.stop()
                 write_diverged(folder, config, result)

@@ -11,6 +11,7 @@ from decaystudy.metrics import bits_per_byte, perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.origin import Origin
 from decaystudy.runs.records import git_revision, versions
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
@@ -19,6 +20,7 @@ from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.lightning_module import LanguageModel
+from decaystudy.versions import semantics
 
 
 def result_of_finished(
@@ -49,6 +51,9 @@ def result_of_finished(
         data=data.description(),
         device=device_name(trainer.strategy.root_device),
         world_size=trainer.world_size,
+        micro_batch_size=data.micro_batch_size,
+        version=semantics(),
+        code=config.code(),
         seed=config.seed,
         identity=config.identity_hash(),
         versions=versions(),
@@ -56,7 +61,7 @@ def result_of_finished(
     )
 
 
-def result_of_diverged(config: RunConfig, diverged: Diverged) -> RunResult:
+def result_of_diverged(config: RunConfig, diverged: Diverged, origin: Origin | None) -> RunResult:
     """The result of a run that diverged: at which step, and what loss it had before."""
     return RunResult(
         status=RunState.DIVERGED,
@@ -65,6 +70,7 @@ def result_of_diverged(config: RunConfig, diverged: Diverged) -> RunResult:
         tokens=diverged.step * config.tokens_per_step,
         parameters=parameter_count(config.model),
         last_finite={} if diverged.before is None else {"step": diverged.step - 1, "loss": diverged.before},
+        **({} if origin is None else vars(origin)),
         seed=config.seed,
         identity=config.identity_hash(),
         versions=versions(),

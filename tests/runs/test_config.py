@@ -26,6 +26,11 @@ def test_round_trip():
         {"data": {"num_workers": 2}},
         {"model": {"backend": "recurrent"}},
         {"model": {"decay_options": {"start": None}}},
+        {"model": {"decay_rank": 64, "beta_max": 1, "norm_eps": 1e-05}},
+        {"trainer": {"precision": 32}},
+        {"trainer": {"precision": "32", "gradient_clip_val": 1, "gradient_clip_algorithm": "norm"}},
+        {"data": {"tokenizer": "bpe:2048", "validation_fraction": 0.03, "split": "train"}},
+        {"recipe": {"betas": [0.9, 0.999], "weight_decay": 0.1}},
     ],
 )
 def test_what_cannot_change_a_result_does_not_count(changes):
@@ -46,6 +51,8 @@ def test_what_cannot_change_a_result_does_not_count(changes):
         {"trainer": {"max_steps": 7}},
         {"trainer": {"gradient_clip_val": 0.5}},
         {"trainer": {"precision": "bf16-mixed"}},
+        {"model": {"decay_rank": 32}},
+        {"model": {"decay_rank": "full"}},
     ],
 )
 def test_what_can_does(changes):
@@ -158,3 +165,32 @@ def test_numbers_are_finite_and_in_range(setting, value):
         RunConfig.build("tiny", **changes)
     said = str(error.value)
     assert name in said and "give " in said and "\n" not in said and len(said) < 200, said
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"trainer": {"precision": "bf16"}}, {"trainer": {"precision": "bf16-mixed"}}),
+        ({"trainer": {"gradient_clip_val": 0}}, {"trainer": {"gradient_clip_val": None}}),
+        ({"recipe": {"weight_decay": 1}}, {"recipe": {"weight_decay": 1.0}}),
+        (
+            {"data": {"source": "fineweb-edu", "tokenizer": "gpt2"}},
+            {"data": {"source": "fineweb-edu", "config": "sample-10BT", "tokenizer": "openai-community/gpt2"}},
+        ),
+        ({"model": {"decay": "simple"}}, {"model": {"decay": "simple", "decay_options": {"p": 0.99}}}),
+        (
+            {"model": {"decay": "constant", "decay_options": {"c": 1}}},
+            {"model": {"decay": "constant", "decay_options": {"c": 1.0}}},
+        ),
+    ],
+)
+def test_spellings_of_one_run(one, other):
+    assert RunConfig.build("tiny", **one).identity_hash() == RunConfig.build("tiny", **other).identity_hash()
+
+
+def test_a_version_counts(monkeypatch):
+    before = RunConfig.build("tiny").identity_hash()
+    for name in ("MODEL", "RECIPE", "DATA"):
+        with monkeypatch.context() as raised:
+            raised.setattr(f"decaystudy.versions.{name}", 99)
+            assert RunConfig.build("tiny").identity_hash() != before

@@ -1,11 +1,14 @@
 """Finished runs with known effects, written where ``fit`` would have written them."""
 
+import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from decaystudy.data.pins import known_pins
 from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, TaskResult
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.result import LayerDecay, RunResult
@@ -15,6 +18,7 @@ from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.store import Store
+from decaystudy.versions import semantics
 
 DOCUMENTS = 80
 QUESTIONS = 400
@@ -79,9 +83,12 @@ def plant(
                 decay_start=layers((starts or {}).get(run.cell, [0.99] * len(medians))),
                 data={
                     **DATA,
+                    **pins(run),
                     **({"validation_digest": "tuning documents"} if run.tuning else {}),
                     **(data or {}).get(run.cell, {}),
                 },
+                version=semantics(),
+                code=run.config.code(),
             )
         )
         folder.write_status("finished", step=run.config.max_steps)
@@ -108,6 +115,17 @@ def write_answers(folder: RunFolder, shares: Mapping[str, float], key: int, *, q
     found = replace(place.start(), tasks=results)
     place.write(found)
     return found
+
+
+def pins(run: Run) -> dict[str, str]:
+    """What the run's data is here, so that the run may be used again."""
+    key = json.dumps(dataclasses.asdict(run.config.data))
+    if key not in _PINS:
+        _PINS[key] = known_pins(run.config.data)
+    return _PINS[key]
+
+
+_PINS: dict[str, dict[str, str]] = {}
 
 
 def write_losses(folder: RunFolder, loss: np.ndarray) -> None:

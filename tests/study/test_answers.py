@@ -30,7 +30,6 @@ from decaystudy.study.reporting.tables import comparisons_table
 from tests.study import small
 from tests.study.planted import (
     BYTES_PER_TOKEN,
-    DATA,
     DOCUMENTS,
     ENTROPY,
     TOKENS,
@@ -269,7 +268,7 @@ def test_a_cell_whose_seeds_were_judged_on_different_documents_is_not_compared(t
     folder = folder_of(study, store, "b", 3)
     result = folder.read_result()
     assert result is not None
-    folder.write_result(replace(result, data={**DATA, "validation_digest": "others"}))
+    folder.write_result(replace(result, data={**result.data, "validation_digest": "others"}))
     results = answer_of(study, store)
     row = next(row for row in results.comparisons if row.a == "b")
     assert (row.verdict, row.why) == ("incomplete", "judged on other data")
@@ -376,7 +375,9 @@ def test_across_tokenizers_only_bits_per_byte_are_compared(tmp_path: Path) -> No
             np.savez(folder.validation_documents, nll=loss * TOKENS, tokens=tokens, bytes=2 * BYTES_PER_TOKEN * tokens)
             result = folder.read_result()
             assert result is not None
-            folder.write_result(replace(result, data={**DATA, "tokenizer_digest": "w", "validation_digest": "w"}))
+            folder.write_result(
+                replace(result, data={**result.data, "tokenizer_digest": "w", "validation_digest": "w"})
+            )
     results = answer_of(study, store)
     rows = {row.a: row for row in results.comparisons}
     assert (rows["b"].unit, rows["c"].unit) == ("bits per byte", "nats per token")
@@ -423,9 +424,22 @@ def test_what_runs_were_computed_with_is_named_where_it_differs(tmp_path: Path) 
         result = folder.read_result()
         assert result is not None
         torch = "2.12" if run.cell == "b" else "2.13"
-        folder.write_result(replace(result, versions={"torch": torch}, device="cpu"))
-    rows = {row.a: row.notes for row in answer_of(study, store).comparisons}
-    assert rows["b"] == ("its runs used torch 2.12 and 2.13",) and rows["c"] == ()
+        changed = replace(result, versions={"torch": torch}, device="cpu", micro_batch_size=8, world_size=1)
+        if run.cell == "c":
+            fla = {"flash-linear-attention": "0.6.0"}
+            changed = replace(changed, versions=changed.versions | fla, micro_batch_size=4, world_size=2, device="H100")
+        folder.write_result(changed)
+    results = answer_of(study, store)
+    rows = {row.a: row.notes for row in results.comparisons}
+    assert rows["b"] == ("its runs used torch 2.12 and 2.13",)
+    assert rows["c"] == (
+        "its runs used flash-linear-attention 0.6.0 and none",
+        "its runs used H100 and cpu",
+        "its runs had micro-batches of 4 and 8",
+        "its runs had numbers of processes: 1 and 2",
+    )
+    for text in (as_text(results), as_markdown(results), as_tex(results)):
+        assert "its runs had micro-batches of 4 and 8" in text
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------

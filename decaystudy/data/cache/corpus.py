@@ -16,7 +16,7 @@ from decaystudy.data.draws import permutation
 from decaystudy.data.folders import lock
 from decaystudy.data.holding_out import HoldingOut, holding_out
 from decaystudy.data.network import with_retries
-from decaystudy.data.registry import find_source
+from decaystudy.data.registry import find_source, identity_of
 from decaystudy.data.sources.base import Document, Source
 from decaystudy.data.tokenizers.opening import open_tokenizer
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ class Corpus:
         source = find_source(config.source).open(config)
         held_out = holding_out(source, config)
         tokenizer = open_tokenizer(config, source, held_out)
-        identity = source.identity()
+        identity = identity_of(source)
         key = digest([identity, tokenizer.digest])
         readable = f"{source.label}-{source.revision[:8]}-{slug(tokenizer.name)}"
         folder = cache_folder("tokens", f"{readable}-{key[:12]}")

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
@@ -47,10 +48,8 @@ class Hub(Source):
     @classmethod
     def open(cls, config: "DataConfig") -> "Hub":
         """Find the revision, files and parts: on the hub at first use, in the cache from then on."""
-        name = config.name or cls.default_name or ""
-        choice = config.config or cls.default_config
-        wanted = [name, choice, config.split, config.column, config.revision]
-        path = cache_folder("sources", f"hub-{slug(name)}-{digest(wanted)[:12]}.json")
+        name, choice = config.name or cls.default_name or "", config.config or cls.default_config
+        path = cls._pin_file(config)
         pin = read_json(path)
         if pin is None:
             with lock(path.with_suffix(".lock")):
@@ -61,6 +60,17 @@ class Hub(Source):
         source = cls(name, choice, config.split, config.column, pin)
         log.info("%s is read at revision %s, pinned on %s", name, source.revision, pin["date"])
         return source
+
+    @classmethod
+    def is_pinned(cls, config: "DataConfig") -> bool:
+        """Whether ``open`` needs no network."""
+        return read_json(cls._pin_file(config)) is not None
+
+    @classmethod
+    def _pin_file(cls, config: "DataConfig") -> Path:
+        name, choice = config.name or cls.default_name or "", config.config or cls.default_config
+        wanted = [name, choice, config.split, config.column, config.revision]
+        return cache_folder("sources", f"hub-{slug(name)}-{digest(wanted)[:12]}.json")
 
     def identity(self) -> dict[str, Any]:
         which = {"name": self.name, "config": self.config, "split": self.split, "column": self.column}

@@ -11,6 +11,7 @@ from decaystudy.data.cache.build import Tokenization, fill
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.data.cache.shards import WINDOW_SHARDS
 from decaystudy.data.config import DataConfig
+from decaystudy.data.registry import identity_of
 from decaystudy.data.stream.batches import BatchLayout, TrainingBatches, ValidationBatches, loader
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import HeldOutDocuments, ValidationSet
@@ -161,7 +162,7 @@ class DataModule(LightningDataModule):
         done = [counts for shard in range(len(corpus)) if (counts := corpus.shards.counts(shard))]
         return {
             "source": self.config.source,
-            **{key: value for key, value in corpus.source.identity().items() if key != "source"},
+            **{key: value for key, value in identity_of(corpus.source).items() if key != "source"},
             "tokenizer": self.tokenizer.name,
             "tokenizer_digest": self.tokenizer.digest,
             "vocab_size": self.vocab_size,

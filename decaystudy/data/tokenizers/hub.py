@@ -4,17 +4,27 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from decaystudy.data.folders import lock
 from decaystudy.data.network import status_code, with_retries
 from decaystudy.data.sources.hub import explained
-from decaystudy.data.tokenizers.tokenizer import OTHERS, store
+from decaystudy.data.tokenizers.names import SETTINGS, named_folder
+from decaystudy.data.tokenizers.tokenizer import OTHERS, is_kept, store
 from decaystudy.errors import UserError
 
 log = logging.getLogger("decaystudy")
 
 SAMPLES = ("Zürich 中文", "Привет", "naïve café 🙂", "x² ≈ ½ – “quoted”")
 """Texts that a tokenizer must be able to read, whatever it makes of them."""
-SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
-"""Where a tokenizer names its special tokens."""
+
+
+def fetch_once(name: str) -> Path:
+    """The folder in the cache that holds the tokenizer ``name``, fetched if need be."""
+    folder = named_folder(name)
+    if not is_kept(folder):
+        with lock(folder.with_suffix(".lock")):
+            if not is_kept(folder):
+                fetch(name, folder)
+    return folder
 
 
 def fetch(name: str, folder: Path) -> None:

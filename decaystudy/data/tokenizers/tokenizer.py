@@ -42,7 +42,7 @@ class Tokenizer:
         self.revision: str | None = about["revision"]
         self.eos_id: int = about["eos_id"]
         self.vocab_size: int = about["vocab_size"]
-        self.digest = digest([about["sha256"], self.eos_id, self.vocab_size])
+        self.digest = digest_of(about)
         self._fast = Fast.from_str(content.decode())
         self._fast.encode_special_tokens = True
         self._fast.no_truncation()
@@ -103,6 +103,16 @@ def is_kept(folder: Path) -> bool:
     """Whether the folder holds a tokenizer of this format."""
     about = read_json(folder / "about.json")
     return isinstance(about, dict) and about.get("format") == FORMAT
+
+
+def kept_digest(folder: Path) -> str | None:
+    """``Tokenizer(folder).digest`` without loading it; None where the folder holds none of this format."""
+    return digest_of(read_json(folder / "about.json")) if is_kept(folder) else None
+
+
+def digest_of(about: dict[str, Any]) -> str:
+    """What tells a tokenizer from others, from its about.json."""
+    return digest([about["sha256"], about["eos_id"], about["vocab_size"]])
 
 
 def store(folder: Path, content: str, *, name: str, revision: str | None, eos_id: int, vocab_size: int) -> None:

@@ -13,6 +13,8 @@ Cells = Mapping[str, Sequence[Outcome]]
 """The runs of each cell at the learning rate that it is compared at, in the order of its seeds."""
 MACHINE = ("torch", "flash-linear-attention")
 """Packages that may change numbers a little."""
+MACHINES = "its runs"
+"""Begins what is said of machines that differ."""
 _ENDINGS = {
     RunState.PLANNED: "has not run yet",
     RunState.RUNNING: "is still running",
@@ -69,14 +71,19 @@ def learned_nothing(outcomes: Sequence[Outcome]) -> str | None:
 
 
 def machine_notes(outcomes: Sequence[Outcome]) -> list[str]:
-    """Sentences on what the runs of a comparison were computed with, where that differs."""
+    """Clauses on what the runs of a comparison were computed with, where that differs: it changes rounding, which
+    training amplifies."""
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     notes = []
     for package in MACHINE:
-        versions = {result.versions[package] for result in results if package in result.versions}
-        if len(versions) > 1:
-            notes.append(f"its runs used {package} {' and '.join(sorted(versions))}")
+        found = {result.versions.get(package, "none") for result in results if result.versions}
+        if len(found) > 1:
+            notes.append(f"{MACHINES} used {package} {' and '.join(sorted(found))}")
     devices = {result.device for result in results if result.device is not None}
     if len(devices) > 1:
-        notes.append(f"its runs used {' and '.join(sorted(devices))}")
+        notes.append(f"{MACHINES} used {' and '.join(sorted(devices))}")
+    for name, what in (("micro_batch_size", "micro-batches of"), ("world_size", "numbers of processes:")):
+        sizes = {size for result in results if (size := getattr(result, name)) is not None}
+        if len(sizes) > 1:
+            notes.append(f"{MACHINES} had {what} {' and '.join(map(str, sorted(sizes)))}")
     return notes

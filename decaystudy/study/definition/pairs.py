@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from decaystudy.runs.config import RunConfig
 from decaystudy.study.definition.cells import Cell
@@ -58,7 +59,7 @@ def differing(spec: StudySpec, a: Cell, b: Cell, axis: tuple[str, ...], line: in
 
 def differences(a: RunConfig, b: RunConfig) -> list[Setting]:
     """The settings in which two runs differ, among those that can change a result."""
-    one, other = flatten(a.identity()), flatten(b.identity())
+    one, other = (flatten({**run.identity(), "code": {}}) for run in (a, b))  # code follows from settings
     either = {path: None for path, value in [*one.items(), *other.items()] if value != {}}
     return [path for path in either if one.get(path, _ABSENT) != other.get(path, _ABSENT)]
 
@@ -100,7 +101,7 @@ def _baseline_cells(spec: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
     valued = [
         cell
         for cell in cells
-        if any(flatten(cell.config.identity()).get(path, _ABSENT) == wanted for path in axis)
+        if any(wanted in (known.get(path, _ABSENT) for known in _settings(cell)) for path in axis)
         and (cell.config.model.mixer != "softmax")
     ]
     found = named or labelled or valued
@@ -108,6 +109,11 @@ def _baseline_cells(spec: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
         choices = sorted({*(cell.name for cell in cells), *(label for c in spec.cells for label in c.labels.values())})
         raise spec.document.unknown_key(wanted, choices, "baseline", what="baseline")
     return found
+
+
+def _settings(cell: Cell) -> tuple[dict[Setting, Any], ...]:
+    """A cell's settings as the file spells them, and as they are compared."""
+    return cell.settings, flatten(cell.config.identity())
 
 
 def _on_axis(spec: StudySpec, path: Setting, axis: Iterable[str]) -> bool:

@@ -1,6 +1,7 @@
 """Where runs live: one folder per run, found by what the run is, whatever a study calls it.
 
 OUT/store/<cell>-seed<seed>-<hash>/    a run's folder
+OUT/store/<...>.before-1/              one whose text, tokenizer or code has changed since
 OUT/store/.names/<hash>                the name of that folder
 OUT/STUDY/                             results, report, and runs/<cell>-seed<seed>, a link into the store
 """
@@ -8,9 +9,11 @@ OUT/STUDY/                             results, report, and runs/<cell>-seed<see
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from decaystudy.errors import UserError
@@ -22,6 +25,12 @@ from decaystudy.study.definition.expand import Run, Study
 _FOLDER = re.compile(r".+-([0-9a-f]{12})")
 
 
+def hash_of(folder: Path) -> str | None:
+    """The hash in the name of a run's folder; None for another folder."""
+    match = _FOLDER.fullmatch(folder.name)
+    return match[1] if match else None
+
+
 class Store:
     """The runs under one --out."""
 
@@ -29,6 +38,7 @@ class Store:
         self.out = Path(out).expanduser()
         self.path = self.out / "store"
         self._names = self.path / ".names"
+        self._disregarded: set[str] = set()
 
     def study_folder(self, name: str) -> Path:
         """The folder of a study's results."""
@@ -41,11 +51,42 @@ class Store:
 
     def find(self, run: Run) -> RunFolder | None:
         """The folder of that run, if any study has made it."""
+        if run.hash in self._disregarded:
+            return None
+        return self._named(run.hash)
+
+    def _named(self, key: str) -> RunFolder | None:
         try:
-            name = (self._names / run.hash).read_text()
+            name = (self._names / key).read_text()
         except OSError:
             return None
         return RunFolder(self.path / name)
+
+    def _before(self, folder: RunFolder) -> Iterator[Path]:
+        return (folder.path.with_name(f"{folder.path.name}.before-{i}") for i in itertools.count(1))
+
+    def disregard(self, hashes: Iterable[str]) -> None:
+        """Act as if these runs were not there."""
+        self._disregarded |= set(hashes)
+
+    def set_aside(self) -> list[RunFolder]:
+        """Move the folders of runs that are disregarded out of the way of new ones, to ``…-HASH.before-1``.
+
+        One that somebody trains by now stays.
+
+        Returns:
+            The folders where they are now.
+        """
+        moved = []
+        for key in sorted(self._disregarded):
+            folder = self._named(key)
+            if folder is not None and folder.path.is_dir():
+                with self._writing(), contextlib.suppress(UserError), folder.locked():
+                    target = next(path for path in self._before(folder) if not path.exists())
+                    folder.path.rename(target)
+                    moved.append(RunFolder(target))
+        self._disregarded.clear()
+        return moved
 
     def place(self, run: Run) -> RunFolder:
         """The folder of that run, or the one that ``claim`` would make now."""
@@ -97,10 +138,12 @@ class Store:
         if not self.path.is_dir():
             return {}
         return {
-            match[1]: RunFolder(path)
-            for path in sorted(self.path.iterdir())
-            if path.is_dir() and (match := _FOLDER.fullmatch(path.name))
+            key: RunFolder(path) for path in sorted(self.path.iterdir()) if path.is_dir() and (key := hash_of(path))
         }
+
+    def replaced(self) -> list[RunFolder]:
+        """Folders that were set aside."""
+        return [RunFolder(path) for path in sorted(self.path.glob("*.before-*")) if path.is_dir()]
 
     def remove(self, hash: str, folder: RunFolder) -> None:
         """Delete a run."""

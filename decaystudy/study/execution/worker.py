@@ -28,6 +28,7 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
 from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, SIGNAL_CODE, JobKind
+from decaystudy.study.execution.store import hash_of
 from decaystudy.training.supervisor import end_with_parent, supervised
 
 MODULE = "decaystudy.study.execution.worker"
@@ -44,16 +45,31 @@ def fit(folder: str, layout: Mapping[str, Any]) -> int:
     Args:
         layout: changes to its settings, nested: {"strategy": "ddp", "trainer": {"devices": 2}}.
     """
-    from decaystudy.training.process import read_run
     from decaystudy.training.process import train as train_run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     command = [sys.executable, "-m", MODULE, JobKind.TRAIN, folder, "--layout", json.dumps(layout)]
-    code = exit_code(lambda: train_run(read_run(RunFolder(folder), layout), Path(folder), command))
+    code = exit_code(lambda: train_run(planned_run(folder, layout), Path(folder), command))
     if code == STOPPED:  # 75 means something else here
         return SIGNAL_CODE + signal.SIGUSR1
     # A refusal by a run that somebody trains, or has just finished, is no mistake.
     return BUSY_EXIT_CODE if code == 2 and state_of(RunFolder(folder)) in ("running", *FINAL) else code
+
+
+def planned_run(folder: str, layout: Mapping[str, Any]) -> RunConfig:
+    """The run in ``folder``, if it is still the one that the study planned.
+
+    Raises:
+        UserError: code of the user's own, or this package, has changed since.
+    """
+    from decaystudy.training.process import read_run
+
+    config, planned = read_run(RunFolder(folder), layout), hash_of(Path(folder))
+    if planned is not None and planned != config.identity_hash():
+        raise UserError(
+            f"{folder} was planned before the code of this run, or this package, changed: call the same command again"
+        )
+    return config
 
 
 def evaluate(folder: str, tasks: str) -> str | None:

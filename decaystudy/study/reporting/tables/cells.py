@@ -7,6 +7,7 @@ from dataclasses import replace
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import rounded
 from decaystudy.study.analysis.results import CellResult, Difference, StudyResults
+from decaystudy.study.analysis.runs import MACHINES
 from decaystudy.study.reporting.families import loss_notes
 from decaystudy.study.reporting.tables.fields import (
     CELL,
@@ -49,7 +50,10 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
         rows.append(tuple(row))
     entropy = results.unigram_entropy
     notes = () if entropy is None or tokenizers else (f"Held-out unigram entropy: {entropy:.4f} nats per token.",)
-    return Table(tuple(columns), tuple(rows), notes=(*loss_notes(results), *notes))
+    machines = [
+        f"{row.a} − {row.b}: {note}." for row in results.comparisons for note in row.notes if note.startswith(MACHINES)
+    ]
+    return Table(tuple(columns), tuple(rows), notes=(*loss_notes(results), *notes, *machines))
 
 
 def loss_fields(cell: CellResult, *, in_bits: bool = False) -> tuple[str, str, str]:
