@@ -32,16 +32,21 @@ def numbers(out: Path) -> dict[str, Any]:
 
 def curves(out: Path) -> dict[str, Any]:
     """Steps of every TensorBoard curve, and rows of metrics.csv, without speeds."""
-    events = EventAccumulator(str(out))
-    events.Reload()
-    drawn = {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)]
-        for tag in events.Tags()["scalars"]
-        if tag != "train/tokens_per_second"
-    }
+    drawn: dict[str, list[tuple[int, float]]] = {}
+    for path in sorted(out.glob("events.out.tfevents.*"), key=_number):
+        events = EventAccumulator(str(path))
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            if tag != "train/tokens_per_second":
+                drawn.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
     with (out / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = [{k: v for k, v in row.items() if k != "train/tokens_per_second"} for row in csv.DictReader(file)]
     return {"tensorboard": drawn, "csv": rows}
+
+
+def _number(path: Path) -> tuple[int, int]:
+    """Second and number of an event file: of several that one process writes in a second, ``.10`` comes after ``.9``."""
+    return int(path.name.split(".")[3]), int(path.suffix[1:])
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, happens: Callable[[], Any]) -> None:
