@@ -1,10 +1,16 @@
 """What all tests have in common: a cache of their own that outlives the session, and few threads."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
+
+# A shell that starts the tests in the background, or nohup, has these ignored, and child processes inherit that.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 # A real cache, kept between sessions of one user so that the embedded corpus is parsed once; not the user's own.
 _CACHE = Path(os.environ.get("DECAYSTUDY_TEST_CACHE", Path(tempfile.gettempdir()) / f"decaystudy-tests-{os.getuid()}"))

@@ -45,7 +45,7 @@ def curves(out: Path) -> dict[str, Any]:
 
 
 def _number(path: Path) -> tuple[int, int]:
-    """Second and number of an event file: of several that one process writes in a second, ``.10`` comes after ``.9``."""
+    """Second and number of an event file: of those that a process writes in a second, ``.10`` comes after ``.9``."""
     return int(path.name.split(".")[3]), int(path.suffix[1:])
 
 

@@ -21,7 +21,6 @@ from decaystudy.metrics import perplexity
 from decaystudy.model.block import Block, BlockInputs
 from decaystudy.model.layer_decay import LayerDecay
 from decaystudy.model.resets import document_starts
-from decaystudy.model.state import LayerState
 from decaystudy.runs.loading import LoadedRun
 
 Change = Callable[[int, Tensor], Tensor]
@@ -120,10 +119,11 @@ def changed_decay(run: LoadedRun, change: Change) -> Iterator[None]:
 def unrotated(run: LoadedRun) -> Iterator[None]:
     """The model with every token at position zero, where no rotation turns anything, for as long as the block lasts."""
 
-    def hook(module: Block, given: tuple[Tensor, BlockInputs, LayerState | None]) -> Any:
-        x, inputs, state = given
+    def hook(module: Block, given: tuple[Any, ...]) -> Any:
+        x, inputs, *others = given
+        assert isinstance(inputs, BlockInputs)
         rotation = None if inputs.rotation is None else inputs.rotation.at_zero()
-        return x, replace(inputs, rotation=rotation), state
+        return x, replace(inputs, rotation=rotation), *others
 
     with ExitStack() as hooks:
         for module in run.model.modules():
