@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check
 OUT ?= runs
 
-.PHONY: help docs-claims setup study test test-slow test-extras test-oldest test-newest test-minimal test-wheel test-all coverage lint \
+.PHONY: help docs-claims setup study test test-slow test-long test-extras test-oldest test-newest test-minimal test-wheel test-all coverage lint \
   bench clean
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make study         the sharing study at scale tiny: offline, on a CPU, in minutes"
 	@echo "make test          the tests (two cores, no network, no GPU)"
 	@echo "make test-slow     the slow ones: kill and resume, two-process DDP and FSDP, SLURM"
+	@echo "make test-long     the longest ones: every study, every pair of layouts, every kind of compiled block"
 	@echo "make test-extras   Weights & Biases and Trackio, for real and offline"
 	@echo "make test-oldest   the tests with the oldest dependencies that pyproject.toml admits"
 	@echo "make test-newest   the tests with the newest ones, whatever constraints.txt says"
@@ -42,7 +43,10 @@ test: setup
 	$(BIN)/python -m pytest -n 2
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not long"
+
+test-long: setup
+	$(BIN)/python -m pytest -m long
 
 lint: setup
 	$(BIN)/ruff check .
@@ -57,7 +61,7 @@ coverage: setup
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-all: test test-slow test-extras test-oldest test-minimal test-wheel lint coverage
+test-all: test test-slow test-long test-extras test-oldest test-minimal test-wheel lint coverage
 
 # Each of the following has an environment of its own, so that none changes what the others test.
 test-extras: $(VENV)-extras/.ready

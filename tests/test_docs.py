@@ -73,6 +73,7 @@ def test_the_page_of_claims_is_current() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_seeds_of_the_page_of_claims_are_current() -> None:
     assert (DOCS / "claims.md").read_text() == claims_page(with_seeds=True), "make docs-claims"
 

@@ -31,7 +31,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow]) for kind in KINDS]
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow, pytest.mark.long]) for kind in KINDS]
 )
 def test_blocks_compile_whole_and_once(kind: str) -> None:
     config = ModelConfig(layers=4, d_model=32, heads=2, glu_width=48, vocab_size=64, **KINDS[kind])

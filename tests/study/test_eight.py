@@ -9,7 +9,7 @@ from decaystudy.study.reporting.report import report
 from tests.study import small
 from tests.study.test_studies import EIGHT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_all_eight(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from decaystudy.training.checkpoints import fault
 from tests.training import small
 
 pytestmark = pytest.mark.slow
+SOME_MOVES = (("one", "fsdp 2"), ("ddp 2", "one"), ("fsdp 2", "one"))
+"""Those that `make test-slow` tries; the others are of `make test-long`."""
 LAYOUTS = {
     "one": (),
     "ddp 2": ("--trainer.devices", "2"),
@@ -100,7 +102,12 @@ def test_stopped_and_killed_on_one_layout(layout: str, undisturbed: dict[str, An
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(a, b) for a in LAYOUTS for b in LAYOUTS if a != b],
+    [
+        pytest.param(a, b, marks=[] if (a, b) in SOME_MOVES else [pytest.mark.long])
+        for a in LAYOUTS
+        for b in LAYOUTS
+        if a != b
+    ],
 )
 def test_a_checkpoint_moves_to_another_layout(first: str, second: str, short: dict[str, Any], tmp_path: Path) -> None:
     process = start(tmp_path, *SHORT, *LAYOUTS[first])
