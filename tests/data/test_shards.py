@@ -147,14 +147,17 @@ prepare(DataConfig(**json.loads(sys.argv[1])), workers=2)
 
 
 @pytest.mark.slow
-def test_two_processes_and_ten_kills_leave_a_sound_cache(cache: Path, tmp_path: Path) -> None:
+def test_two_processes_and_ten_kills_leave_a_sound_cache(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for i in range(40):
         rows = [{"text": text} for text in random_texts(2500, i)]
         (folder / f"{i:02d}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = DataConfig(source="files", files=str(folder / "*"), tokenizer="bpe:300", sequence_length=64)
-    # Parts of one file each, as if the files were large.
+    # Parts of one file each, as if the files were large, in this process too: how texts are cut is in the cache's key.
+    monkeypatch.setattr("decaystudy.data.sources.files.PART_BYTES", 400_000)
     parts = ["import decaystudy.data.sources.files as files", "files.PART_BYTES = 400_000", KILLED]
     command = [sys.executable, "-c", "\n".join(parts), json.dumps(asdict(config))]
     draw = random.Random(0)
