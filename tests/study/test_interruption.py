@@ -12,6 +12,7 @@ import pytest
 from tests.study import small
 
 pytestmark = pytest.mark.slow
+LONGEST = pytest.mark.long
 TIMES = 10
 SECONDS = 14.0
 """About what the small study takes; kills fall anywhere in it."""
@@ -40,7 +41,9 @@ def wait_for_step(out: Path, step: int) -> list[int]:
     raise AssertionError("no run began")
 
 
-@pytest.mark.parametrize(("number", "code"), [(15, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(15, 143), pytest.param(signal.SIGHUP, 129, marks=LONGEST), (signal.SIGUSR1, 75)]
+)
 def test_a_signal_ends_the_study_and_its_runs_with_checkpoints(tmp_path: Path, number: int, code: int) -> None:
     file = small.write_study(tmp_path / "file", LONG)
     process = small.start(str(file), "--out", str(tmp_path))
@@ -55,7 +58,7 @@ def test_a_signal_ends_the_study_and_its_runs_with_checkpoints(tmp_path: Path, n
     assert "resumes from its last checkpoint" in output
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=LONGEST)])
 def test_a_run_that_is_killed_alone_resumes_once(tmp_path: Path, number: int) -> None:
     file = small.write_study(tmp_path / "file", LONG)
     process = small.start(str(file), "--out", str(tmp_path))
@@ -82,7 +85,7 @@ def kill(pid: int) -> None:
         return
 
 
-@pytest.mark.parametrize("victim", ["study", "run", "both"])
+@pytest.mark.parametrize("victim", ["study", pytest.param("run", marks=LONGEST), "both"])
 def test_kill_at_random_moments(undisturbed: Path, tmp_path: Path, victim: str) -> None:
     file = small.write_study(tmp_path / "file")
     rng = random.Random(victim)

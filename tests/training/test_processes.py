@@ -56,7 +56,7 @@ def test_killed_and_gone_on_with(single, tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-@pytest.mark.parametrize("decay", ["mamba2", "hgrn2"])
+@pytest.mark.parametrize("decay", ["mamba2", pytest.param("hgrn2", marks=pytest.mark.long)])
 def test_two_processes_agree_with_one(strategy, decay, single, tmp_path):
     more = ["--model.decay", decay]
     expected = single[0] if decay == "mamba2" else run(tmp_path / "one", *more)
