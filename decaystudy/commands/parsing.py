@@ -140,6 +140,7 @@ def expected(message: str) -> str:
         found += [word for word in words if word not in found]
     if ("NoneType" in message or "null" in message) and "null" not in found:
         found.append("null")
+    found.sort(key="null".__eq__)  # last, in whatever order the installed jsonargparse has tried the types
     return " or ".join(found) if found else "a value of another type"
 
 
