@@ -158,7 +158,11 @@ def test_a_study_passes_them_to_its_runs(tmp_path):
 
 @pytest.mark.slow
 def test_the_runs_of_a_study_use_them(tmp_path):
-    text = small.STUDY[: small.STUDY.index("grid:")].replace("max_steps: 40", "max_steps: 4")
+    text = (
+        small.STUDY[: small.STUDY.index("grid:")]
+        .replace("max_steps: 40", "max_steps: 4")
+        .replace("warmup_steps: 5", "warmup_steps: 2")
+    )
     file = small.write_study(tmp_path, text.replace("baseline: mamba2", "cells: [{name: gla, decay: gla}]"))
     out = tmp_path / "out"
     small.run(str(file), "--out", str(out), "--logger", "nope", expect=2)
