@@ -73,11 +73,14 @@ class Session:
     trainer: L.Trainer
 
 
-def fit(config: RunConfig, out: str | Path, world: World | None = None) -> RunResult:
+def fit(
+    config: RunConfig, out: str | Path, world: World | None = None, *, profiler: Profiler | None = None
+) -> RunResult:
     """Train the run in folder ``out``, resuming from its last checkpoint if there is one.
 
     Args:
         world: the processes of the run, which have been started; found out unless given.
+        profiler: in place of the one that ``trainer.profiler`` names.
 
     Returns:
         What result.json holds. A run that diverges has a result too, whose status is diverged.
@@ -103,6 +106,8 @@ def fit(config: RunConfig, out: str | Path, world: World | None = None) -> RunRe
     layout = run_layout(config, world)
     _check_memory(config, folder, layout)
     session = _session(config, folder, layout, world)
+    if profiler is not None:
+        session.trainer.profiler = profiler  # type: ignore[attr-defined]  # which Trainer sets, and does not declare
     new = world.rank == 0 and claim(folder, config)  # for all of them
     if world.rank == 0:
         LOG.info(

@@ -19,7 +19,7 @@ TRIES = 3
 
 def test_planned_time_is_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = small.write_study(tmp_path, STUDY)
-    small.run(str(file), "--out", str(tmp_path / "warm"), "--trainer.max_steps", "2")  # corpus and tokenizer
+    small.run(str(file), "--out", str(tmp_path / "warm"), "--trainer.max_steps", "5")  # corpus and tokenizer
     ratios = []
     for attempt in range(TRIES):
         began = time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import statistics
 import time
@@ -11,8 +10,6 @@ from typing import Any
 from lightning.pytorch.profilers import Profiler
 
 from decaystudy.runs.config import RunConfig
-from decaystudy.runs.folder import RunFolder
-from decaystudy.runs.records import claim
 from decaystudy.training.fit import fit
 
 GROUPS = 3
@@ -40,11 +37,8 @@ class Clock(Profiler):
 def profile(config: RunConfig, folder: str) -> dict[str, Any]:
     """Train ``config``, whose only validation is at its end, and tell what took how long, in seconds."""
     clock = Clock()
-    out = RunFolder(folder)
-    out.create()
-    claim(out, config)  # config.yaml without the profiler, which is no plain data
     began = time.perf_counter()
-    result = fit(dataclasses.replace(config, trainer={**config.trainer, "profiler": clock}), folder)
+    result = fit(config, folder, profiler=clock)
     took = time.perf_counter() - began
     steps = [at for name, at in clock.began if name == STEP]
     gaps = [later - earlier for earlier, later in itertools.pairwise(steps[1:])]
