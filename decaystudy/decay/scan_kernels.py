@@ -1,8 +1,8 @@
 """LightNet's running log-sum and its gradient on a GPU: two scans over time, each reading its inputs once.
 
-PyTorch's logcumsumexp and its gradient take twenty times as long along a dimension that isn't the last. One program
-scans some channels of one row; every step of a scan adds positive numbers or multiplies by factors of at most one, so
-no digits are lost whatever the logits are. Triton is imported with this module.
+Compiled, PyTorch's logcumsumexp and its gradient take about four times as long (1.5 against 0.4 ms for 16 × 2048 tokens
+of 768 channels on an H100). One program scans some channels of one row; every step of a scan adds positive numbers or
+multiplies by factors of at most one, so no digits are lost whatever the logits are. Triton is imported here at once.
 """
 
 import torch

@@ -7,6 +7,7 @@ gradient of the head's weight is accumulated in float32 here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,8 +43,9 @@ def next_token_losses_of(x: Tensor, weight: Tensor, targets: Tensor, vocab_size:
     return torch.cat(losses).view(targets.shape)
 
 
+@functools.cache
 def compile_loss() -> None:
-    """Fuse what happens to the logits, for this process."""
+    """Fuse what happens to the logits, once and for all in this process."""
     global _losses, _losses_and_gradients
     _losses = torch.compile(_losses, fullgraph=True)
     _losses_and_gradients = torch.compile(_losses_and_gradients, fullgraph=True)

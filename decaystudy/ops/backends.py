@@ -85,8 +85,8 @@ BACKENDS = {
     )
 }
 FASTEST_ON_CUDA = ("fla",)
-"""The order in which ``auto`` asks the backends on a GPU. ``triton`` must be asked for by name: it was right in every
-test at the sizes that it takes, but not yet at all sizes that its kernels are written for."""
+"""The order in which ``auto`` asks the backends on a GPU. ``triton`` must be asked for by name until its kernels
+have been compared on a GPU at all sizes: benchmarks/RESULTS.md says what has been."""
 WITH_TF32 = ("fla",)
 """Backends that round the factors of float32 products to TF32's ten bits."""
 

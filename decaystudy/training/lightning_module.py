@@ -61,7 +61,10 @@ class LanguageModel(L.LightningModule):
         return document_starts(tokens, eos_id if self.config.data.reset_state_at_documents else None)
 
     def token_losses(self, tokens: Tensor, reduction: Literal["none", "mean"] = "none") -> Tensor:
-        """−log p of each next token in nats, (B, T) float32, or their mean, for blocks of T + 1 tokens."""
+        """−log p of each next token in nats, (B, T) or their mean, for blocks of T + 1 tokens.
+
+        float32, and float64 where training is.
+        """
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         losses: Tensor = self.model(inputs, resets=self.resets(inputs), targets=targets, reduction=reduction)
         return losses

@@ -110,7 +110,7 @@ def test_float16_keeps_its_bits(cuda: torch.device) -> None:
 @gpu
 def test_sizes_that_are_not_verified_are_refused(cuda: torch.device) -> None:
     for keys, values in ((80, 64), (64, 16), (256, 256)):
-        with pytest.raises(UserError, match="verified for 64 and 128 channels per head"):
+        with pytest.raises(UserError, match="tried at 64 and 128 channels per head"):
             attend(gpu_call(cuda, torch.bfloat16, keys=keys, values=values), "triton")
 
 
