@@ -25,9 +25,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-LONG = small.STUDY.replace("max_steps: 40", "max_steps: 150").replace("checkpoint_every: 5", "checkpoint_every: 100")
+LONG = small.STUDY.replace("max_steps: 40", "max_steps: 800").replace("checkpoint_every: 5", "checkpoint_every: 5000")
 LONG = LONG.replace("[mamba2, gla, hgrn2]", "[mamba2, gla]")
-"""Long enough to be interrupted, with checkpoints that come too late."""
+ENDLESS = LONG.replace("max_steps: 800", "max_steps: 20000")
+"""Long enough to be interrupted between two heartbeats on any machine, with checkpoints that come too late."""
 
 
 def wait_for_step(out: Path, step: int) -> list[int]:
@@ -45,7 +46,7 @@ def wait_for_step(out: Path, step: int) -> list[int]:
     ("number", "code"), [(15, 143), pytest.param(signal.SIGHUP, 129, marks=LONGEST), (signal.SIGUSR1, 75)]
 )
 def test_a_signal_ends_the_study_and_its_runs_with_checkpoints(tmp_path: Path, number: int, code: int) -> None:
-    file = small.write_study(tmp_path / "file", LONG)
+    file = small.write_study(tmp_path / "file", ENDLESS)
     process = small.start(str(file), "--out", str(tmp_path))
     wait_for_step(tmp_path, 5)
     process.send_signal(number)
@@ -54,8 +55,12 @@ def test_a_signal_ends_the_study_and_its_runs_with_checkpoints(tmp_path: Path, n
     assert not running(tmp_path), "runs outlived their study"
     steps = [int(path.stem.partition("=")[2]) for path in tmp_path.glob("store/*/checkpoints/*.ckpt")]
     assert steps and max(steps) >= 5
-    output = small.run(str(file), "--out", str(tmp_path))
-    assert "resumes from its last checkpoint" in output
+    process = small.start(str(file), "--out", str(tmp_path))
+    assert process.stdout is not None
+    assert any("resumes from its last checkpoint" in line for line in process.stdout)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert not running(tmp_path), "runs outlived their study"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=LONGEST)])
