@@ -1,4 +1,8 @@
-"""Files that are written whole or not at all, JSON, and hashes of content."""
+"""Files that are written whole or not at all, JSON, and hashes of content.
+
+Whatever is renamed into its place, or linked there, goes by way of this file, which has it on the disk first: a power
+cut must not leave a name whose content is lost.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,9 +24,57 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         with temporary.open("wb") as file:
             yield file
-        os.replace(temporary, path)
+        move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move_into_place(draft: Path, path: Path) -> None:
+    """Rename a file, a folder or a link to ``path``, its content synced before and its name after.
+
+    A file there is replaced; a folder there must be empty.
+    """
+    sync(draft)
+    os.replace(draft, path)
+    sync_folder(path.parent)
+
+
+def link_into_place(draft: Path, path: Path) -> None:
+    """Give a file a second name, ``path``, its content synced before and its name after.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: the file system knows no hard links.
+    """
+    sync(draft)
+    os.link(draft, path)
+    sync_folder(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a folder and all that is below it, written to the disk; of a link there is nothing to write."""
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for inner in path.iterdir():
+            sync(inner)
+        sync_folder(path)
+    elif path.is_file():
+        _sync(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder written to the disk, where its file system can do so."""
+    with suppress(OSError):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

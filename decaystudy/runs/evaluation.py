@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from decaystudy.errors import UserError
 from decaystudy.formatting import MISSING
-from decaystudy.io import read_mapping, write_json
+from decaystudy.io import read_mapping, replacing, write_json
 from decaystudy.serial import REST, Mismatch, from_plain, to_plain
 
 ACCURACIES = ("acc", "acc_norm", "exact_match")
@@ -172,12 +172,9 @@ class EvaluationFolder:
     def write_outcomes(self, task: str, values: Mapping[str, Sequence[float]]) -> None:
         """Keep the value of each metric for each question."""
         self.outcomes.mkdir(exist_ok=True)
-        target = self._outcomes_file(task)
-        draft = target.with_name(f".{target.name}.draft")
-        with open(draft, "wb") as file:
-            arrays: dict[str, Any] = {name: np.asarray(v, dtype=np.float64) for name, v in values.items()}
+        arrays: dict[str, Any] = {name: np.asarray(v, dtype=np.float64) for name, v in values.items()}
+        with replacing(self._outcomes_file(task)) as file:
             np.savez_compressed(file, **arrays)
-        draft.replace(target)
 
     def read_outcomes(self, task: str, metric: str) -> NDArray[np.float64] | None:
         """The value of a metric for each question of a task, (samples,); None if they were not kept."""

@@ -38,10 +38,15 @@ STALE_SECONDS = 120.0
 
 
 class RunFolder:
-    """One run on disk."""
+    """One run on disk.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Args:
+        identity: that of the run which must be in it, where the folder was found by it; only its result is believed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, identity: str | None = None) -> None:
         self.path = Path(path).expanduser()
+        self.identity = identity
         self.config = self.path / "config.yaml"
         self.origin = self.path / "origin.json"
         self.status = self.path / "status.json"
@@ -154,9 +159,15 @@ class RunFolder:
         """result.json, or None where there is none or it was cut short.
 
         Raises:
-            UserError: it is something else than a run's result.
+            UserError: it is something else than this run's result.
         """
-        return read_result(self.result)
+        found = read_result(self.result)
+        if found is not None and self.identity not in (None, found.identity):
+            raise UserError(
+                f"{self.result} is the result of another run ({found.identity or 'of no known identity'}, not "
+                f"{self.identity}): remove {self.path}, and the study trains the run again"
+            )
+        return found
 
     def write_result(self, result: RunResult) -> None:
         """Write result.json, atomically."""

@@ -31,6 +31,8 @@ class Origin:
     """Hashes of the code of the user's own, by ``decay`` and ``source``."""
     data: dict[str, Any] = field(default_factory=dict)
     """``revision`` of the text, ``tokenizer_digest``, and what else is known."""
+    identity: str = ""
+    """``RunConfig.identity_hash()`` of the run, which its result must have too; empty where it isn't recorded."""
 
     @classmethod
     def here(cls, config: RunConfig, data: Mapping[str, Any]) -> Origin:
@@ -63,9 +65,15 @@ def read_origin(folder: RunFolder) -> Origin | None:
         UserError: a file is not what it should be.
     """
     result = folder.read_result()
-    if result is not None and result.status in FINAL:
-        return Origin(result.version, result.code, result.data)
-    return begun_origin(folder)
+    if result is None or result.status not in FINAL:
+        return begun_origin(folder)
+    begun = (read_mapping(folder.origin) or {}).get("identity")
+    if begun and result.identity and begun != result.identity:
+        raise UserError(
+            f"{folder.result} is the result of another run ({result.identity}) than the one that was begun in "
+            f"{folder.path} ({begun}): remove it, and train the run again"
+        )
+    return Origin(result.version, result.code, result.data, result.identity or "")
 
 
 def begun_origin(folder: RunFolder) -> Origin | None:

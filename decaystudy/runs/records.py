@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import platform
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def claim(folder: RunFolder, config: RunConfig) -> bool:
     new = not folder.config.exists()
     if new:
         write_text(folder.config, dump_config(config))
-    write_origin(folder, origin)
+    write_origin(folder, replace(origin, identity=config.identity_hash()))
     return new
 
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from decaystudy.errors import UserError
+from decaystudy.io import move_into_place
 
 CHECKSUM = "blake2b"
 """Name of the checksum in the metadata."""
@@ -36,12 +37,10 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
         save_file(content, temporary, metadata={"format": "pt", CHECKSUM: checksum(content)})
         with temporary.open("r+b") as file:
             _sort_metadata(file)
-            file.flush()
-            os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
+        move_into_place(temporary, path)
     except SafetensorError as error:
         if f"os error {errno.ENOSPC}" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

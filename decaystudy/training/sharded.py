@@ -12,7 +12,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse, async_save
 
-from decaystudy.training.checkpoint_files import sync_folder
+from decaystudy.io import move_into_place
 from decaystudy.training.checkpoints import REST, remove, unfinished, write_checksums
 
 
@@ -66,10 +66,8 @@ class ShardedStrategy(ModelParallelStrategy):
             raise
         if self.is_global_zero:
             write_checksums(folder)
-            sync_folder(folder)
             remove(path)
-            folder.rename(path)
-            sync_folder(path.parent)
+            move_into_place(folder, path)
 
     def finish_checkpoint(self) -> None:
         """Wait until the checkpoint that is under way is in its place. All processes take part.

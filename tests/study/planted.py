@@ -89,6 +89,7 @@ def plant(
                 },
                 version=semantics(),
                 code=run.config.code(),
+                identity=run.hash,
             )
         )
         folder.write_status("finished", step=run.config.max_steps)

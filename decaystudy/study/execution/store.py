@@ -11,24 +11,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.io import write_text
+from decaystudy.io import move_into_place, write_text
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import dump_config
 from decaystudy.study.definition.expand import Run, Study
-
-_FOLDER = re.compile(r".+-([0-9a-f]{12})")
-
-
-def hash_of(folder: Path) -> str | None:
-    """The hash in the name of a run's folder; None for another folder."""
-    match = _FOLDER.fullmatch(folder.name)
-    return match[1] if match else None
+from decaystudy.study.execution.run_names import RunNames, hash_of
 
 
 class Store:
@@ -37,7 +29,7 @@ class Store:
     def __init__(self, out: str | os.PathLike[str]) -> None:
         self.out = Path(out).expanduser()
         self.path = self.out / "store"
-        self._names = self.path / ".names"
+        self._names = RunNames(self.path)
         self._disregarded: set[str] = set()
 
     def study_folder(self, name: str) -> Path:
@@ -56,11 +48,8 @@ class Store:
         return self._named(run.hash)
 
     def _named(self, key: str) -> RunFolder | None:
-        try:
-            name = (self._names / key).read_text()
-        except OSError:
-            return None
-        return RunFolder(self.path / name)
+        path = self._names.find(key)
+        return None if path is None else RunFolder(path, identity=key)
 
     def _before(self, folder: RunFolder) -> Iterator[Path]:
         return (folder.path.with_name(f"{folder.path.name}.before-{i}") for i in itertools.count(1))
@@ -83,14 +72,14 @@ class Store:
             if folder is not None and folder.path.is_dir():
                 with self._writing(), contextlib.suppress(UserError), folder.locked():
                     target = next(path for path in self._before(folder) if not path.exists())
-                    folder.path.rename(target)
+                    move_into_place(folder.path, target)
                     moved.append(RunFolder(target))
         self._disregarded.clear()
         return moved
 
     def place(self, run: Run) -> RunFolder:
         """The folder of that run, or the one that ``claim`` would make now."""
-        return self.find(run) or RunFolder(self.path / f"{run.name}-{run.hash}")
+        return self.find(run) or RunFolder(self.path / f"{run.name}-{run.hash}", identity=run.hash)
 
     def claim(self, run: Run) -> RunFolder:
         """The folder of that run, made if need be, with its config.yaml. Any number of processes may ask at once.
@@ -99,18 +88,7 @@ class Store:
             UserError: the store cannot be written to.
         """
         with self._writing():
-            self._names.mkdir(parents=True, exist_ok=True)
-            name = f"{run.name}-{run.hash}"
-            # Naming must have one winner, on a shared file system too: a link is made whole, and only once.
-            draft = self._names / f".{run.hash}.{os.uname().nodename}.{os.getpid()}"
-            draft.write_text(name)
-            try:
-                with contextlib.suppress(FileExistsError):
-                    os.link(draft, self._names / run.hash)
-            finally:
-                draft.unlink()
-            folder = self.find(run)
-            assert folder is not None
+            folder = RunFolder(self._names.give(run.hash, f"{run.name}-{run.hash}"), identity=run.hash)
             folder.create()
             if not folder.config.exists() or folder.config.read_text() != dump_config(run.config):
                 write_text(folder.config, dump_config(run.config))
@@ -131,14 +109,16 @@ class Store:
                     continue
                 draft = links / f".{name}.{os.getpid()}"
                 os.symlink(target, draft)
-                os.replace(draft, links / name)
+                move_into_place(draft, links / name)
 
     def folders(self) -> dict[str, RunFolder]:
         """Every run's folder by its hash."""
         if not self.path.is_dir():
             return {}
         return {
-            key: RunFolder(path) for path in sorted(self.path.iterdir()) if path.is_dir() and (key := hash_of(path))
+            key: RunFolder(path, identity=key)
+            for path in sorted(self.path.iterdir())
+            if path.is_dir() and (key := hash_of(path))
         }
 
     def replaced(self) -> list[RunFolder]:
@@ -148,7 +128,7 @@ class Store:
     def remove(self, hash: str, folder: RunFolder) -> None:
         """Delete a run."""
         shutil.rmtree(folder.path)
-        (self._names / hash).unlink(missing_ok=True)
+        self._names.forget(hash)
 
     def relative(self, folder: RunFolder) -> str:
         """The folder's path as results.json has it: below --out, so that a store may be moved."""

@@ -28,7 +28,7 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
 from decaystudy.study.execution.jobs import BUSY_EXIT_CODE, SIGNAL_CODE, JobKind
-from decaystudy.study.execution.store import hash_of
+from decaystudy.study.execution.run_names import hash_of
 from decaystudy.training.supervisor import end_with_parent, supervised
 
 MODULE = "decaystudy.study.execution.worker"
