@@ -6,11 +6,12 @@ Exit codes: 0 done, 1 something failed, 2 a mistake in the call, 3 a run diverge
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 from decaystudy import __version__
-from decaystudy.errors import exit_code, unknown
+from decaystudy.checks import shown
+from decaystudy.errors import UserError, exit_code, unknown
+from decaystudy.output import lost, unfailing_output, use_utf8
 
 GROUPS = {
     "train": {
@@ -48,15 +49,20 @@ EPILOG = """examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if argv is None:
+        use_utf8()
     arguments = sys.argv[1:] if argv is None else argv
-    try:
-        return exit_code(lambda: dispatch(arguments))
-    except SystemExit as end:  # how argparse leaves after --help
-        return int(end.code or 0)
-    except BrokenPipeError:
-        # The reader of our output is gone (``decaystudy list | head``): print nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with unfailing_output() as output:
+        try:
+            code = exit_code(lambda: dispatch(arguments))
+        except SystemExit as end:  # how argparse leaves after --help
+            code = int(end.code or 0)
+        output.flush()
+        if reason := lost(output):
+            print(f"decaystudy: standard output could not be written ({reason}); all else is done", file=sys.stderr)
+            # A run's results are in its folder; what other verbs print may be all that they give.
+            return code if arguments[:1] == ["fit"] else code or 1
+    return code
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -67,6 +73,11 @@ def dispatch(arguments: list[str]) -> int:
     if arguments[0] in ("--version", "-V"):
         print(f"decaystudy {__version__}")
         return 0
+    for word in arguments:
+        if not word.isascii() and any("\ud800" <= character <= "\udfff" for character in word):
+            raise UserError(
+                f"{shown(word)} is not UTF-8 text: rename what it names, or name files by a pattern like *.txt"
+            )
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)

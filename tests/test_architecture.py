@@ -20,6 +20,7 @@ FLOORS = (
         "table",
         "yaml_document",
         "metrics",
+        "output",
         "plotting",
         "scales",
         "source",

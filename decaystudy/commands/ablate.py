@@ -5,6 +5,7 @@ from __future__ import annotations
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.io import json_text
+from decaystudy.output import print_json
 
 DESCRIPTION = """Perplexity of a trained model under a decay that it was not trained with. Nothing is trained.
 
@@ -50,7 +51,7 @@ def run(arguments: list[str]) -> int:
         for folder in given.runs
     }
     if given.json:
-        print(json_text(found))
+        print_json(json_text(found))
         return 0
     for folder, values in found.items():
         print(f"{folder}\n{ablation_table(values).text()}\n")

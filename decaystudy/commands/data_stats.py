@@ -8,6 +8,7 @@ import sys
 from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
 from decaystudy.commands.parsing import make_parser
 from decaystudy.io import json_text
+from decaystudy.output import print_json
 
 DESCRIPTION = """A source as tokens: documents, tokens, bytes per token, document lengths, a few decoded samples, and
 a hash of the first --tokens tokens that a run with this seed trains on."""
@@ -24,5 +25,8 @@ def run(arguments: list[str]) -> int:
     from decaystudy.data.stats import describe, stats
 
     facts = stats(config, seed=seed, tokens=count_tokens(others["tokens"]) or 1)
-    print(json_text(facts) if others["json"] else describe(facts))
+    if others["json"]:
+        print_json(json_text(facts))
+    else:
+        print(describe(facts))
     return 0

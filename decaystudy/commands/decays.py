@@ -7,6 +7,7 @@ from typing import Any
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.io import json_text
+from decaystudy.output import print_json
 
 DESCRIPTION = """Quantiles of λ by layer and head over real text, half-lives in tokens (ln ½ / ln median λ), and the
 shares of λ that are saturated near 0 (below 0.01) and near 1 (above 0.999).
@@ -44,7 +45,7 @@ def run(arguments: list[str]) -> int:
 
         save(median_by_layer(found), given.figure)
     if given.json:
-        print(json_text(found))
+        print_json(json_text(found))
         return 0
     for folder, layers in found.items():
         print(f"{folder}\n{decays_table(layers, heads=given.heads).text()}\n")

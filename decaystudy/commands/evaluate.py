@@ -9,6 +9,7 @@ from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 from decaystudy.io import json_text
+from decaystudy.output import print_json
 from decaystudy.runs.evaluation import Evaluation
 from decaystudy.serial import to_plain
 
@@ -76,7 +77,7 @@ def run(arguments: list[str]) -> int:
         lengths = {model.lengths[0].length for model in found.values() if model.lengths}
         save(loss_by_position(measured, lengths), given.figure)
     if given.json:
-        print(json_text(to_plain(found, omit_none=True)))
+        print_json(json_text(to_plain(found, omit_none=True)))
         return 0
     print(evaluation_text(found, given.tasks))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
+from decaystudy.output import shows
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.records import dump_config
 
@@ -39,7 +40,8 @@ def run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     config = build_run(settings, fetch=not print_config)
     if print_config:
-        print(dump_config(config), end="")
+        text = dump_config(config)
+        print(text if shows(text) else dump_config(config, ascii_only=True), end="")
         return 0
     from decaystudy.training.process import train
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 
 from decaystudy.checks import LARGEST_SEED, MOST_STEPS, check_number, check_whole
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
+from decaystudy.output import reader_gone
 
 DESCRIPTION = """Continue a text, token by token, with the model of a run or of an exported folder.
 
@@ -41,7 +42,7 @@ def run(arguments: list[str]) -> int:
     check_whole("--seed", given.seed, 0, LARGEST_SEED)
     from decaystudy.evaluation.generation import stream
 
-    for piece in stream(
+    pieces = stream(
         given.runs[0],
         given.prompt,
         tokens=given.tokens,
@@ -49,8 +50,11 @@ def run(arguments: list[str]) -> int:
         top_k=given.top_k,
         top_p=given.top_p,
         seed=given.seed,
-    ):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
+    )
+    with contextlib.closing(pieces):
+        for piece in pieces:
+            print(piece, end="", flush=True)
+            if reader_gone():
+                return 0
     print()
     return 0

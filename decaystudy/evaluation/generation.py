@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ def stream(
     top_k: int = 0,
     top_p: float = 1.0,
     seed: int = 0,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """The prompt and what the model makes of it.
 
     Args:
@@ -43,7 +43,7 @@ def stream(
         else:
             run = load_run(folder)
             model, tokenizer = hub_model(run), hub_tokenizer(run)
-    from transformers import TextIteratorStreamer
+    from transformers import StoppingCriteriaList, TextIteratorStreamer
 
     ids = tokenizer(prompt, return_tensors="pt")["input_ids"].long() if prompt else None
     if ids is None or ids.shape[1] == 0:
@@ -59,6 +59,7 @@ def stream(
     # A closed vocabulary's word for all others is special too, and is shown; the end of the document never is.
     pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=not closed)
     failed: list[BaseException] = []
+    unheard = Event()
 
     def work() -> None:
         try:
@@ -68,6 +69,9 @@ def stream(
                 max_new_tokens=tokens,
                 pad_token_id=tokenizer.eos_token_id,
                 streamer=pieces,
+                stopping_criteria=StoppingCriteriaList(
+                    [lambda made, scores: torch.full((len(made),), unheard.is_set(), device=made.device)]
+                ),
                 **how,
             )
         except BaseException as error:
@@ -76,9 +80,12 @@ def stream(
 
     thread = Thread(target=work, daemon=True)
     thread.start()
-    for piece in pieces:
-        yield piece.replace(end, "") if closed and end else piece
-    thread.join()
+    try:
+        for piece in pieces:
+            yield piece.replace(end, "") if closed and end else piece
+    finally:
+        unheard.set()  # a process that ends amid a step of its thread is aborted
+        thread.join()
     if failed:
         raise failed[0]
 

@@ -87,7 +87,7 @@ class RunFolder:
         Raises:
             UserError: another process holds it.
         """
-        with open(self._lock, "a") as handle:
+        with open(self._lock, "ab") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -101,7 +101,7 @@ class RunFolder:
     def held(self) -> bool:
         """Whether a process on this machine (or, on a file system with shared locks, any machine) is training it."""
         try:
-            handle = open(self._lock)  # noqa: SIM115
+            handle = open(self._lock, "rb")  # noqa: SIM115
         except OSError:
             return False
         with handle:
@@ -176,7 +176,7 @@ class RunFolder:
     def read_config(self) -> dict[str, Any] | None:
         """config.yaml, or None where there is none."""
         try:
-            text = self.config.read_text()
+            text = self.config.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         values = yaml.safe_load(text)

@@ -32,7 +32,7 @@ def take_lease(folder: RunFolder) -> bool:
         descriptor = os.open(folder.path / f"lease-{number + 1}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}, file)
     return True
 

@@ -85,9 +85,13 @@ def refuse_other_origin(folder: RunFolder, config: RunConfig, here: Origin) -> N
         raise UserError(f"{folder.path} cannot be used again ({why}): give this run another --out")
 
 
-def dump_config(config: RunConfig) -> str:
-    """config.yaml's text."""
-    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+def dump_config(config: RunConfig, *, ascii_only: bool = False) -> str:
+    """config.yaml's text.
+
+    Args:
+        ascii_only: spell all other characters by their numbers, which YAML reads as the characters themselves.
+    """
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=not ascii_only)
 
 
 def differing(held: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> list[str]:
@@ -122,7 +126,8 @@ def git_revision() -> str | None:
         head = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import Terminated, UserError, signal_code
+from decaystudy.output import print_json
 from decaystudy.study.analysis.claim_plans import plan_claims, plan_lines
 from decaystudy.study.analysis.expected import expected_design, expected_resolution
 from decaystudy.study.definition.expand import Run, Study
@@ -163,7 +164,7 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     tasks = tasks_of_runs(studies, always=request.evaluate)
     preview = launcher.preview(needed_jobs(union(studies), store, launcher, tasks), hours_left)
     if as_json:
-        print(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
+        print_json(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
         lines = told(changed)
         for study in studies:

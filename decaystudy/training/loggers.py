@@ -125,7 +125,7 @@ def kept_id(folder: Path, logger: str) -> str:
     """
     path = folder / f"{logger}.id"
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         name = f"{folder.resolve().name}-{uuid.uuid4().hex[:8]}"
         write_text(path, f"{name}\n")

@@ -155,6 +155,7 @@ class Tokenization:
         root = Path(__file__).resolve().parents[3]
         paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "true"}
+        environment["PYTHONIOENCODING"] = "utf-8:replace"
         if threads:
             environment["RAYON_NUM_THREADS"] = str(threads)
         self._process = subprocess.Popen(
@@ -162,7 +163,8 @@ class Tokenization:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
         assert self._process.stdin is not None
         task = {"config": asdict(config), "order": order, "tokens": tokens, "alone": alone}

@@ -19,5 +19,7 @@ def local_gpus() -> tuple[str, ...]:
         return tuple(name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1")
     if shutil.which("nvidia-smi") is None:
         return ()
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=60)
+    listing = subprocess.run(
+        ["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=60
+    )
     return tuple(str(i) for i, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU "))

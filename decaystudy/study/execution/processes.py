@@ -166,7 +166,7 @@ def start(
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
 

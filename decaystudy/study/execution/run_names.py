@@ -92,7 +92,7 @@ class RunNames:
             return
         # The lock may reach no further than this host, but a link is made whole and only once on any.
         draft = self.path / f".{key}.{socket.gethostname()}.{os.getpid()}"
-        draft.write_text(name)
+        draft.write_text(name, encoding="utf-8")
         try:
             link_into_place(draft, file)
         except FileExistsError:
@@ -109,7 +109,7 @@ class RunNames:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with open(self.path / ".lock", "a") as handle:
+        with open(self.path / ".lock", "ab") as handle:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -110,7 +110,7 @@ class SlurmLauncher(Launcher):
         try:
             began = (folder / f"{array_of(id)}_submission.sh").stat().st_mtime
             if not job.folder.log.exists() or job.folder.log.stat().st_mtime < began:
-                return (folder / f"{id}_0_log.err").read_text(errors="replace")
+                return (folder / f"{id}_0_log.err").read_text(encoding="utf-8", errors="replace")
         except OSError:
             pass
         return log_tail(job.folder)
@@ -243,7 +243,10 @@ def ask(*command: str, times: int = 3) -> str:
     error: Exception | None = None
     for attempt in range(times):
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=120
+            )
+            return done.stdout
         except FileNotFoundError as missing:
             raise UserError(f"{command[0]} is not on this machine: log in to the cluster") from missing
         except (OSError, subprocess.SubprocessError) as failure:

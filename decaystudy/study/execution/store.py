@@ -90,7 +90,7 @@ class Store:
         with self._writing():
             folder = RunFolder(self._names.give(run.hash, f"{run.name}-{run.hash}"), identity=run.hash)
             folder.create()
-            if not folder.config.exists() or folder.config.read_text() != dump_config(run.config):
+            if not folder.config.exists() or folder.config.read_text(encoding="utf-8") != dump_config(run.config):
                 write_text(folder.config, dump_config(run.config))
             return folder
 

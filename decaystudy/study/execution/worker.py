@@ -97,7 +97,7 @@ def evaluate(folder: str, tasks: str) -> str | None:
 @contextlib.contextmanager
 def evaluating(folder: str) -> Iterator[None]:
     """Wait until no other process evaluates the run; of two that do, the second finds it done."""
-    with open(Path(folder) / "evaluation.lock", "a") as handle:
+    with open(Path(folder) / "evaluation.lock", "ab") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -121,7 +121,7 @@ def train_forked(folder: str, layout: Mapping[str, Any], environment: Mapping[st
 def evaluate_many() -> None:
     """Evaluate the run of each line of stdin, ``{"folder": …, "tasks": …}``; answer each with ``{"error": …}``."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    for line in sys.stdin:
+    for line in sys.stdin:  # JSON in ASCII, whatever the encoding
         asked = json.loads(line)
         redirect(f"{asked['folder']}/log.txt")
         error = evaluate(asked["folder"], asked["tasks"])

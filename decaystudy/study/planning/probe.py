@@ -108,7 +108,7 @@ def measure(runs: Sequence[Run], at_once: int, on_gpu: bool) -> tuple[list[dict[
                     measured.append(answers.get())
         while not answers.empty():
             measured.append(answers.get())
-        text = log.read_text(errors="replace").strip() if log.exists() else ""
+        text = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
         return measured, text.splitlines()[-1] if text else "it printed nothing"
 
 

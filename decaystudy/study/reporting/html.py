@@ -89,6 +89,6 @@ def cost(results: StudyResults, plan: Plan) -> tuple[str, str]:
 def tail(log: Path) -> str:
     """The last lines of a log; empty where there is none."""
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
     except OSError:
         return ""
