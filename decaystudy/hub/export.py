@@ -11,9 +11,10 @@ from transformers import GenerationConfig
 
 from decaystudy import __version__
 from decaystudy.errors import UserError
+from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.hub.from_run import hub_facts, hub_tokenizer
 from decaystudy.hub.modeling import DecayStudyForCausalLM
-from decaystudy.io import write_json, write_text
+from decaystudy.io import read_mapping, write_json, write_text
 from decaystudy.runs.evaluation import Evaluation, read_evaluation, task_metrics, with_error
 from decaystudy.runs.loading import LoadedRun, load_run
 from decaystudy.runs.result import LayerDecay, RunResult
@@ -44,12 +45,13 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
     claim(folder)
     model = DecayStudyForCausalLM.around(run.model, **hub_facts(run))
     tokenizer = hub_tokenizer(run)
-    # The settings last: a folder without them is an export that was cut short, and is written again.
+    clear(folder)
+    # The code first, by which an export that was cut short is known, and the settings last, which make it whole.
+    write_text(folder / f"{CODE_FILE}.py", CODE)
     write_weights(folder / WEIGHTS, {f"model.{name}": value for name, value in run.model.state_dict().items()})
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     GenerationConfig(**ids, pad_token_id=tokenizer.pad_token_id, max_new_tokens=64).save_pretrained(folder)
-    write_text(folder / f"{CODE_FILE}.py", CODE)
     write_text(folder / "README.md", model_card(run))
     config = {
         **model.config.to_diff_dict(),
@@ -77,13 +79,31 @@ def claim(folder: Path) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"cannot write to {folder}: {reason}; choose another folder") from error
-    if held and f"{CODE_FILE}.py" not in held and WEIGHTS not in held:
-        raise UserError(f"{folder} holds other files ({sorted(held)[0]}): choose an empty folder for the export")
     if "config.yaml" in held:
         raise UserError(f"{folder} is a run's folder: choose another one for the export")
+    if held and not is_export(folder):
+        raise UserError(f"{folder} holds other files ({sorted(held)[0]}): choose an empty folder for the export")
+    links = [name for name in held if (folder / name).is_symlink()]
+    if links:
+        raise UserError(f"{folder / min(links)} is a link: choose an empty folder for the export")
+
+
+def clear(folder: Path) -> None:
+    """Remove what would vouch for the weights of an earlier export."""
     (folder / "config.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "evaluation", ignore_errors=True)
     (folder / "evaluation.json").unlink(missing_ok=True)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether this package wrote the folder, all of it or as far as it came."""
+    code, settings = folder / f"{CODE_FILE}.py", folder / "config.json"
+    try:
+        if not code.read_text(encoding="utf-8").startswith(CODE.splitlines()[0]):
+            return False
+    except (OSError, UnicodeDecodeError):
+        return False
+    return not settings.exists() or (read_mapping(settings) or {}).get("model_type") == DecayStudyConfig.model_type
 
 
 def model_card(run: LoadedRun) -> str:

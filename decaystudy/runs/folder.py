@@ -25,16 +25,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from decaystudy.errors import UserError
 from decaystudy.io import read_mapping, write_json
 from decaystudy.runs.result import RunResult, read_result, write_result
 from decaystudy.runs.state import FINAL, RunState
+from decaystudy.yaml_document import load
 
 HEARTBEAT_SECONDS = 5.0
 # A run on another host counts as dead after this long without a heartbeat.
 STALE_SECONDS = 120.0
+SETTINGS = {"scale", "seed", "model", "data", "recipe", "trainer"}
+"""What every config.yaml has."""
 
 
 class RunFolder:
@@ -174,15 +175,33 @@ class RunFolder:
         write_result(self.result, result)
 
     def read_config(self) -> dict[str, Any] | None:
-        """config.yaml, or None where there is none."""
-        try:
-            text = self.config.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        """config.yaml, or None where there is none.
+
+        Raises:
+            UserError: it is no run's configuration, or cannot be read.
+        """
+        if not os.path.lexists(self.config):
             return None
-        values = yaml.safe_load(text)
+        advice = "move the folder away or choose another --out"
+        try:
+            values = load(self.config).values
+        except UserError as error:
+            raise UserError(f"{self.config} is not a run's configuration ({error}): {advice}") from error
         if not isinstance(values, dict):
-            raise UserError(f"{self.config} is not a run's configuration: move the folder away or choose another --out")
+            raise UserError(f"{self.config} is not a run's configuration: {advice}")
         return values
+
+    def is_run(self) -> bool:
+        """Whether this is a folder, and no link to one, that holds a run: its config.yaml, and nothing that is of
+        another run than the one that must be in it."""
+        if self.path.is_symlink() or self.config.is_symlink() or not self.config.is_file():
+            return False
+        try:
+            held = self.read_config() or {}
+        except UserError:
+            return False
+        recorded = [(read_mapping(file) or {}).get("identity") for file in (self.origin, self.result)]
+        return held.keys() >= SETTINGS and all(self.identity in (None, one) for one in recorded if one)
 
 
 def state_of(folder: RunFolder) -> RunState:

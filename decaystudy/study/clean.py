@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,7 +19,8 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     """Remove the runs that no study under ``out`` needs any more, after showing them.
 
     A study needs the runs of its last call at each scale. Delete its folder to say that it needs none. A run that was
-    set aside, because its text, tokenizer or code has changed, is needed by none.
+    set aside, because its text, tokenizer or code has changed, is needed by none. Only what holds a run's config.yaml
+    is removed, and nothing through a link.
 
     Args:
         out: where runs and results are.
@@ -29,38 +29,56 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     """
     store = Store(out)
     needed = {key for name in studies_of(store) for key in needed_runs(store, name)}
-    idle = {key: folder for key, folder in store.folders().items() if state_of(folder) != RunState.RUNNING}
-    unneeded = {key: folder for key, folder in idle.items() if key not in needed}
-    replaced = store.replaced()
-    spent = [f for key, f in idle.items() if checkpoints and key not in unneeded and state_of(f) == RunState.FINISHED]
-    files = [file for folder in spent for file in checkpoints_of(folder).values()]
+    idle = [folder for folder in store.folders() if is_ours(folder) and condition(folder) != RunState.RUNNING]
+    unneeded = [folder for folder in idle if folder.identity not in needed]
+    replaced = [folder for folder in store.replaced() if is_ours(folder)]
+    spent = [f for f in idle if checkpoints and f.identity in needed and condition(f) == RunState.FINISHED]
+    files = [f for folder in spent if not folder.checkpoints.is_symlink() for f in checkpoints_of(folder).values()]
     if not unneeded and not replaced and not files:
         print(f"nothing to remove in {store.path}: every run belongs to a study")
         return 0
-    for folder in [*unneeded.values(), *replaced]:
-        print(f"  {folder.path}  {state_of(folder)}, {size(weight(folder))}")
+    for folder in [*unneeded, *replaced]:
+        print(f"  {folder.path}  {condition(folder)}, {size(weight(folder))}")
     if files:
         print(f"  {len(files)} checkpoints of finished runs, {size(sum(bytes_of(file) for file in files))}")
     if not yes and not confirmed():
         print("nothing removed")
         return 1
-    for key, folder in unneeded.items():
-        remove(store, key, folder)
-    for folder in replaced:
-        shutil.rmtree(folder.path)
+    removed = sum(remove(store, folder) for folder in [*unneeded, *replaced])
     for file in files:
         remove_checkpoint(file)
-    print(f"removed {len(unneeded) + len(replaced)} runs and {len(files)} checkpoints")
+    print(f"removed {removed} runs and {len(files)} checkpoints")
     return 0
 
 
-def remove(store: Store, key: str, folder: RunFolder) -> None:
-    """Delete a run unless somebody trains it now."""
+def is_ours(folder: RunFolder) -> bool:
+    """Whether the folder holds the run that its name says; tells of one that does not."""
+    ours = folder.is_run()
+    if not ours:
+        print(f"kept: {folder.path} holds no run of that name, or is a link: remove it yourself", file=sys.stderr)
+    return ours
+
+
+def condition(folder: RunFolder) -> str:
+    """The state of a run; that of its process where its result cannot be read."""
+    try:
+        return state_of(folder)
+    except UserError:
+        return RunState.RUNNING if folder.held() else "broken"
+
+
+def remove(store: Store, folder: RunFolder) -> bool:
+    """Delete a run unless somebody trains it now; says whether it is gone."""
     try:
         with folder.locked():
-            store.remove(key, folder)
+            store.remove(folder)
     except UserError as error:
         print(f"kept: {error}", file=sys.stderr)
+        return False
+    except OSError as error:
+        print(f"kept: {folder.path} cannot be removed: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return False
+    return True
 
 
 def confirmed() -> bool:

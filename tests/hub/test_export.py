@@ -97,6 +97,52 @@ def test_folders_that_hold_something_else(run, copied, tmp_path, capsys):  # noq
     assert "no run's folder" in capsys.readouterr().err
 
 
+FOREIGN = {
+    "weights alone": {"model.safetensors": b"theirs"},
+    "another model": {"model.safetensors": b"theirs", "config.json": b'{"model_type": "llama"}'},
+    "another model's code": {"modeling_decaystudy.py": b"import llama", "model.safetensors": b"theirs"},
+    "our code and another model": {"modeling_decaystudy.py": None, "config.json": b'{"model_type": "llama"}'},
+    "a broken config": {"modeling_decaystudy.py": None, "config.json": b'{"model_type": "dec'},
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_foreign_model_stays_as_it_is(run, exported, tmp_path, capsys, what):  # noqa: F811
+    ours = (exported / "modeling_decaystudy.py").read_bytes()
+    theirs = {"README.md": b"their card", "evaluation/piqa.npz": b"answers", "evaluation.json": b"{}", **FOREIGN[what]}
+    (tmp_path / "evaluation").mkdir()
+    for name, content in theirs.items():
+        (tmp_path / name).write_bytes(ours if content is None else content)
+    assert main(["export", str(run), str(tmp_path)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert f"{tmp_path} holds other files" in said and "\n" not in said
+    for name, content in theirs.items():
+        assert (tmp_path / name).read_bytes() == (ours if content is None else content)
+
+
+def test_an_export_of_links_is_not_written_through(run, exported, tmp_path, capsys):  # noqa: F811
+    for path in exported.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    before = {path: path.stat().st_mtime_ns for path in exported.iterdir()}
+    assert main(["export", str(run), str(tmp_path)]) == 2
+    assert "is a link" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in exported.iterdir()} == before
+
+
+def test_an_export_that_was_cut_short_is_written_again(run, exported, tmp_path, monkeypatch):  # noqa: F811
+    def cut(*parts):
+        raise KeyboardInterrupt
+
+    target = tmp_path / "model"
+    with monkeypatch.context() as patch:
+        patch.setattr("decaystudy.hub.export.model_card", cut)
+        assert main(["export", str(run), str(target)]) == 130
+    assert not (target / "config.json").exists()
+    assert main(["export", str(run), str(target)]) == 0
+    names = {path.name for path in exported.iterdir() if not path.name.startswith(("evaluation", "__pycache__"))}
+    assert {path.name for path in target.iterdir()} == names
+
+
 def test_exporting_again_replaces(exported, run):  # noqa: F811
     (exported / "evaluation.json").write_text("{}")
     assert main(["export", str(run), str(exported)]) == 0

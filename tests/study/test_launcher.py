@@ -275,7 +275,7 @@ def test_a_failed_evaluation_is_exit_code_1(runs: list[Run], tmp_path: Path, lau
     plant(expand(read_study(str(file))), Store(tmp_path / "out"), {})
     options = ExecutionOptions(launcher=f"tests.study.test_launcher.{launcher}")
     request = StudyRequest([str(file)], out=str(tmp_path / "out"))
-    for folder in Store(tmp_path / "out").folders().values():
+    for folder in Store(tmp_path / "out").folders():
         folder.weights.write_bytes(b"weights")
     if launcher == "DetachedPretender":
         assert run_study(request, options) == 0  # the jobs run on their own

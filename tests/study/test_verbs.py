@@ -199,8 +199,7 @@ def test_clean_removes_what_no_study_needs(finished: Path) -> None:
 def test_clean_keeps_what_is_being_trained(finished: Path) -> None:
     out = finished / "out"
     shutil.rmtree(out / "small")
-    folder = Store(out).folders()
-    held = next(iter(folder.values()))
+    held = Store(out).folders()[0]
     with held.locked():
         assert clean(out=str(out), yes=True) == 0
         assert [path for path in (out / "store").glob("*-seed0-*")] == [held.path]

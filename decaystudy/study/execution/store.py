@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import dump_config
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.execution.run_names import RunNames, hash_of
+
+_ASIDE = re.compile(r".+-([0-9a-f]{12})\.before-\d+")
 
 
 class Store:
@@ -111,24 +114,23 @@ class Store:
                 os.symlink(target, draft)
                 move_into_place(draft, links / name)
 
-    def folders(self) -> dict[str, RunFolder]:
-        """Every run's folder by its hash."""
-        if not self.path.is_dir():
-            return {}
-        return {
-            key: RunFolder(path, identity=key)
-            for path in sorted(self.path.iterdir())
-            if path.is_dir() and (key := hash_of(path))
-        }
+    def folders(self) -> list[RunFolder]:
+        """Every folder that is named as a run's, whatever it holds; its ``identity`` is the hash in its name."""
+        paths = sorted(self.path.iterdir()) if self.path.is_dir() else []
+        return [RunFolder(path, identity=key) for path in paths if path.is_dir() and (key := hash_of(path))]
 
     def replaced(self) -> list[RunFolder]:
-        """Folders that were set aside."""
-        return [RunFolder(path) for path in sorted(self.path.glob("*.before-*")) if path.is_dir()]
+        """Folders that are named as ones that were set aside, whatever they hold."""
+        found = [(path, _ASIDE.fullmatch(path.name)) for path in sorted(self.path.glob("*.before-*")) if path.is_dir()]
+        return [RunFolder(path, identity=match[1]) for path, match in found if match]
 
-    def remove(self, hash: str, folder: RunFolder) -> None:
-        """Delete a run."""
+    def remove(self, folder: RunFolder) -> None:
+        """Delete a run, and its name if it is the one that has it."""
+        key = hash_of(folder.path)
+        named = key is not None and self._names.find(key) in (None, folder.path)
         shutil.rmtree(folder.path)
-        self._names.forget(hash)
+        if key is not None and named:
+            self._names.forget(key)
 
     def relative(self, folder: RunFolder) -> str:
         """The folder's path as results.json has it: below --out, so that a store may be moved."""
