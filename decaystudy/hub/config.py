@@ -16,9 +16,9 @@ class DecayStudyConfig(PretrainedConfig):
 
     Args:
         architecture: the fields of the ``ModelConfig``; its defaults where left out.
-        max_position_embeddings: tokens of a training sequence. The model has no such limit; evaluation harnesses cut
-            their contexts there.
+        training_length: tokens of a training sequence. The model has no such limit, and so no max_position_embeddings.
         reset_after_eos: the state is cleared after each EOS, as the run did in training.
+        embedding_rows: rows of the embedding and of the head, where they have been resized.
     """
 
     model_type = "decaystudy"
@@ -27,14 +27,17 @@ class DecayStudyConfig(PretrainedConfig):
     def __init__(
         self,
         architecture: dict[str, Any] | None = None,
-        max_position_embeddings: int = 2048,
+        training_length: int = 2048,
         reset_after_eos: bool = False,
+        embedding_rows: int | None = None,
         **others: Any,
     ) -> None:
         model = make_model_config(architecture or {})
         self.architecture = dataclasses.asdict(model)
-        self.max_position_embeddings = max_position_embeddings
+        # Exports of before called it a limit, at which transformers and lm-eval stop.
+        self.training_length = others.pop("max_position_embeddings", training_length)
         self.reset_after_eos = reset_after_eos
+        self.embedding_rows = embedding_rows
         # Names under which other libraries look for sizes; they follow from the architecture.
         sizes = {
             "vocab_size": model.vocab_size,

@@ -51,7 +51,7 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
     write_weights(folder / WEIGHTS, {f"model.{name}": value for name, value in run.model.state_dict().items()})
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    GenerationConfig(**ids, pad_token_id=tokenizer.pad_token_id, max_new_tokens=64).save_pretrained(folder)
+    GenerationConfig(**ids, pad_token_id=tokenizer.pad_token_id).save_pretrained(folder)
     write_text(folder / "README.md", model_card(run))
     config = {
         **model.config.to_diff_dict(),

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
+HARNESS_LENGTH = 2048
+"""lm-eval's own limit of models that have none: questions are cut to it, and documents are read in pieces of it."""
+
+
 def hub_facts(run: LoadedRun) -> dict[str, Any]:
     """What a run's ``DecayStudyConfig`` holds beside the architecture."""
     eos = run.tokenizer.eos_id
     return {
-        "max_position_embeddings": run.config.data.sequence_length,
+        "training_length": run.config.data.sequence_length,
         "reset_after_eos": run.config.data.reset_state_at_documents,
         "bos_token_id": eos,
         "eos_token_id": eos,
@@ -42,7 +46,7 @@ def hub_tokenizer(run: LoadedRun) -> PreTrainedTokenizerFast:
         unk_token=unknown if unknown and fast.token_to_id(unknown) is not None else eos,
         padding_side="left",
         clean_up_tokenization_spaces=False,
-        model_max_length=run.config.data.sequence_length,
+        model_max_length=max(HARNESS_LENGTH, run.config.data.sequence_length),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -167,15 +169,25 @@ class DecayTransformer(nn.Module):
         *,
         attention_mask: Tensor | None = None,
         state: DecodingState | None = None,
+        return_state: bool = True,
         resets: Tensor | None = None,
-    ) -> tuple[Tensor, DecodingState]:
+        outputs: list[Tensor] | None = None,
+        around: Callable[..., Any] | None = None,
+    ) -> tuple[Tensor, DecodingState | None]:
         """The head's input, (B, T, d), and the state after these tokens; arguments as of ``forward``.
 
         For callers that want the logits of a few tokens only.
+
+        Args:
+            outputs: a list to which the embedding's output and that of each layer are appended, each (B, T, d); the
+                last layer's after the final norm, as the head gets it.
+            around: is called with each layer and its arguments in place of the layer.
         """
-        x, after = self._trunk(input_ids, attention_mask, state, True, resets, None)
-        assert after is not None
-        return self.norm(x), after
+        x, after = self._trunk(input_ids, attention_mask, state, return_state, resets, None, outputs, around)
+        x = self.norm(x)
+        if outputs is not None:
+            outputs[-1] = x
+        return x, after
 
     def _trunk(
         self,
@@ -185,6 +197,8 @@ class DecayTransformer(nn.Module):
         return_state: bool,
         resets: Tensor | None,
         collect: list[Tensor] | None,
+        outputs: list[Tensor] | None = None,
+        around: Callable[..., Any] | None = None,
     ) -> tuple[Tensor, DecodingState | None]:
         mask = token_mask(attention_mask, input_ids)
         check_resets(resets, input_ids)
@@ -209,7 +223,12 @@ class DecayTransformer(nn.Module):
             assert isinstance(layer, Block)
             # Made here and not in the block: what depends on the layer's number would be compiled anew for each.
             shared = layer.shared_parameters(model_parameters)
-            x, layer_state = layer(x, inputs, shared, state.layers[index] if state else None)
+            if outputs is not None:
+                outputs.append(x)
+            call = layer if around is None else partial(around, layer)
+            x, layer_state = call(x, inputs, shared, state.layers[index] if state else None)
             if layer_state is not None:
                 after.append(layer_state)
+        if outputs is not None:
+            outputs.append(x)
         return x, DecodingState(next_position, after, tpe_state, key_mask) if return_state else None

@@ -29,7 +29,7 @@ def take_lease(folder: RunFolder) -> bool:
         if held.get("host", socket.gethostname()) != socket.gethostname() and not stale(folder, held):
             return False
     try:
-        descriptor = os.open(folder.path / f"lease-{number + 1}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(folder.path / f"lease-{number + 1}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
         return False
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

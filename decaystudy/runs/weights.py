@@ -37,9 +37,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
         save_file(content, temporary, metadata={"format": "pt", CHECKSUM: checksum(content)})
         with temporary.open("r+b") as file:
             _sort_metadata(file)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        open_to_readers(temporary)
         move_into_place(temporary, path)
     except SafetensorError as error:
         if f"os error {errno.ENOSPC}" in str(error):
@@ -47,6 +45,13 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_to_readers(path: Path) -> None:
+    """Give a file the mode that a new file has here; safetensors makes its files for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

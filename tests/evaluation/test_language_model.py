@@ -28,7 +28,9 @@ def tokenizer():
 
 def make(seed=1, reset=False, **changes):
     model = DecayTransformer(ModelConfig.preset("tiny", **{**SMALL, **changes}), seed=seed)
-    return DecayStudyForCausalLM.around(model, max_position_embeddings=48, reset_after_eos=reset, eos_token_id=0)
+    made = DecayStudyForCausalLM.around(model, reset_after_eos=reset, eos_token_id=0)
+    made.config.n_positions = 48  # a limit for lm-eval
+    return made
 
 
 def requests(count, seed=0):

@@ -31,7 +31,7 @@ def test_what_an_export_holds(exported):
     names = {path.name for path in exported.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json", "README.md"} <= names
     config = json.loads((exported / "config.json").read_text())
-    assert config["model_type"] == "decaystudy" and config["max_position_embeddings"] == 128
+    assert config["model_type"] == "decaystudy" and config["training_length"] == 128
     assert config["architecture"]["decay"] == "mamba2" and config["dtype"] == "float32"
     card = (exported / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: transformers") and "validation loss" in card and "d_model: 32" in card

@@ -95,11 +95,11 @@ def test_documents_reset_the_state_in_cached_decoding_too():
 @pytest.mark.parametrize("combination", [{}, {"decay": "hgrn2"}, {"decay": "simple", "position": "tpe"}], ids=label)
 def test_saved_and_reloaded(combination, tmp_path):
     model = DecayStudyForCausalLM.around(
-        DecayTransformer(ModelConfig.preset("tiny", **{**combination, **SMALL}), seed=2), max_position_embeddings=77
+        DecayTransformer(ModelConfig.preset("tiny", **{**combination, **SMALL}), seed=2), training_length=77
     )
     model.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert isinstance(again, DecayStudyForCausalLM) and again.config.max_position_embeddings == 77
+    assert isinstance(again, DecayStudyForCausalLM) and again.config.training_length == 77
     assert again.config.model_config() == model.config.model_config()
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,13 +39,40 @@ def language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, b
     if str(batch_size) != "auto":
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise UserError(f"--batch-size is {batch_size!r}: give a whole number of at least 1, or auto")
-        return HFLM(**common, batch_size=int(batch_size))
+        return GeneratingLM(**common, batch_size=int(batch_size))
     if isinstance(model, DecayStudyForCausalLM):
         return SharedContextLM(**common, batch_size="auto")
     return SizedLM(**common, batch_size="auto")
 
 
-class SizedLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
+class GeneratingLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
+    """lm-eval's model class, in which the answers of a model without a limit are as long as a task wants them."""
+
+    _max_length: int | None
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        wanted = max((longest_answer(request.args[1], self.max_gen_toks) for request in requests), default=0)
+        limit, before = self.max_length, self._max_length
+        if wanted >= limit:
+            if not isinstance(self.model, DecayStudyForCausalLM):
+                raise UserError(
+                    f"an answer may have {wanted} tokens, where the model reads {limit} at once: leave its task out"
+                )
+            self._max_length = limit + wanted  # contexts are cut to what is left of it
+        try:
+            answers: list[str] = super().generate_until(requests, disable_tqdm)
+        finally:
+            self._max_length = before
+        return answers
+
+
+def longest_answer(settings: Mapping[str, Any], usual: int) -> int:
+    """How many tokens a task wants to be generated at most; ``usual`` where it doesn't say."""
+    names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+    return next((int(settings[name]) for name in names if settings.get(name) is not None), usual)
+
+
+class SizedLM(GeneratingLM):
     """lm-eval's model class whose ``auto`` batch size is reckoned from the longest request, not found by failing."""
 
     def _detect_batch_size(self, requests: Sequence[Request] | None = None, pos: int = 0) -> int:
@@ -65,7 +92,7 @@ class SizedLM(HFLM):  # type: ignore[misc]  # lm-eval has no types
         return answers
 
 
-class SharedContextLM(HFLM):  # type: ignore[misc]
+class SharedContextLM(GeneratingLM):
     """lm-eval's model class over a model with a decoding state.
 
     The contexts are read first, each once, in batches of like length; then the continuations, each from its context's
@@ -86,8 +113,8 @@ class SharedContextLM(HFLM):  # type: ignore[misc]
         for number, (_, context, continuation) in enumerate(requests):
             if not context or not continuation or len(continuation) > self.max_length:
                 raise UserError(
-                    f"a question has {len(context)} tokens and an answer {len(continuation)}, where the model was "
-                    f"trained on {self.max_length} at once: leave its task out"
+                    f"a question has {len(context)} tokens and an answer {len(continuation)}, where "
+                    f"{self.max_length} are read at once: leave its task out"
                 )
             # As lm-eval cuts what is too long for the model: from the left, the last token not being read.
             cut = tuple(context[-(self.max_length + 1 - len(continuation)) :])

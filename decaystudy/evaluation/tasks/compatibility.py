@@ -96,6 +96,7 @@ def unfit_for_recall(model: HFLM, questions: Sequence[Mapping[str, Any]]) -> str
         return f"it counts words, and {words} of them are read as {tokens} tokens"
     if any(len({tuple(model.tok_encode(c)) for c in q["choices"]}) < len(q["choices"]) for q in questions):
         return "several of its answers are read as the same token"
-    if tokens > model.max_length:
-        return f"it reads {tokens} tokens at once, more than the model's {model.max_length}"
+    longest_read = getattr(model.config, "training_length", model.max_length)
+    if tokens > longest_read:
+        return f"it reads {tokens} tokens at once, more than the model's {longest_read}"
     return None

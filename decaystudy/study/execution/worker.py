@@ -148,7 +148,7 @@ class Log(io.TextIOWrapper):
 def redirect(log: str) -> None:
     """Append stdout and stderr to the log; a log that cannot be written loses the output, never the run."""
     try:
-        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError:
         target = os.open(os.devnull, os.O_WRONLY)
     os.dup2(target, 1)
