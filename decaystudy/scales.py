@@ -1,7 +1,7 @@
 """The sizes at which studies run: for each a model shape, a sequence length, a recipe and Trainer settings.
 
 Plain data: the numbers of 160m, 410m and 1.45b are those of arXiv 2509.05282 (8 × A100); what its text leaves open
-(warm-up, decay share, weight decay, clipping) is ours. ``tiny`` and ``small`` are our own.
+(warm-up, decay share, weight decay, clipping) is ours. ``tiny``, ``mini`` and ``small`` are our own.
 """
 
 from __future__ import annotations
@@ -66,6 +66,14 @@ SCALES: dict[str, Scale] = {
             recipe=_recipe(8, 8, 2e-3, warmup=50, validate=75, checkpoint=50),
             trainer={"max_steps": 150, "precision": "32-true"},
             threads=1,
+        ),
+        Scale(
+            "mini",
+            "5 layers of 384, 15.6 M parameters (6.3 M of them the vocabulary), 20 M tokens: minutes a run on one GPU",
+            model={"layers": 5, "d_model": 384, "heads": 6, "glu_width": 1024, "vocab_size": 8192},
+            data={"source": "fineweb-edu", "tokenizer": "bpe:8192", "sequence_length": 512},
+            recipe=_recipe(64, 64, 2e-3, warmup=60, validate=153, checkpoint=306),
+            trainer={"max_steps": 612, "precision": "bf16-mixed"},
         ),
         Scale(
             "small",

@@ -16,8 +16,8 @@ from decaystudy.table import Column, Kind, Table
 from decaystudy.yaml_document import load
 
 DOCS = Path(__file__).parent
-SCALES = ("tiny", "small", "160m")
-"""Those with a seed deviation of their own; the last stands for the paper's three."""
+SCALES = {"tiny": "tiny", "mini": "mini and small", "160m": "160m and up"}
+"""One of those that are assumed to have the same deviation between seeds, and the words for all of them."""
 HEAD = """# The paper's statements, and the claims that test them
 
 Made by `make docs-claims` from the study files and [statements.yaml](statements.yaml); a test keeps it current. The
@@ -66,9 +66,9 @@ def page(*, with_seeds: bool = True) -> str:
         Column("claim", Kind.CODE),
         Column("cells", Kind.WORDS),
         Column("holds if", Kind.WORDS),
-        *(Column(f"seeds at {'160m and up' if scale == SCALES[-1] else scale}") for scale in SCALES),
+        *(Column(f"seeds at {words}") for words in SCALES.values()),
     )
-    sds = ", ".join(f"{assumed_sd(scale):g} ({scale}{' and up' if scale == SCALES[-1] else ''})" for scale in SCALES)
+    sds = ", ".join(f"{assumed_sd(scale):g} ({words})" for scale, words in SCALES.items())
     parts = [
         HEAD,
         Table(columns, tuple(rows)).markdown(),

@@ -83,7 +83,7 @@ class ModelConfig:
 
     @classmethod
     def preset(cls, scale: str, **changes: Any) -> ModelConfig:
-        """The model of a scale (tiny, small, 160m, 410m, 1.45b), with ``changes`` to any field."""
+        """The model of a scale (tiny, mini, small, 160m, 410m, 1.45b), with ``changes`` to any field."""
         return cls(**{**find_scale(scale).model, **changes})
 
     def with_vocabulary(self, size: int) -> ModelConfig:

@@ -44,7 +44,7 @@ class StudyRequest:
     studies: Sequence[str]
     """Names of the package's studies, or paths of study files."""
     scale: str | None = None
-    """tiny, small, 160m, 410m or 1.45b; the study's own unless set."""
+    """tiny, mini, small, 160m, 410m or 1.45b; the study's own unless set."""
     seeds: str | None = None
     """Such as 0,1 or 0-4; 3 is the one seed 3."""
     all_cells: bool = False

@@ -92,7 +92,7 @@ def test_refusals(changes, says):
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("scale", ["tiny", "small", "160m", "410m", "1.45b"])
+@pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_is_a_run(scale):
     config = RunConfig.from_dict(scale_defaults(scale))
     assert config.scale == scale and config.tokens == config.max_steps * config.tokens_per_step
