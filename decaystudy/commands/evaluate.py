@@ -46,6 +46,9 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--figure", type=str | None, default=None, metavar="FILE", help="draw loss by position (svg, pdf or png)"
     )
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run code that an exported model brings or names"
+    )
     parser.add_argument("--json", action="store_true", help="print the content of evaluation.json instead of a table")
     given = parse(parser, arguments)
     if not given.runs:
@@ -64,6 +67,7 @@ def run(arguments: list[str]) -> int:
             batch_size=given.batch_size,
             lengths=given.lengths,
             tell=say,
+            trusted=given.trust_remote_code,
         )
     measured = {folder: model.positions for folder, model in found.items() if model.positions}
     if given.figure is not None and measured:

@@ -32,6 +32,9 @@ def run(arguments: list[str]) -> int:
         help="sample from the most likely tokens that together have this probability",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run code that an exported model brings or names"
+    )
     given = parse(parser, arguments)
     if len(given.runs) != 1:
         raise UserError("name one run folder, such as runs/a")
@@ -50,6 +53,7 @@ def run(arguments: list[str]) -> int:
         top_k=given.top_k,
         top_p=given.top_p,
         seed=given.seed,
+        trusted=given.trust_remote_code,
     )
     with contextlib.closing(pieces):
         for piece in pieces:

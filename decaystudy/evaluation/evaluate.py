@@ -42,6 +42,7 @@ def evaluate(
     lengths: bool = False,
     length_tokens: int | None = None,
     tell: Callable[[str], None] = log.info,
+    trusted: bool = False,
 ) -> Evaluation:
     """Evaluate the model in a folder, and keep the results beside it.
 
@@ -56,6 +57,7 @@ def evaluate(
         lengths: also loss by position, and perplexity at multiples of the training length.
         length_tokens: about the maximum number of tokens of each length longer than in training.
         tell: is given a line for each thing done.
+        trusted: whether code that a model in Hugging Face form brings or names may be run.
 
     Returns:
         All that is known of these weights, which evaluation.json holds.
@@ -83,7 +85,7 @@ def evaluate(
         return found
     with quiet():
         loaded = load_tasks(missing) if missing else {}  # before any work, so that missing data is said at once
-    run, model = open_model(folder, batch_size)
+    run, model = open_model(folder, batch_size, trusted=trusted)
     if run is None:
         refuse_model(folder, model, loaded)
     if run is not None and (want_loss or want_lengths):
@@ -107,15 +109,15 @@ def evaluate(
     return found
 
 
-def open_model(folder: str | Path, batch_size: int | str) -> tuple[LoadedRun | None, HFLM]:
-    """The run, if the folder is one's, and the model as lm-eval takes it."""
+def open_model(folder: str | Path, batch_size: int | str, *, trusted: bool = False) -> tuple[LoadedRun | None, HFLM]:
+    """The run, if the folder is one's, and the model as lm-eval takes it; ``trusted`` as for ``evaluate``."""
     from decaystudy.evaluation.lm_eval.model import language_model
     from decaystudy.hub.from_run import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder
     from decaystudy.runs.loading import load_run
 
     with quiet():
         if is_hub_folder(folder):
-            model, tokenizer = load_hub_folder(folder)
+            model, tokenizer = load_hub_folder(folder, trusted=trusted)
             return None, language_model(model, tokenizer, str(batch_size))
         run = load_run(folder)
         return run, language_model(hub_model(run), hub_tokenizer(run), str(batch_size))

@@ -24,6 +24,7 @@ def stream(
     top_k: int = 0,
     top_p: float = 1.0,
     seed: int = 0,
+    trusted: bool = False,
 ) -> Generator[str, None, None]:
     """The prompt and what the model makes of it.
 
@@ -35,11 +36,12 @@ def stream(
         top_k: draw from this many most likely tokens; 0 for all.
         top_p: draw from the fewest tokens that have this probability together.
         seed: of the draws.
+        trusted: whether code that a model in Hugging Face form brings or names may be run.
     """
     model: Any
     with quiet():
         if is_hub_folder(folder):
-            model, tokenizer = load_hub_folder(folder)
+            model, tokenizer = load_hub_folder(folder, trusted=trusted)
         else:
             run = load_run(folder)
             model, tokenizer = hub_model(run), hub_tokenizer(run)

@@ -115,6 +115,8 @@ def model_card(run: LoadedRun) -> str:
         sort_keys=False,
     )
     kind = "softmax attention" if config.model.mixer == "softmax" else f"decay attention, decay {config.model.decay}"
+    own = "." in config.model.decay
+    trust = ", trust_remote_code=True" if own else ""
     lines = [
         f"---\n{header}---",
         f"# {kind}, scale {config.scale}, seed {config.seed}",
@@ -123,8 +125,9 @@ def model_card(run: LoadedRun) -> str:
         f"{config.data.sequence_length}. Run {result.identity or config.identity_hash()}.",
         "```python\nimport decaystudy.hub  # pip install decaystudy\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+        f'model = AutoModelForCausalLM.from_pretrained("FOLDER"{trust})\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```',
+        *([f"Its decay is {config.model.decay}: that module must be importable where it is opened."] if own else []),
         "## Results",
         numbers_table(result, read_evaluation(run.folder.path)).markdown(),
     ]

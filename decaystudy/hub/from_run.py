@@ -61,21 +61,28 @@ def is_hub_folder(path: str | Path) -> bool:
     return (folder / "config.json").is_file() and not (folder / "config.yaml").exists()
 
 
-def load_hub_folder(path: str | Path) -> tuple[PreTrainedModel, Any]:
+def load_hub_folder(path: str | Path, *, trusted: bool = False) -> tuple[PreTrainedModel, Any]:
     """A model in Hugging Face form, of this package or any other causal language model, and its tokenizer.
 
+    Args:
+        trusted: whether code that comes with the model, or that it names, may be run.
+
     Raises:
-        UserError: transformers cannot open it.
+        UserError: transformers cannot open it, or it needs code that is not trusted.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     import decaystudy.hub  # noqa: F401 - makes its models known
 
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto", local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot open the model in {path}: {line}") from error
+        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto", **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+    except UserError as error:
+        raise UserError(f"cannot open the model in {path}: {error}") from error
+    except Exception as error:  # of a dozen kinds, as files are missing, cut or of other types
+        lines = str(error).strip().splitlines()
+        why = lines[0] if lines else type(error).__name__
+        raise UserError(f"cannot open the model in {path}: {why}; export or fetch it again") from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.requires_grad_(False).eval().to(device), tokenizer

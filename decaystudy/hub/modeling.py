@@ -14,6 +14,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from decaystudy.hub.cache import StateCache
 from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.hub.embeddings import Embeddings
+from decaystudy.hub.trust import trusting
 from decaystudy.model import DecayTransformer
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.weights import open_to_readers, read_weights
@@ -59,13 +60,14 @@ class DecayStudyForCausalLM(Embeddings, GenerationMixin):
         """As for every model of transformers. Weights in a folder are checked first against their checksum.
 
         Raises:
-            UserError: they are broken.
+            UserError: they are broken, or the decay is code from elsewhere and ``trust_remote_code`` is not set.
         """
         if pretrained_model_name_or_path is not None:
             weights = Path(pretrained_model_name_or_path) / kwargs.get("subfolder", "") / "model.safetensors"
             if weights.is_file():
                 read_weights(weights)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        with trusting(bool(kwargs.get("trust_remote_code"))):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: ``DecayTransformer`` draws its own start values, and a generic draw would overwrite its decays."""
