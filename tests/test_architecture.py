@@ -36,6 +36,7 @@ FLOORS = (
     ("hub",),
     ("evaluation",),
     ("study",),
+    ("rehearsal",),
     ("commands",),
     ("cli", "__main__"),
 )
@@ -46,7 +47,7 @@ INNER = {
 }
 MOST_FILES_IN_STUDY = 6
 # Everything else is imported without torch, so that plans, tables and --help come at once.
-WITH_TORCH = ("model", "ops", "training", "hub")
+WITH_TORCH = ("model", "ops", "training", "rehearsal", "hub")
 MORE_WITH_TORCH = {
     "data.stream.batches",
     "data.stream.datamodule",

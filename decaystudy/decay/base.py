@@ -67,6 +67,14 @@ class Decay:
         """Whether β of a DPLR model comes from this decay's ``beta`` and not from a projection of the token mixer."""
         return type(self).beta is not Decay.beta
 
+    def start_median(self, context: LayerContext) -> tuple[float, float] | None:
+        """Between which values the median of λ over a layer's channels starts, at logits of 0 and a document's first
+        token: one value twice, unless start values are drawn. None where it is not known; ``decaystudy rehearse``
+        compares it with the model.
+        """
+        start: float | None = getattr(self, "start", None)
+        return None if start is None else (start, start)
+
     # -- tensors ------------------------------------------------------------------------------------------------
     def initial_parameters(
         self, context: LayerContext, generator: Callable[[str], torch.Generator]

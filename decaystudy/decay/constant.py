@@ -35,6 +35,9 @@ class Constant(Decay):
     def __post_init__(self) -> None:
         check_number("option 'c' of decay 'constant'", self.c, 0, 1, without_low=True)
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        return self.c, self.c
+
     def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch
 
@@ -54,6 +57,9 @@ class NoDecay(Decay):
     data_dependent: ClassVar[bool] = False
     sharings: ClassVar[tuple[bool | str, ...]] = (False,)
     uniform_in_head: ClassVar[bool] = True
+
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        return 1.0, 1.0
 
     def log_decay(self, logit: None, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         import torch

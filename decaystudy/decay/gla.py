@@ -38,6 +38,10 @@ class GLA(Decay):
             raise unknown("value of option 'temperature' of decay 'gla':", self.temperature, ["outside", "inside"])
         check_open_unit(self.name, "start", self.start, optional=True)
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        own = 0.5 if self.temperature == "inside" else 0.5 ** (1 / 16)
+        return super().start_median(context) or (own, own)
+
     def log_decay(self, logit: Tensor, parameters: Mapping[str, Tensor], context: LayerContext) -> Tensor:
         from torch.nn.functional import logsigmoid
 

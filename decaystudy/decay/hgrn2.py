@@ -38,6 +38,11 @@ class HGRN2(Decay):
     def __post_init__(self) -> None:
         check_open_unit(self.name, "start", self.start, optional=True)
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        bound = context.layer / context.layers
+        own = bound + (1 - bound) / 2
+        return super().start_median(context) or (own, own)
+
     def model_parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         # One layer has no bound but γ_0 = 0, and the table would never get a gradient.
         return (ParameterSpec("bounds", (context.layers, context.size)),) if context.layers > 1 else ()

@@ -32,6 +32,9 @@ class LightNet(Decay):
     summary: ClassVar[str] = "logsigmoid(z_{t−1} − f_t), z the running log-sum-exp of f"
     sharings: ClassVar[tuple[bool | str, ...]] = SHARINGS
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        return 0.5, 0.5
+
     def apply(
         self,
         logit: Tensor,

@@ -37,6 +37,31 @@ class Mamba2(Decay):
     def __post_init__(self) -> None:
         check_open_unit(self.name, "start", self.start, optional=True)
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        given = super().start_median(context)
+        if given is not None:
+            return given
+        # The middle of n draws has a rank of n/2 ± √n/2, one standard deviation: four of them.
+        share = min(0.5, 2 / math.sqrt(context.size))
+        return math.exp(-self._rate(0.5 + share)), math.exp(-self._rate(0.5 - share))
+
+    def _rate(self, share: float) -> float:
+        """−log λ at logits of 0, below which that share of the start values lies: bisects their distribution."""
+        a_values = [1 + 15 * (i + 0.5) / 200 for i in range(200)] if self.has_a else [1.0]
+
+        def below(rate: float) -> float:
+            """The share of A · softplus(Δ) below ``rate``."""
+            if not self.has_delta:
+                return sum(a * math.log(2) < rate for a in a_values) / len(a_values)
+            shares = (math.log(rate / (a * 1e-3)) / math.log(100) for a in a_values)
+            return sum(min(1.0, max(0.0, one)) for one in shares) / len(a_values)
+
+        low, high = 1e-4, 16.0
+        for _ in range(60):
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if below(middle) > share else (middle, high)
+        return high
+
     def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         own = []
         if self.has_a:

@@ -37,6 +37,9 @@ class Simple(Decay):
         check_open_unit(self.name, "p", self.p)
         check_open_unit(self.name, "start", self.start, optional=True)
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        return super().start_median(context) or (self.p, self.p)
+
     def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         return (ParameterSpec("delta", (context.size,)), *super().parameters(context))
 

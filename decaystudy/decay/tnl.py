@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -44,6 +46,10 @@ class TNL(Decay):
                 "use at least 2 layers, or decay 'constant'"
             )
 
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        middle = statistics.median(math.exp(value) for value in tnl_log_decay(context))
+        return middle, middle
+
     def for_layer(self, model_parameters: Mapping[str, Tensor], context: LayerContext) -> dict[str, Tensor]:
         import torch
 
@@ -68,6 +74,9 @@ class TNLL(TNL):
 
     name: ClassVar[str] = "tnl-l"
     summary: ClassVar[str] = "−exp(θ), one learned λ per head that starts at tnl's"
+
+    def start_median(self, context: LayerContext) -> tuple[float, float]:
+        return (1.0, 1.0) if self.released else super().start_median(context)
 
     def parameters(self, context: LayerContext) -> tuple[ParameterSpec, ...]:
         return (ParameterSpec("log_decay" if self.released else "theta", (context.heads,)),)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from decaystudy.metrics import half_life
@@ -14,6 +16,15 @@ from decaystudy.model import DecayTransformer
 
 # λ below the first or above the second counts as saturated.
 NEAR_ZERO, NEAR_ONE = 0.01, 0.999
+
+ROWS = 4
+"""Sequences that are measured at once."""
+
+
+def first_inputs(blocks: NDArray[Any], tokens: int = 8192) -> Tensor:
+    """The inputs of the first held-out blocks (n, T + 1), as many as have ``tokens`` tokens: (rows, T) int64."""
+    rows = max(1, tokens // (blocks.shape[1] - 1))
+    return torch.from_numpy(blocks[:rows, :-1].astype(np.int64))
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,11 @@ SUPERVISED = "DECAYSTUDY_SUPERVISOR"
 """Environment variable with the process id of the ``supervisor`` that has started this process."""
 INTERACTIVE = ("bash", "sh", "zsh", "interactive")
 """SLURM's names of jobs in which somebody types commands."""
+
+_OF_A_WORLD = re.compile(
+    rf"(LOCAL_|GROUP_|ROLE_|NODE_)?RANK|(LOCAL_|GROUP_|ROLE_)?WORLD_SIZE|MASTER_(ADDR|PORT)|TORCHELASTIC_.*|{SUPERVISED}"
+    "|SLURM_(STEP_.*|STEPID|PROCID|LOCALID|NODEID)"
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,27 @@ def find_world(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.e
         return World(devices, nodes, number("RANK"), local, number("RANK") // devices)
     node = number("NODE_RANK", number("GROUP_RANK"))
     return World(devices, nodes, node * devices, 0, node, started=False)
+
+
+def launched_by(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
+    """Who has started this process as one of several, and of how many; None where it is alone."""
+
+    def several(name: str) -> int:
+        text = environment.get(name, "")
+        return int(text) if text.isdecimal() and int(text) > 1 else 0
+
+    if "TORCHELASTIC_RUN_ID" in environment and several("WORLD_SIZE"):
+        return "torchrun", several("WORLD_SIZE")
+    if "SLURM_STEP_ID" in environment and several("SLURM_STEP_NUM_TASKS"):
+        return "srun", several("SLURM_STEP_NUM_TASKS")
+    if {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= set(environment) and several("WORLD_SIZE"):
+        return "whoever has set RANK and WORLD_SIZE", several("WORLD_SIZE")
+    return None
+
+
+def without_world(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a command that starts its processes itself, whatever this process is one of."""
+    return {name: value for name, value in environment.items() if not _OF_A_WORLD.fullmatch(name)}
 
 
 def uses_gpu(trainer: Mapping[str, Any]) -> bool:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
 import torch
 
 from decaystudy.metrics import perplexity
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.curve_writer import CurveWriter
-from decaystudy.training.decay_statistics import decay_statistics
+from decaystudy.training.decay_statistics import ROWS, decay_statistics, first_inputs
 from decaystudy.training.lightning_module import LanguageModel
 
 
@@ -82,12 +81,10 @@ def decay_curves(layers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:
     """Statistics of λ per layer over the first ``tokens`` validation tokens, the same ones on every process."""
-    blocks = trainer.datamodule.validation.blocks  # type: ignore[attr-defined]
-    length = blocks.shape[1] - 1
-    first = torch.from_numpy(blocks[: max(1, tokens // length), :-1].astype(np.int64)).to(module.device)
+    first = first_inputs(trainer.datamodule.validation.blocks, tokens).to(module.device)  # type: ignore[attr-defined]
     training = module.model.training
     module.model.eval()
     try:
-        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in torch.split(first, 4)])
+        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in torch.split(first, ROWS)])
     finally:
         module.model.train(training)
