@@ -8,6 +8,7 @@ import sys
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
+from decaystudy.evaluation.tasks.given import choose
 from decaystudy.io import json_text
 from decaystudy.output import print_json
 from decaystudy.runs.evaluation import Evaluation
@@ -21,6 +22,7 @@ evaluated before on the same weights are not evaluated again; an interrupted eva
   decaystudy evaluate runs/a runs/b                       the paper's ten tasks (see prepare-tasks)
   decaystudy evaluate runs/a --tasks offline              tasks that need no network
   decaystudy evaluate runs/a --tasks piqa,arc_easy --limit 100
+  decaystudy evaluate runs/a --tasks ./mine.yaml          a task file of lm-eval's
 
 groups of tasks:
 """ + "\n".join(f"  {name:<9}{summary}" for name, summary in GROUP_SUMMARIES.items())
@@ -32,7 +34,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs, or of exported models"
     )
-    parser.add_argument("--tasks", type=str, default="paper", help="groups, and tasks of lm-eval, such as offline,piqa")
+    parser.add_argument(
+        "--tasks", type=str, default="paper", help="groups, tasks of lm-eval, and task files: offline,piqa,./mine.yaml"
+    )
+    parser.add_argument(
+        "--include-path", type=str | None, default=None, metavar="DIR", help="a folder of task files of your own"
+    )
     parser.add_argument("--limit", type=int | None, default=None, help="maximum number of questions per task")
     parser.add_argument(
         "--batch-size", type=str, default="auto", help="questions per batch; auto sizes batches by their tokens"
@@ -54,6 +61,7 @@ def run(arguments: list[str]) -> int:
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    chosen = choose(given.tasks, given.include_path)
     from decaystudy.evaluation.evaluate import evaluate
     from decaystudy.evaluation.tables import evaluation_text, one_tokenizer
 
@@ -62,7 +70,7 @@ def run(arguments: list[str]) -> int:
         say(str(folder))
         found[str(folder)] = evaluate(
             folder,
-            given.tasks,
+            chosen,
             limit=given.limit,
             batch_size=given.batch_size,
             lengths=given.lengths,
@@ -83,7 +91,7 @@ def run(arguments: list[str]) -> int:
     if given.json:
         print_json(json_text(to_plain(found, omit_none=True)))
         return 0
-    print(evaluation_text(found, given.tasks))
+    print(evaluation_text(found, chosen.names))
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
+from decaystudy.evaluation.tasks.given import choose
 
 DESCRIPTION = """Download the data of tasks into the hub's cache ($HF_HOME), so that evaluate then needs no network.
 
@@ -22,11 +23,16 @@ groups of tasks:
 def run(arguments: list[str]) -> int:
     """Parse and download; return the exit code."""
     parser = make_parser("prepare-tasks", DESCRIPTION)
-    parser.add_argument("--tasks", type=str, default="paper", help="groups, and tasks of lm-eval, such as offline,piqa")
+    parser.add_argument(
+        "--tasks", type=str, default="paper", help="groups, tasks of lm-eval, and task files: offline,piqa,./mine.yaml"
+    )
+    parser.add_argument(
+        "--include-path", type=str | None, default=None, metavar="DIR", help="a folder of task files of your own"
+    )
     given = parse(parser, arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     from decaystudy.evaluation.lm_eval.tasks import prepare_tasks
 
-    for name, questions in prepare_tasks(given.tasks):
+    for name, questions in prepare_tasks(choose(given.tasks, given.include_path)):
         print(f"✔ {name}: {questions:,} questions", flush=True)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ import numpy as np
 from decaystudy.errors import UserError
 from decaystudy.evaluation.lm_eval.quiet import quiet
 from decaystudy.evaluation.lm_eval.tasks import load_tasks
-from decaystudy.evaluation.tasks.catalog import OWN, resolve
+from decaystudy.evaluation.tasks.catalog import OWN
 from decaystudy.evaluation.tasks.compatibility import refuse_model, refuse_settings
+from decaystudy.evaluation.tasks.given import Chosen, choose, content_hash
 from decaystudy.io import digest
 from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, TaskResult
 
@@ -35,7 +36,7 @@ BOOTSTRAP_OWN = 1_000
 
 def evaluate(
     folder: str | Path,
-    tasks: str | Sequence[str] = "paper",
+    tasks: str | Sequence[str] | Chosen = "paper",
     *,
     limit: int | None = None,
     batch_size: int | str = "auto",
@@ -51,7 +52,7 @@ def evaluate(
 
     Args:
         folder: a run's, or one with a causal language model in Hugging Face form.
-        tasks: groups (paper, offline, recall) and tasks of lm-eval.
+        tasks: groups (paper, offline, recall), tasks of lm-eval and task files, or what ``choose`` made of them.
         limit: maximum number of questions per task.
         batch_size: a number, or auto.
         lengths: also loss by position, and perplexity at multiples of the training length.
@@ -68,7 +69,8 @@ def evaluate(
     from decaystudy.hub.from_run import is_hub_folder
     from decaystudy.runs.loading import finished_run
 
-    names = resolve(tasks)
+    chosen = tasks if isinstance(tasks, Chosen) else choose(tasks)
+    names, hashes = chosen.names, {name: content_hash(path) for name, path in chosen.files.items()}
     if limit is not None and limit < 1:
         raise UserError(f"--limit is {limit}: give a whole number of at least 1")
     a_run = not is_hub_folder(folder)
@@ -77,14 +79,15 @@ def evaluate(
         refuse_settings(config, str(run_folder.path), names)
     place = EvaluationFolder(folder)
     found = place.start()
-    missing = [name for name in names if not is_done(found.tasks.get(name), name, limit)]
+    missing = [name for name in names if not is_done(found.tasks.get(name), name, limit, hashes)]
     want_loss = a_run and (found.validation is None or found.validation.bits_per_byte is None)
     want_lengths = lengths and a_run and found.lengths is None
     if not (missing or want_loss or want_lengths):
         tell(f"{folder} has been evaluated already")
         return found
     with quiet():
-        loaded = load_tasks(missing) if missing else {}  # before any work, so that missing data is said at once
+        # Before any work, so that missing data is said at once.
+        loaded = load_tasks(missing, chosen.files) if missing else {}
     run, model = open_model(folder, batch_size, trusted=trusted)
     if run is None:
         refuse_model(folder, model, loaded)
@@ -101,7 +104,16 @@ def evaluate(
             found = replace(found, lengths=by_length, positions=by_position)
         place.write(found)
     for name in missing:
-        result, outcomes = evaluate_task(model, name, loaded[name], limit)
+        try:
+            result, outcomes = evaluate_task(model, name, loaded[name], limit)
+        except UserError:
+            raise
+        except Exception as error:
+            if name not in chosen.files:
+                raise
+            raise UserError(f"the task {name} of {chosen.files[name]} fails: {in_a_line(error)}") from error
+        if name in hashes:
+            result = replace(result, data=hashes[name])
         found = replace(found, tasks={**found.tasks, name: result})
         place.write_outcomes(name, outcomes)
         place.write(found)
@@ -173,11 +185,21 @@ def as_number(value: Any) -> float | None:
     return None
 
 
-def is_done(result: TaskResult | None, name: str, limit: int | None) -> bool:
-    """Whether a task's result answers what is asked now."""
+def is_done(result: TaskResult | None, name: str, limit: int | None, hashes: Mapping[str, str] | None = None) -> bool:
+    """Whether a task's result answers what is asked now.
+
+    Args:
+        hashes: of the tasks that are files of the user's own, what decides their questions.
+    """
     if result is None or result.limit != limit:
         return False
-    return name not in OWN or result.data == data_of(name)
+    return result.data == (data_of(name) if name in OWN else (hashes or {}).get(name))
+
+
+def in_a_line(error: Exception) -> str:
+    """What went wrong in code or a file of the user's own: the kind of error, and the first line of what it says."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}{f', {said[0]}' if said else ''}"
 
 
 def data_of(name: str) -> str:

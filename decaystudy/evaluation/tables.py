@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decaystudy.evaluation.tasks.catalog import resolve
 from decaystudy.formatting import MISSING
 from decaystudy.runs.evaluation import (
     Evaluation,
@@ -22,18 +21,18 @@ from decaystudy.table import Column, Kind, Table
 _QUANTILES = {"q05": "5 %", "q25": "25 %", "median": "median", "q75": "75 %", "q95": "95 %", "mean": "mean"}
 
 
-def evaluation_text(found: Mapping[str, Evaluation], tasks: str) -> str:
+def evaluation_text(found: Mapping[str, Evaluation], names: Sequence[str]) -> str:
     """All that ``evaluate`` prints: metrics of the models side by side, then each model's losses by length."""
-    parts = [metrics_table(found, tasks).text()]
+    parts = [metrics_table(found, names).text()]
     for name, model in found.items():
         if model.lengths is not None:
             parts += [f"{name}\n{lengths_table(model.lengths).text()}", positions_table(model.positions or ()).text()]
     return "\n\n".join(parts)
 
 
-def metrics_table(found: Mapping[str, Evaluation], tasks: str) -> Table:
+def metrics_table(found: Mapping[str, Evaluation], names: Sequence[str]) -> Table:
     """One row per metric, one column per model."""
-    names, models = resolve(tasks), list(found.values())
+    models = list(found.values())
     rows = [("validation bits per byte", *(bits_field(model.validation) for model in models))]
     if one_tokenizer(found):
         rows.append(("validation perplexity", *(validation_field(model.validation) for model in models)))

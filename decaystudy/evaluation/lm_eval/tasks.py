@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from decaystudy.data.network import brief, chain, with_retries
 from decaystudy.errors import UserError, nearest
-from decaystudy.evaluation.tasks.catalog import GROUPS, OWN, PAPER, resolve
+from decaystudy.evaluation.tasks.catalog import GROUPS, OWN, PAPER
 from decaystudy.evaluation.tasks.files import group_of, task_folder
+from decaystudy.evaluation.tasks.given import Chosen, read
 
 FEWSHOT_SEED = 1234
 """lm-eval's own."""
@@ -20,15 +22,26 @@ AHEAD = "fetch it ahead, where there is a network, with decaystudy prepare-tasks
 AGAIN = "call this again where there is a network"
 
 
-def load_tasks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def load_tasks(names: Sequence[str], files: Mapping[str, Path] | None = None) -> dict[str, dict[str, Any]]:
     """Each task with its data, ready for ``lm_eval.evaluator.evaluate``.
+
+    Args:
+        files: of the tasks that are files of the user's own, by name.
 
     Raises:
         UserError: there is no such task, or its data is neither cached nor available from the hub.
     """
-    manager = task_manager(names)
-    settle_network(names)
-    return {name: load_task(manager, name, AHEAD.format(name=name)) for name in names}
+    files = files or {}
+    manager = open_manager(names, files)
+    return {name: load_task(manager, name, AHEAD.format(name=name), files.get(name)) for name in names}
+
+
+def open_manager(names: Sequence[str], files: Mapping[str, Path]) -> Any:
+    """A ``TaskManager`` for these tasks, of which ``files`` are the user's own, and the network that they may need."""
+    known = [name for name in names if name not in files]
+    manager = task_manager(known)
+    settle_network([name for name in names if name not in files or not is_local(files[name])])
+    return manager
 
 
 def task_manager(names: Sequence[str]) -> Any:
@@ -63,18 +76,24 @@ def settle_network(names: Sequence[str]) -> None:
         work_offline()
 
 
-def load_task(manager: Any, name: str, advice: str) -> dict[str, Any]:
+def load_task(manager: Any, name: str, advice: str, file: Path | None = None) -> dict[str, Any]:
     """One task as ``TaskManager.load`` returns it, with the defaults of lm-eval's command line.
 
     Args:
         advice: what to do if its data is neither cached nor available.
+        file: where it stands, if it is a file of the user's own.
     """
     try:
-        loaded = fetch(manager, name)
+        loaded = fetch(manager, name, file)
     except UserError:
         raise
     except Exception as error:
-        raise data_error(name, error, advice) from error
+        refused = data_error(name, error, advice)
+        if file is not None and (is_local(file) or "cannot be loaded" in str(refused)):
+            raise UserError(f"the task file {file} cannot be loaded: {in_words(brief(error))}") from error
+        raise refused from error
+    if file is not None and list(loaded["tasks"]) != [name]:
+        raise UserError(f"the task file {file} makes {len(loaded['tasks'])} tasks: name one that makes {name} alone")
     for task in loaded["tasks"].values():
         if task.get_config("num_fewshot") is None:
             task.set_config(key="num_fewshot", value=0)
@@ -82,20 +101,31 @@ def load_task(manager: Any, name: str, advice: str) -> dict[str, Any]:
     return loaded
 
 
-def fetch(manager: Any, name: str) -> dict[str, Any]:
+def fetch(manager: Any, name: str, file: Path | None = None) -> dict[str, Any]:
     """A task with its data, from the cache or, with retries, from the hub."""
     from huggingface_hub import constants
 
     def load() -> dict[str, Any]:
-        loaded: dict[str, Any] = manager.load([name])
+        loaded: dict[str, Any] = manager.load([name if file is None else str(file)])
         return loaded
 
-    if name in OWN or constants.HF_HUB_OFFLINE:
+    if name in OWN or constants.HF_HUB_OFFLINE or (file is not None and is_local(file)):
         return load()
     return with_retries(f"fetch the data of task {name}", load)
 
 
-def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
+def in_words(message: str) -> str:
+    """What Python says of a setting that there is none of, in words."""
+    match = re.search(r"unexpected keyword argument '(.*)'", message)
+    return f"lm-eval's tasks have no setting {match[1]}" if match else message
+
+
+def is_local(file: Path) -> bool:
+    """Whether a task file takes its data from files, by one of the readers of ``datasets``."""
+    return read(file).get("dataset_path") in ("json", "csv", "text", "parquet", "arrow", "pandas", "xml")
+
+
+def prepare_tasks(chosen: Chosen) -> Iterator[tuple[str, int]]:
     """Fetch the data of each task in turn; yields its name and how many questions it has.
 
     Raises:
@@ -103,13 +133,11 @@ def prepare_tasks(tasks: str | Sequence[str]) -> Iterator[tuple[str, int]]:
     """
     from decaystudy.evaluation.lm_eval.quiet import quiet
 
-    names = resolve(tasks)
     with quiet():
-        manager = task_manager(names)
-        settle_network(names)
-    for name in names:
+        manager = open_manager(chosen.names, chosen.files)
+    for name in chosen.names:
         with quiet(name):
-            task = load_task(manager, name, AGAIN)["tasks"][name]
+            task = load_task(manager, name, AGAIN, chosen.files.get(name))["tasks"][name]
             try:
                 questions = len(task.eval_docs)
             except Exception as error:
