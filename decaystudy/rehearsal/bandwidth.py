@@ -21,7 +21,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.training.supervisor import end_with_parent, supervise, supervised
 from decaystudy.training.world import find_world, uses_gpu
 
-BYTES = 2**24
+BYTES = {"gloo": 2**24, "nccl": 2**28}
 TIMES = 5
 SECONDS = 90.0
 MODULE = "decaystudy.rehearsal.bandwidth"
@@ -43,16 +43,17 @@ def bandwidth(rehearsal: Rehearsal) -> str:
     found = read_mapping(folder / ANSWER)
     if code != 0 or found is None:
         raise CheckFailed(
-            f"the processes cannot add up a tensor ({last_line(log)}): see whether they reach each other, "
-            "and set NCCL_DEBUG=INFO"
+            f"the processes cannot add up a tensor ({last_line(log)}): see whether they reach each other "
+            "(NCCL_DEBUG=INFO says more, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME choose the network)"
         )
     if not found["right"]:
         raise CheckFailed(
             f"an all-reduce over {found['backend']} gives a wrong sum: with NCCL, try NCCL_P2P_DISABLE=1, and have the "
             "links between the devices looked at"
         )
-    rate = f"{size(BYTES / found['seconds'])}/s"
-    return f"{size(BYTES)} all-reduced between {rehearsal.devices} ranks over {found['backend']} at {rate}"
+    amount = BYTES[found["backend"]]
+    rate = f"{size(amount / found['seconds'])}/s"
+    return f"{size(amount)} all-reduced between {rehearsal.devices} ranks over {found['backend']} at {rate}"
 
 
 def main(trainer: Mapping[str, Any], folder: Path) -> int:
@@ -70,15 +71,17 @@ def main(trainer: Mapping[str, Any], folder: Path) -> int:
     if backend == "nccl":
         torch.cuda.set_device(device)
     dist.init_process_group(backend, timeout=datetime.timedelta(seconds=SECONDS))
-    mine = torch.full((BYTES // 4,), float(world.rank + 1), device=device)
+    mine = torch.full((BYTES[backend] // 4,), float(world.rank + 1), device=device)
     seconds = []
     for _ in range(1 + TIMES):  # the first connects the processes
         total = mine.clone()
         dist.barrier()
         began = time.perf_counter()
         dist.all_reduce(total)
-        right = bool((total == world.size * (world.size + 1) / 2).all())  # waits for the device
+        if backend == "nccl":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
+    right = bool((total == world.size * (world.size + 1) / 2).all())
     if world.first:
         taken = sorted(seconds[1:])[TIMES // 2]
         write_json(folder / ANSWER, {"backend": backend, "seconds": taken, "right": right})

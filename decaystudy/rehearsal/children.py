@@ -13,7 +13,7 @@ from pathlib import Path
 from decaystudy.rehearsal.checks import CheckFailed, Rehearsal
 from decaystudy.training.world import without_world
 
-SECONDS = 240.0
+SECONDS = 600.0
 """After which a child that has not ended counts as stuck."""
 
 

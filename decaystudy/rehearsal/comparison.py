@@ -17,8 +17,8 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.weights import read_weights
 
 ADVICE = (
-    "on a GPU, kernels that are tuned anew in each process round differently: try --model.backend chunked, "
-    "--compile false or --trainer.deterministic true"
+    "on a GPU try --model.backend chunked, --compile false or --trainer.deterministic true, since kernels tuned "
+    "anew in each process round differently; else report it"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -89,8 +90,9 @@ def rehearse(config: RunConfig, out: Path, kills: int) -> int:
     finally:
         if passed:
             shutil.rmtree(folder, ignore_errors=True)
-            if new and not any(out.iterdir()):
-                out.rmdir()
+            if new:
+                with contextlib.suppress(OSError):
+                    out.rmdir()
     return 0 if passed else 1
 
 

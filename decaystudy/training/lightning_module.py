@@ -52,6 +52,9 @@ class LanguageModel(L.LightningModule):
             shard(model, mesh["data_parallel"])
         model.to_empty(device=self.trainer.strategy.root_device)
         model.initialise()
+        if torch.get_default_dtype() == torch.float64:
+            # Lightning does so later, and would read a checkpoint into a decay's own tensors while they are float32.
+            model.double()
         compile_model(model, self.config.compile, self.trainer.strategy.root_device)
         self.model = model
 

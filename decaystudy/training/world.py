@@ -102,10 +102,11 @@ def launched_by(environment: Mapping[str, str] = os.environ) -> tuple[str, int] 
 
     if "TORCHELASTIC_RUN_ID" in environment and several("WORLD_SIZE"):
         return "torchrun", several("WORLD_SIZE")
-    if "SLURM_STEP_ID" in environment and several("SLURM_STEP_NUM_TASKS"):
-        return "srun", several("SLURM_STEP_NUM_TASKS")
+    tasks = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
+    if "SLURM_STEP_ID" in environment and several(tasks):
+        return "srun", several(tasks)
     if {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= set(environment) and several("WORLD_SIZE"):
-        return "whoever has set RANK and WORLD_SIZE", several("WORLD_SIZE")
+        return "a launcher (RANK and WORLD_SIZE are set)", several("WORLD_SIZE")
     return None
 
 

@@ -149,8 +149,10 @@ def test_a_start_that_comes_to_nothing_is_named():
     config = RunConfig.build("tiny", model={"decay": "tests.rehearsal.own.Forgetful", "decay_options": {"start": 0.9}})
     wrong = off_declared(config, start_medians(DecayTransformer(config.model)))
     assert len(wrong) == 3 and "layer 0 starts at a median of 0.5 and decay" in wrong[0] and "declares 0.9:" in wrong[0]
-    other = RunConfig.build("tiny", model={"decay": "tests.rehearsal.own.Undeclared"})
-    assert off_declared(other, start_medians(DecayTransformer(other.model))) == []
+    sound = [("tests.rehearsal.own.Undeclared", {}), ("tests.decay.own.TwoGates", {"start": 0.9})]
+    for name, options in sound:
+        other = RunConfig.build("tiny", model={"decay": name, "decay_options": options})
+        assert off_declared(other, start_medians(DecayTransformer(other.model))) == []
 
 
 def test_softmax_has_no_start():

@@ -1,6 +1,7 @@
 """Whole rehearsals on the command line: one that passes on each strategy, and planted faults that fail by name."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import decaystudy
+from decaystudy.commands.rehearse import tiny_run
+from decaystudy.rehearsal.bandwidth import bandwidth
+from decaystudy.rehearsal.checks import CheckFailed, Rehearsal
 
 pytestmark = pytest.mark.slow
 ROOT = Path(decaystudy.__file__).parents[1]
@@ -41,10 +45,15 @@ def rehearse(out: Path, *more: str, expect: int = 0) -> dict[str, tuple[str, str
     return {name: (line[:4], line[30:]) for name, line in found.items()}
 
 
-@pytest.mark.parametrize(
-    "layout", [("--strategy", "auto"), ("--strategy", "fsdp", "--devices", "2")], ids=["one", "fsdp 2"]
-)
-def test_this_machine_passes(layout: tuple[str, ...], tmp_path: Path) -> None:
+FSDP = ("--strategy", "fsdp", "--devices", "2")
+STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "RANK": "0", "LOCAL_RANK": "0"}
+"""A step of one task, in which a rehearsal starts its own processes."""
+
+
+@pytest.mark.parametrize("layout", [("--strategy", "auto"), pytest.param(FSDP, marks=pytest.mark.long)])
+def test_this_machine_passes(layout: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in STEP.items():
+        monkeypatch.setenv(name, value)
     found = rehearse(tmp_path / "runs", *layout)
     assert {word for word, _ in found.values()} == {"pass"}
     if "fsdp" in layout:
@@ -88,6 +97,20 @@ def test_a_file_system_without_rename(tmp_path: Path, monkeypatch: pytest.Monkey
     found = rehearse(tmp_path / "runs", expect=1)
     assert found["rename"][0] == "FAIL" and "replacing a file by rename fails" in found["rename"][1]
     assert found["run"] == ("----", "not run, since rename failed")
+
+
+@pytest.mark.parametrize("network", [None, "nowhere0"])
+def test_processes_that_do_not_reach_each_other(
+    network: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if network is not None:
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", network)
+    rehearsal = Rehearsal(tiny_run({"trainer": {"accelerator": "cpu"}}, 2, 1), tmp_path, 1)
+    if network is None:
+        assert re.fullmatch(r"16.0 MiB all-reduced between 2 ranks over gloo at .* [MG]iB/s", bandwidth(rehearsal))
+        return
+    with pytest.raises(CheckFailed, match=r"the processes cannot add up a tensor \(.*\): see whether they reach"):
+        bandwidth(rehearsal)
 
 
 def test_a_signal_ends_the_run_too(tmp_path: Path) -> None:

@@ -58,6 +58,17 @@ def test_time_that_is_up(undisturbed, tmp_path, capsys):
     assert small.numbers(tmp_path) == undisturbed
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_a_resumed_run_keeps_its_precision(precision, tmp_path):
+    """A decay's own tensors are float32 until they are converted, and must not be read from a checkpoint as such."""
+    more = ("--trainer.precision", precision, "--model.layers", 2, "--model.decay", "hgrn2")
+    assert small.fit(tmp_path / "whole", *more) == 0
+    for _ in range(2):
+        assert small.fit(tmp_path / "stopped", *more, "--trainer.max_time", "{seconds: 0.000001}") == 75
+    assert small.fit(tmp_path / "stopped", *more) == 0
+    assert small.numbers(tmp_path / "stopped") == small.numbers(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("wrong", ["5", "an hour", "00:00:00:00", "{years: 1}"])
 def test_a_time_limit_that_means_nothing(wrong, tmp_path, capsys):
     assert small.fit(tmp_path, "--trainer.max_time", wrong) == 2
