@@ -82,13 +82,22 @@ def refusal(name: str, value: Any, wanted: str, advice: str = "") -> UserError:
 
 def shown(value: Any) -> str:
     """A value in a message: as the user writes it, and never longer than a line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
     try:
-        text = repr(value)
+        text = _spelled(value)
     except (ValueError, RecursionError):  # a whole number of thousands of digits
         return "out of any range"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _spelled(value: Any) -> str:
+    """A value as YAML spells it in a line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_spelled, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_spelled(item)}' for name, item in value.items())}}}"
+    return repr(value)
 
 
 def _float(value: float) -> float:

@@ -2,6 +2,8 @@
 
 import contextlib
 import difflib
+import errno
+import re
 import signal
 import sys
 import threading
@@ -36,6 +38,12 @@ class Terminated(BaseException):
         super().__init__(f"ended by {signal_name(number)}")
 
 
+LONGEST_WORD = 100
+"""Characters of an unknown name that its message shows."""
+LONGEST_PIECE = 300
+"""Characters without a space that a message shows in full."""
+
+
 def nearest(word: object, choices: Iterable[object]) -> str | None:
     """The choice that looks most like ``word``, or None if none is close."""
     names = [str(choice) for choice in choices]
@@ -49,7 +57,20 @@ def unknown(kind: str, word: object, choices: Iterable[object]) -> UserError:
     names = [str(choice) for choice in choices]
     close = nearest(word, names)
     hint = f"did you mean {close!r}? " if close else ""
-    return UserError(f"unknown {kind} {str(word)!r}: {hint}choose from {', '.join(names)}")
+    said = str(word) if len(str(word)) <= LONGEST_WORD else f"{str(word)[:LONGEST_WORD]}..."
+    return UserError(f"unknown {kind} {said!r}: {hint}choose from {', '.join(names)}")
+
+
+def within_bounds(message: object) -> str:
+    """A message in which no value fills the screen."""
+    return re.sub(rf"\S{{{LONGEST_PIECE},}}", lambda piece: f"{piece[0][:LONGEST_WORD]}...", str(message))
+
+
+def kind_of(thing: object) -> str:
+    """What a value is, in words."""
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "a mapping",
+             list: "a list", tuple: "a list", type(None): "nothing", type: "a class"}  # fmt: skip
+    return kinds.get(type(thing), f"a {type(thing).__name__}")
 
 
 def exit_code(action: Callable[[], int]) -> int:
@@ -59,7 +80,12 @@ def exit_code(action: Callable[[], int]) -> int:
         with signals_raised():
             return action()
     except UserError as error:
-        print(f"decaystudy: {error}", file=sys.stderr)
+        print(f"decaystudy: {within_bounds(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"decaystudy: {within_bounds(repr(error.filename))} is too long for the name of a file", file=sys.stderr)
         return 2
     except Failure as failure:
         print(f"decaystudy: {failure}", file=sys.stderr)

@@ -43,6 +43,20 @@ def hours(number: float) -> str:
     return f"{number * 3600:.0f} s"
 
 
+def shortened(text: str, most: int) -> str:
+    """The text in a line of at most so many characters: cut after a clause if that leaves half of it, else after a
+    word, and marked as cut."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    room = line[: most - 2]
+    clause = max(room.rfind(mark) for mark in (". ", "; ", ": ", ", "))
+    if clause >= most // 2:
+        return f"{room[:clause]} …"
+    word = room.rfind(" ")
+    return f"{room[: word if word > most // 2 else most - 2]} …"
+
+
 def aligned(rows: Sequence[Sequence[str]], *, heading: Sequence[str] | None = None, left: Sequence[int] = (0,)) -> str:
     """Columns of equal width: those in ``left`` to the left, numbers to the right, a rule under the heading."""
     table = [*([heading] if heading else []), *rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,9 +74,9 @@ class Table:
         """Title, table and notes, a blank line between them."""
         lines = [_markdown_row(row) for row in [self.headings, *self.rows]]
         rules = ["---:" if column.kind == Kind.NUMBER else ":---" for column in self.columns]
-        lines.insert(1, _markdown_row(rules))
-        title = [f"## {self.title}"] if self.title else []
-        return "\n\n".join([*title, "\n".join(lines), *self.notes])
+        lines.insert(1, f"| {' | '.join(rules)} |")
+        title = [f"## {markdown_escape(self.title)}"] if self.title else []
+        return "\n\n".join([*title, "\n".join(lines), *map(markdown_line, self.notes)])
 
     def latex(self, label: str) -> str:
         """A table environment for booktabs, its caption the title.
@@ -111,7 +112,18 @@ class Table:
 
 
 def _markdown_row(fields: Sequence[str]) -> str:
-    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"
+    return "| " + " | ".join(markdown_escape(field) for field in fields) + " |"
+
+
+def markdown_escape(text: str) -> str:
+    """Text that Markdown shows as it is, in one line: neither mark-up nor HTML, and no new field of a table."""
+    line = re.sub(r"([\\`*|<~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"&(?=#?\w+;)", r"\\&", line).replace("](", "]\\(")
+
+
+def markdown_line(text: str) -> str:
+    """The same at the beginning of a line, where it is no heading, list, quotation or reference either."""
+    return re.sub(r"^(?=[#>+=-]|\[[^]]*\]:)|^(\d+)(?=[.)](?:\s|$))", r"\1\\", markdown_escape(text))
 
 
 _LATEX = {

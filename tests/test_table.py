@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from decaystudy.table import Column, Kind, Table, latex_escape
+from decaystudy.table import Column, Kind, Table, latex_escape, markdown_escape, markdown_line
 
 TABLE = Table(
     (Column("cell", Kind.WORDS), Column("loss"), Column("id", Kind.CODE), Column("says", Kind.PROSE)),
@@ -73,3 +73,28 @@ def test_what_latex_would_read_is_escaped() -> None:
 def test_a_row_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="a row has 1 fields for 2 columns"):
         Table((Column("a"), Column("b")), (("1",),))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("<script>alert(1)</script>", r"\<script>alert(1)\</script>"),
+        ("*x* and _e_ in `code`", r"\*x\* and \_e\_ in \`code\`"),
+        ("learning_rate 1e-3", "learning_rate 1e-3"),
+        ("[here](http://x)", r"[here]\(http://x)"),
+        ("&lt; but R&D", r"\&lt; but R&D"),
+        ("two\nlines", "two lines"),
+        ("back\\slash", r"back\\slash"),
+        ("−0.0268 [+0.0182, +0.0354]", "−0.0268 [+0.0182, +0.0354]"),
+    ],
+)
+def test_text_in_markdown_is_shown_as_it_is(text: str, shown: str) -> None:
+    assert markdown_escape(text) == shown
+    assert markdown_line(text) == shown
+
+
+@pytest.mark.parametrize("text", ["# no heading", "- no list", "1. no list", "> no quotation", "[x]: no reference"])
+def test_a_line_of_markdown_begins_nothing(text: str) -> None:
+    line = markdown_line(text)
+    assert line.replace("\\", "") == text and line != text

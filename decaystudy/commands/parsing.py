@@ -14,7 +14,8 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_loader, set_parsing_settings
 
 from decaystudy.checks import shown
-from decaystudy.errors import UserError, nearest, unknown
+from decaystudy.commands.explaining import explain
+from decaystudy.errors import UserError, unknown
 from decaystudy.yaml_document import MOST_LEVELS, load, scalar
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -23,14 +24,6 @@ set_loader("settings", scalar, exceptions=(ValueError,))
 
 MISREAD = (argparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What jsonargparse, and the YAML reader behind it, raise on values that make no sense."""
-WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "dict": "name: value pairs",
-    "NoneType": "null",
-}
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -76,7 +69,7 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
     try:
         return parser.parse_args(arguments, defaults=defaults)
     except MISREAD as error:
-        raise explain(parser, str(error)) from None
+        raise explain(parser, str(error), arguments) from None
 
 
 def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +78,7 @@ def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, 
     try:
         return dict(parser.parse_object(dict(values), defaults=False).as_dict())
     except MISREAD as error:
-        raise explain(parser, str(error)) from None
+        raise explain(parser, str(error), values) from None
 
 
 def _refuse_deep(parser: ArgumentParser, words: Iterable[str]) -> None:
@@ -107,41 +100,6 @@ def _texts(values: Any) -> Iterator[str]:
     elif isinstance(values, (Mapping, list, tuple)):
         for item in values.values() if isinstance(values, Mapping) else values:
             yield from _texts(item)
-
-
-def explain(parser: ArgumentParser, message: str) -> UserError:
-    """jsonargparse's message as one sentence, with the nearest valid choice."""
-    if match := re.search(r"[Uu]nrecognized arguments?: (.*)", message):
-        word = match[1].split()[0]
-        options = [option for action in parser._actions for option in action.option_strings]
-        if not word.startswith("-"):
-            return UserError(
-                f"unexpected argument {word!r}: settings are written --name value; see {parser.prog} --help"
-            )
-        close = nearest(word.split("=")[0], options)
-        hint = f"did you mean {close}? " if close else ""
-        return UserError(f"unknown setting {word.split('=')[0]}: {hint}see {parser.prog} --help for all of them")
-    if match := re.search(r'Parser key "([^"]+)":', message):
-        given = re.search(r"(?:Got value|Given value): (.*)", message)
-        value = f" is {shown(given[1].strip())}" if given else ""
-        return UserError(f"{match[1]}{value}: give {expected(message)}")
-    if match := re.search(r"argument (--?[\w.\-/]+).*: expected (.*)", message):
-        return UserError(f"{match[1]} expects {match[2]}; see {parser.prog} --help")
-    first = next((line.strip() for line in message.splitlines() if line.strip()), "the settings cannot be read")
-    first = first if len(first) <= 200 else f"{first[:197]}..."
-    return UserError(f"{first}; see {parser.prog} --help")
-
-
-def expected(message: str) -> str:
-    """The types that jsonargparse says it expected, in words."""
-    found: list[str] = []
-    for name, literals in re.findall(r"Expected a (?:<class '(\w+)'>|(?:typing\.)?Literal\[([^\]]*)\])", message):
-        words = [literal.strip(" '\"") for literal in literals.split(",")] if literals else [WORDS.get(name, name)]
-        found += [word for word in words if word not in found]
-    if ("NoneType" in message or "null" in message) and "null" not in found:
-        found.append("null")
-    found.sort(key="null".__eq__)  # last, in whatever order the installed jsonargparse has tried the types
-    return " or ".join(found) if found else "a value of another type"
 
 
 def read_config(path: str) -> dict[str, Any]:

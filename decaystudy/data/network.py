@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from decaystudy.errors import UserError
+from decaystudy.formatting import shortened
 
 log = logging.getLogger("decaystudy")
 T = TypeVar("T")
@@ -105,4 +106,4 @@ def chain(error: BaseException) -> list[BaseException]:
 def brief(error: BaseException) -> str:
     """The error in a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
+    return shortened((lines[0] if lines else type(error).__name__).rstrip(".:"), 200)

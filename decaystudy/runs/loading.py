@@ -10,6 +10,7 @@ import torch
 
 from decaystudy.data.cache.corpus import Corpus
 from decaystudy.errors import UserError
+from decaystudy.formatting import shortened
 from decaystudy.model import DecayTransformer
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
@@ -108,6 +109,6 @@ def load_weights(config: RunConfig, folder: RunFolder, device: torch.device) -> 
     try:
         model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
-        line = " ".join(str(error).split())[:200]
+        line = shortened(str(error), 200)
         raise UserError(f"{folder.weights} does not hold the weights of this run ({line}): train it again") from error
     return model.to(device).requires_grad_(False).eval()

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from decaystudy.errors import UserError
+from decaystudy.formatting import shortened
 from decaystudy.io import move_into_place
 
 CHECKSUM = "blake2b"
@@ -65,7 +66,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             written = (file.metadata() or {}).get(CHECKSUM)
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())[:200]}): {ADVICE}") from error
+        raise UserError(f"{path} cannot be read ({shortened(str(error), 200)}): {ADVICE}") from error
     if written is not None and written != checksum(tensors):
         raise UserError(f"{path} is broken (its checksum is wrong): {ADVICE}")
     return tensors

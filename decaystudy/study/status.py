@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.formatting import MISSING, aligned, duration
+from decaystudy.formatting import MISSING, aligned, duration, shortened
 from decaystudy.runs.folder import state_of
 from decaystudy.runs.state import FINAL, RunState
 from decaystudy.study.definition.expand import Run, Study
@@ -97,7 +97,7 @@ def describe(outcome: Outcome, queued: str) -> list[str]:
     if queued and outcome.state != RunState.RUNNING:
         words = f"{words}, {queued}" if outcome.state in FINAL else queued
     elif outcome.state not in (*FINAL, RunState.RUNNING, RunState.PLANNED) and outcome.message:
-        words += f": {outcome.message[:60]}"
+        words += f": {shortened(outcome.message, 60)}"
     step = result.step if result else status.get("step")
     loss = result.val_loss if result else status.get("val_loss", status.get("loss"))
     speed = result.tokens_per_second if result else status.get("tokens_per_second")

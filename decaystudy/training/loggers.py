@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decaystudy.errors import UserError
+from decaystudy.errors import UserError, kind_of
 from decaystudy.imports import find_object, import_object
 from decaystudy.io import write_text
 
@@ -102,7 +102,7 @@ def make_loggers(folder: Path, config: RunConfig) -> list[Logger]:
         path = LOGGERS[name].path if name in LOGGERS else name
         logger = import_object(path, "logger")(folder, config)
         if not isinstance(logger, Logger):
-            raise UserError(f"--logger {name} made a {type(logger).__name__}, which is no lightning.pytorch Logger")
+            raise UserError(f"--logger {name} made {kind_of(logger)}, which is no lightning.pytorch Logger")
         made.append(logger)
     return made
 

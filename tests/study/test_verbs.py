@@ -88,6 +88,7 @@ def test_report_is_one_whole_page(finished: Path) -> None:
         assert run["id"] in page
     for claim in results["claims"]:
         assert claim["text"] in page
+    assert (folder / "results.md").read_text().startswith("# A small & \\<odd> study_1\n")
     tex = (folder / "report.tex").read_text()
     assert r"A small \& $<$odd$>$ study\_1" in tex
     assert tex.count(r"\begin{tabular}") == 2
@@ -108,6 +109,9 @@ def test_what_runs_print_is_escaped(finished: Path) -> None:
     tags.feed(page)
     assert not tags.open and not tags.loads
     assert "gla seed 0</b> failed at step 7: &lt;script&gt;" in page and "one line" in page
+    text = (out / "small" / "results.md").read_text()
+    assert "gla seed 0 failed at step 7: \\<script>alert('&')\\</script>" in text and text.count("\\<script") == 1
+    assert not re.search(r"(?<!\\)<script", text)
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.imports import add_import_folder
 from decaystudy.scales import SCALES
@@ -160,9 +161,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     seeds: list[int] = []
     for part in str(text).split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        match = re.fullmatch(r"\s*(\d{1,30})\s*(?:-\s*(\d{1,30})\s*)?", part)
         if not match or (match[2] and int(match[2]) < int(match[1])) or (match[2] and int(match[2]) > 10_000):
-            raise UserError(f"seeds {str(text)!r} are not seeds: give whole numbers such as 0,1,2 or 0-4")
+            raise UserError(f"seeds {shown(str(text))} are not seeds: give whole numbers such as 0,1,2 or 0-4")
         seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
     if len(set(seeds)) != len(seeds):
         raise UserError(f"seeds {str(text)!r} name a seed twice: give each once")

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from decaystudy.errors import UserError, unknown
+from decaystudy.errors import UserError, kind_of, unknown
 from decaystudy.imports import import_object
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources, log_tail
@@ -177,7 +177,7 @@ def open_launcher(options: ExecutionOptions) -> Launcher:
         raise unknown("launcher", name, known)
     factory = import_object(path, "launcher")
     if not callable(factory):
-        raise UserError(f"--launcher {name}: it is a {type(factory).__name__}; give a class or a function")
+        raise UserError(f"--launcher {name}: it is {kind_of(factory)}; give a class or a function")
     if inspect.isabstract(factory):
         missing = ", ".join(sorted(factory.__abstractmethods__))
         raise UserError(f"--launcher {name}: it lacks {missing}; see decaystudy.study.execution.launcher.Launcher")
@@ -188,8 +188,7 @@ def open_launcher(options: ExecutionOptions) -> Launcher:
     made = factory(options, **options.launcher_options)
     if not isinstance(made, Launcher):
         raise UserError(
-            f"--launcher {name}: it makes a {type(made).__name__}; "
-            "derive it from decaystudy.study.execution.launcher.Launcher"
+            f"--launcher {name}: it makes {kind_of(made)}; derive it from decaystudy.study.execution.launcher.Launcher"
         )
     if not hasattr(made, "options"):
         raise UserError(f"--launcher {name}: its __init__ must call super().__init__(options)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from decaystudy.runs.state import RunState
@@ -19,7 +20,7 @@ from decaystudy.study.reporting.tables import (
     trials_table,
 )
 from decaystudy.study.reporting.tables.fields import trial_text
-from decaystudy.table import Table
+from decaystudy.table import Table, markdown_escape, markdown_line
 
 
 def as_text(results: StudyResults) -> str:
@@ -39,18 +40,30 @@ def as_text(results: StudyResults) -> str:
 
 def as_markdown(results: StudyResults) -> str:
     """Tables, claims, failures and notes."""
-    parts = [f"# {results.title}", results.question, *(table.markdown() for table in tables(results))]
+    parts = [
+        f"# {markdown_line(results.title)}",
+        markdown_line(results.question),
+        *(table.markdown() for table in tables(results)),
+    ]
     by_seed, resolved = seeds_table(results), outcome(results)
     parts += [by_seed.markdown()] if by_seed is not None else []
     parts += [claims_table(results).markdown()] if results.claims else []
     over_scales = scales_table(results)
     parts += [over_scales.markdown()] if over_scales is not None else []
-    parts += [f"In short: {resolved}."] if resolved else []
+    parts += [f"In short: {markdown_escape(resolved)}."] if resolved else []
     failures = ended_badly(results)
     if failures:
-        parts += ["## Runs that did not finish", "\n".join(f"- {failure_text(run)}" for run in failures)]
-    parts += ["\n".join(f"- {note}" for note in results.notes)] if results.notes else []
+        parts += [
+            "## Runs that did not finish",
+            bullets(map(failure_text, failures)),
+        ]
+    parts += [bullets(results.notes)] if results.notes else []
     return "\n\n".join(parts) + "\n"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list in Markdown."""
+    return "\n".join(f"- {markdown_line(line)}" for line in lines)
 
 
 def as_tex(results: StudyResults) -> str:
