@@ -109,7 +109,9 @@ def _saved(rehearsal: Rehearsal, kill: Kill) -> int:
     """The step that the run will resume from."""
     saved, every = last_step(RunFolder(rehearsal.killed)), rehearsal.config.recipe.checkpoint_every
     if kill.number == signal.SIGKILL:
-        least = (kill.step // every - 1) * every  # the last one may have been under way
+        least = (kill.step - 1) // every * every
+        if rehearsal.config.strategy == "fsdp" and rehearsal.devices > 1:
+            least -= every  # it is written while training goes on
     else:
         least = kill.step
     if saved < least:
