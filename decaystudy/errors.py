@@ -90,12 +90,27 @@ def exit_code(action: Callable[[], int]) -> int:
     except Failure as failure:
         print(f"decaystudy: {failure}", file=sys.stderr)
         return 1
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if error.filename is None:
+            raise
+        print(f"decaystudy: {misplaced(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("decaystudy: interrupted; the same command resumes from here", file=sys.stderr)
         return 130
     except Terminated as end:
         print(f"decaystudy: {end}; the same command resumes from here", file=sys.stderr)
         return signal_code(end.number)
+
+
+def misplaced(error: OSError) -> str:
+    """What is wrong with a file that isn't what it should be, in a sentence."""
+    path = error.filename if error.filename2 is None else error.filename2
+    if isinstance(error, IsADirectoryError):
+        return f"{path} is a folder where a file should be: move it away, and call the same command again"
+    if isinstance(error, NotADirectoryError):
+        return f"{path} lies below a file where a folder should be: move that file away, or name another place"
+    return f"{path}: permission denied: allow it, or name another place"
 
 
 @contextlib.contextmanager

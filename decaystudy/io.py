@@ -94,10 +94,10 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in ``path``, or None if the file is missing or was cut short."""
+    """The JSON in ``path``, or None if the file is missing, was cut short or is no JSON."""
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
 
 

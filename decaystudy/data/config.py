@@ -10,7 +10,7 @@ from decaystudy.data.registry import SOURCES, find_source
 from decaystudy.data.sources.encoding import check_encoding
 from decaystudy.data.tokenizers.names import local_tokenizer, named_folder, trained_kind, trained_vocabulary
 from decaystudy.errors import UserError
-from decaystudy.io import read_json
+from decaystudy.io import read_mapping
 
 LONGEST_SEQUENCE = 2**24
 GPT2 = ("gpt2", "openai-community/gpt2")
@@ -137,13 +137,13 @@ def vocabulary_size(config: DataConfig) -> int:
         fetch_once(name)
     elif name in GPT2:
         return 50257
-    known = read_json(named_folder(name) / "about.json")
-    if known is None:
+    size = (read_mapping(named_folder(name) / "about.json") or {}).get("vocab_size")
+    if not isinstance(size, int):
         raise UserError(
             f"the size of the tokenizer {name!r} is not known yet: "
             f"run decaystudy prepare-data --data.source {config.source} --data.tokenizer {name} --tokens 1M first"
         )
-    return int(known["vocab_size"])
+    return size
 
 
 def token_stream_fingerprint(config: DataConfig) -> dict[str, Any]:

@@ -6,7 +6,9 @@ once for the hashes of its documents, and its bound makes the share right to wit
 
 import functools
 import logging
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -71,13 +73,15 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
     if len(parts) > MOST_PARTS:
         return HoldingOut(None)
     path = cache_folder("sources", f"documents-{digest(source.identity())[:12]}.npy")
-    if not path.exists():
+    counted = _read_counted(path)
+    if counted is None:
         with lock(path.with_suffix(".lock")):
-            if not path.exists():
+            counted = _read_counted(path)
+            if counted is None:
                 counted = _count(source, parts)
                 with cached_file(path) as file:
                     np.save(file, counted)
-    hashes, tokens = np.load(path)
+    hashes, tokens = counted
     if len(hashes) == 0:
         raise UserError(f"the source {source.label} holds no documents: choose another --data.source")
     if hashes[0] == hashes[-1]:
@@ -95,6 +99,18 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
         held = int((hashes < np.uint64(filled.below(share))).sum())
         log.info("%s is small: %d of %d documents are held out to fill a sequence", source.label, held, len(hashes))
     return filled
+
+
+def _read_counted(path: Path) -> np.ndarray | None:
+    """What ``_count`` gave; None where there is nothing, or nothing of that form."""
+    try:
+        counted: np.ndarray = np.load(path)
+    except (FileNotFoundError, EOFError, ValueError, zipfile.BadZipFile):
+        return None
+    right = isinstance(counted, np.ndarray) and counted.dtype == np.uint64 and counted.ndim == 2
+    if not right or len(counted) != 2 or (np.diff(counted[0].astype(object)) < 0).any():
+        return None
+    return counted
 
 
 def _count(source: Source, parts: list[Part]) -> np.ndarray:

@@ -99,8 +99,8 @@ def discard_damaged(corpus: Corpus) -> int:
         try:
             corpus.shards.index(shard)
             corpus.shards.tokens(shard)
-        except Damaged as damage:
-            log.warning("%s: it is made again", damage)
+        except (Damaged, FileNotFoundError) as damage:
+            log.warning("%s: it is made again", damage if isinstance(damage, Damaged) else f"{damage} says nothing")
             corpus.shards.forget(shard)
             damaged += 1
         if time.monotonic() - started > REPORT_SECONDS:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,7 +183,7 @@ class EvaluationFolder:
         try:
             with np.load(self._outcomes_file(task)) as arrays:
                 return np.asarray(arrays[metric], dtype=np.float64)
-        except (OSError, KeyError, ValueError):
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
     def weights_hash(self, known: Mapping[str, FileStamp] | None = None) -> str | None:

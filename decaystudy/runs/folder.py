@@ -17,6 +17,7 @@ lock                  held by the process that trains
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import socket
 import time
@@ -36,6 +37,22 @@ HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 120.0
 SETTINGS = {"scale", "seed", "model", "data", "recipe", "trainer"}
 """What every config.yaml has."""
+
+
+FACTS: dict[str, tuple[type, ...]] = {
+    "state": (str,),
+    "host": (str,),
+    "message": (str,),
+    "pid": (int,),
+    "step": (int,),
+    "max_steps": (int,),
+    "heartbeat": (int, float),
+    "loss": (int, float),
+    "val_loss": (int, float),
+    "tokens_per_second": (int, float),
+    "seconds_left": (int, float),
+}
+"""Types of what status.json says."""
 
 
 class RunFolder:
@@ -140,8 +157,10 @@ class RunFolder:
             ) from error
 
     def read_status(self) -> dict[str, Any]:
-        """status.json, or an empty dictionary."""
-        return read_mapping(self.status) or {}
+        """status.json, or an empty dictionary; without facts of another type than they are written with."""
+        held = read_mapping(self.status) or {}
+        fits = {key: value for key, value in held.items() if _is(value, FACTS.get(key))}
+        return fits if "state" in fits else {}
 
     def write_status(self, state: str, **facts: Any) -> None:
         """Replace status.json: the state, this process and host, the time, and ``facts``."""
@@ -210,6 +229,13 @@ def state_of(folder: RunFolder) -> RunState:
     if result is not None and result.status in FINAL:
         return result.status
     return folder.state()
+
+
+def _is(value: Any, kinds: tuple[type, ...] | None) -> bool:
+    """Whether a fact has one of these types, and if it is a number, is none beyond all bounds."""
+    if kinds is None:
+        return True
+    return isinstance(value, kinds) and not (isinstance(value, float) and math.isinf(value))
 
 
 def _reason(error: OSError) -> str:

@@ -15,6 +15,7 @@ from decaystudy.model import DecayTransformer
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, read_origin, why_changed
+from decaystudy.runs.records import stored_config
 from decaystudy.runs.weights import read_weights
 
 if TYPE_CHECKING:
@@ -73,14 +74,13 @@ def finished_run(path: str | Path) -> tuple[RunFolder, RunConfig]:
         UserError: there is none, or other code has trained it.
     """
     folder = RunFolder(path)
-    held = folder.read_config()
-    if held is None:
+    config = stored_config(folder)
+    if config is None:
         raise UserError(f"{path} is no run's folder (it has no config.yaml): give the folder that fit wrote")
     if not folder.weights.exists():
         state = folder.state()
         advice = "wait for it" if state == "running" else f"finish it with decaystudy fit --config {folder.config}"
         raise UserError(f"{path} has no trained weights yet (it is {state}): {advice}")
-    config = RunConfig.from_dict(held)
     why = why_changed(read_origin(folder), Origin.here(config, {}), config)
     if why is not None:
         raise UserError(f"{path} cannot be used as it is ({why}): train it again")

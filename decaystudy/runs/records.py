@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import yaml
 from decaystudy import __version__
 from decaystudy.errors import UserError
 from decaystudy.io import write_text
-from decaystudy.runs.config import RunConfig
+from decaystudy.runs.config import RunConfig, merge
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, origin_known, origin_to_train, read_origin, why_changed, write_origin
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
 
+ALWAYS = ("step", "tokens", "val_loss", "val_perplexity", "unigram_entropy")
+"""What the result of every finished run has."""
 PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention", "triton")
 
 
@@ -55,19 +58,44 @@ def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
         return None
     refuse_other_settings(folder, config)
     refuse_other_origin(folder, config, origin_known(config))
+    missing = [name for name in ALWAYS if getattr(result, name) is None]
+    if missing:
+        raise UserError(
+            f"{folder.result} is incomplete (it lacks {missing[0]!r}): remove it, and the same command finishes the run "
+            "again from its last checkpoint"
+        )
     return result
 
 
 def refuse_other_settings(folder: RunFolder, config: RunConfig) -> None:
     """Refuse a folder that holds a run with other settings."""
-    held = folder.read_config()
-    differences = [] if held is None else differing(RunConfig.from_dict(held).identity(), config.identity())
+    held = stored_config(folder)
+    differences = [] if held is None else differing(held.identity(), config.identity())
     if differences:
         raise UserError(
             f"{folder.path} holds a run with other settings ({'; '.join(differences[:3])}): "
             "give this one another --out, or run that one again with --config "
             f"{folder.config}"
         )
+
+
+def stored_config(folder: RunFolder, changes: Mapping[str, Any] = {}) -> RunConfig | None:
+    """The run that config.yaml describes, with ``changes`` to its layout; None where there is none.
+
+    Raises:
+        UserError: its settings cannot be obeyed here; the message names the file.
+    """
+    held = folder.read_config()
+    if held is None:
+        return None
+    try:
+        return RunConfig.from_dict(merge(held, changes))
+    except UserError as error:
+        raise UserError(f"{folder.config}: {error}") from error
+    except (TypeError, LookupError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(
+            f"{folder.config} is not a run's configuration ({error}): move the folder away or choose another --out"
+        ) from error
 
 
 def release(folder: RunFolder) -> None:

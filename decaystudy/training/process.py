@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from decaystudy.data.tokenizers.opening import fetch_tokenizer
 from decaystudy.errors import UserError
-from decaystudy.runs.config import RunConfig, build_section, merge
+from decaystudy.runs.config import RunConfig, build_section
 from decaystudy.runs.folder import RunFolder
-from decaystudy.runs.records import finished_result
+from decaystudy.runs.records import finished_result, stored_config
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.training.checkpoints import last_step
@@ -39,9 +39,13 @@ def read_run(folder: RunFolder, changes: Mapping[str, Any] | None = None) -> Run
     held = folder.read_config()
     if held is None:
         raise UserError(f"{folder.path} is no run folder: it has no config.yaml")
-    values = merge(held, changes or {})
-    fetch_tokenizer(build_section("data", values["data"]))
-    return RunConfig.from_dict(values)
+    try:
+        fetch_tokenizer(build_section("data", held.get("data", {})))
+    except (UserError, TypeError) as error:
+        raise UserError(f"{folder.config}: {error}") from error
+    config = stored_config(folder, changes or {})
+    assert config is not None
+    return config
 
 
 def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from decaystudy.data.folders import cache_json, cached_file
 from decaystudy.data.sources.base import Document, Part
 from decaystudy.data.tokenizers.tokenizer import Tokenizer
 from decaystudy.errors import UserError
-from decaystudy.io import read_json, read_mapping
+from decaystudy.io import read_mapping
 
 log = logging.getLogger("decaystudy")
 
@@ -35,6 +35,10 @@ KEEP_MAPPED = 12
 
 BATCH_CHARACTERS = 2**21
 """Text handed to the tokenizer at once: enough for every core, little enough to hold."""
+
+
+COUNTS = {"documents": int, "tokens": int, "bytes": int, "checksum": str, "index_checksum": str}
+"""What a shard's json holds, beside the name of its part."""
 
 
 class Damaged(Exception):
@@ -62,13 +66,20 @@ class ShardFolder:
     """The shards of one (revision, tokenizer) on disk."""
 
     def __init__(self, folder: Path):
-        manifest = read_json(folder / "manifest.json")
-        if manifest is None or manifest.get("format") != FORMAT:
-            raise UserError(f"{folder} holds no token cache of this version: delete it and it will be made again")
+        manifest = read_mapping(folder / "manifest.json") or {}
+        try:
+            if manifest["format"] != FORMAT:
+                raise ValueError(manifest["format"])
+            self.about: dict[str, Any] = dict(manifest["about"])
+            self.dtype = np.dtype(str(manifest["dtype"]))
+            self.parts = [Part(*row) for row in manifest["parts"]]
+            if not all(isinstance(part.name, str) and isinstance(part.start, int) for part in self.parts):
+                raise TypeError("parts")
+        except (LookupError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{folder} holds no token cache of this version: delete it and it will be made again"
+            ) from error
         self.folder = folder
-        self.about: dict[str, Any] = manifest["about"]
-        self.dtype = np.dtype(manifest["dtype"])
-        self.parts = [Part(*row) for row in manifest["parts"]]
         self._mapped: OrderedDict[int, np.ndarray] = OrderedDict()
 
     @staticmethod
@@ -101,7 +112,10 @@ class ShardFolder:
 
     def counts(self, shard: int) -> dict[str, Any] | None:
         """The shard's documents, tokens, bytes of text and checksums, or None if it is not done."""
-        return read_mapping(self.path(shard, "json"))
+        counts = read_mapping(self.path(shard, "json"))
+        if counts is None or not all(isinstance(counts.get(key), kind) for key, kind in COUNTS.items()):
+            return None
+        return counts
 
     def missing(self) -> list[int]:
         """Shards that are not done, in source order."""

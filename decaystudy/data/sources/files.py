@@ -18,7 +18,7 @@ from decaystudy.data.sources.base import LONGEST_TEXT, TOKENIZER_BYTES, Document
 from decaystudy.data.sources.encoding import decoded, has_byte_lines
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
-from decaystudy.io import cache_folder, digest, read_json, slug
+from decaystudy.io import cache_folder, digest, read_mapping, slug
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -194,13 +194,19 @@ def content_hashes(paths: list[Path]) -> list[str]:
     """The SHA-256 of each file's bytes, remembered by path, size and time of change."""
     memory = cache_folder("sources", f"files-{digest([str(path) for path in paths])[:12]}.json")
     stamps = [f"{path} {status.st_size} {status.st_mtime_ns}" for path in paths for status in (path.stat(),)]
-    known = read_json(memory) or {}
+    known = read_hashes(memory)
     if any(stamp not in known for stamp in stamps):
         with lock(memory.with_suffix(".lock")):
-            known = read_json(memory) or {}
+            known = read_hashes(memory)
             known = {stamp: known.get(stamp) or file_hash(path) for stamp, path in zip(stamps, paths, strict=True)}
             cache_json(memory, known)
     return [known[stamp] for stamp in stamps]
+
+
+def read_hashes(memory: Path) -> dict[str, str]:
+    """The hashes that are remembered."""
+    held = (read_mapping(memory) or {}).items()
+    return {stamp: content for stamp, content in held if isinstance(content, str) and len(content) == 64}
 
 
 def file_hash(path: Path) -> str:

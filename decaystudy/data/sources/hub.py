@@ -14,7 +14,7 @@ from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, Source
 from decaystudy.data.sources.files import PART_BYTES
 from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
-from decaystudy.io import cache_folder, digest, read_json, slug
+from decaystudy.io import cache_folder, digest, read_mapping, slug
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -50,10 +50,10 @@ class Hub(Source):
         """Find the revision, files and parts: on the hub at first use, in the cache from then on."""
         name, choice = config.name or cls.default_name or "", config.config or cls.default_config
         path = cls._pin_file(config)
-        pin = read_json(path)
+        pin = read_pin(path)
         if pin is None:
             with lock(path.with_suffix(".lock")):
-                pin = read_json(path)
+                pin = read_pin(path)
                 if pin is None:
                     pin = survey(name, choice, config.split, config.column, config.revision)
                     cache_json(path, pin)
@@ -64,7 +64,7 @@ class Hub(Source):
     @classmethod
     def is_pinned(cls, config: "DataConfig") -> bool:
         """Whether ``open`` needs no network."""
-        return read_json(cls._pin_file(config)) is not None
+        return read_pin(cls._pin_file(config)) is not None
 
     @classmethod
     def _pin_file(cls, config: "DataConfig") -> Path:
@@ -135,6 +135,27 @@ class explained:
             ) from error
         if isinstance(error, ValueError | OSError | RuntimeError):
             raise UserError(f"could not {self.what}: {brief(error)}") from error
+
+
+def read_pin(path: Path) -> dict[str, Any] | None:
+    """What ``survey`` gave; None where there is nothing, or nothing of that form.
+
+    Raises:
+        UserError: it is broken, and must not be made again unasked: the hub may have another revision by now.
+    """
+    pin = read_mapping(path)
+    if pin is None and not (path.is_file() and path.stat().st_size):
+        return None
+    try:
+        parts = [Part(*row) for row in (pin or {})["parts"]]
+        texts = all(isinstance((pin or {})[name], str) for name in ("revision", "date"))
+        if texts and all(isinstance(part.name, str) and isinstance(part.start, int) for part in parts):
+            return {"by_row_groups": (pin or {})["by_row_groups"] is True, **(pin or {})}
+    except (LookupError, TypeError):
+        pass
+    raise UserError(
+        f"{path} is no note of a dataset's revision: remove it, and the revision that the hub has now is noted"
+    )
 
 
 def survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, Source
 from decaystudy.errors import UserError
-from decaystudy.io import cache_folder, digest, read_json
+from decaystudy.io import cache_folder, digest, read_mapping
 
 if TYPE_CHECKING:
     from decaystudy.data.config import DataConfig
@@ -48,14 +48,14 @@ class PythonDocs(Source):
         """Read the extracted documents, extracting them first if this library's files were not seen before."""
         library = Path(sysconfig.get_paths()["stdlib"])
         path = cache_folder("sources", f"python-docs-{fingerprint(library)}.json")
-        stored = read_json(path)
+        stored = read_rows(path)
         if stored is None:
             with lock(path.with_suffix(".lock")):
-                stored = read_json(path)
+                stored = read_rows(path)
                 if stored is None:
                     log.info("reading the docstrings of Python %s in %s, once", platform.python_version(), library)
                     stored = [list(document) for document in extract(library)]
-                    cache_json(path, stored)
+                    cache_json(path, {"digest": digest(stored), "documents": stored})
         if not stored:
             raise UserError(
                 f"the Python in {library} has no source files to take docstrings from: use another --data.source"
@@ -70,6 +70,13 @@ class PythonDocs(Source):
 
     def documents(self, part: Part) -> Iterator[Document]:
         return iter(self._documents)
+
+
+def read_rows(path: Path) -> list[list[str]] | None:
+    """Extracted documents; None where there are none, or others than were written."""
+    held = read_mapping(path) or {}
+    rows = held.get("documents")
+    return rows if isinstance(rows, list) and digest(rows) == held.get("digest") else None
 
 
 def source_files(library: Path) -> list[Path]:

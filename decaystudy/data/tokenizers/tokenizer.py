@@ -11,7 +11,7 @@ import numpy as np
 
 from decaystudy.data.folders import cache_json, cached_file
 from decaystudy.errors import UserError
-from decaystudy.io import digest, read_json
+from decaystudy.io import digest, read_mapping
 
 log = logging.getLogger("decaystudy")
 
@@ -34,9 +34,9 @@ class Tokenizer:
         from tokenizers import Tokenizer as Fast
 
         self.folder = folder
-        about = read_json(folder / "about.json")
-        content = (folder / "tokenizer.json").read_bytes()
-        if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        about = read_about(folder)
+        content = (folder / "tokenizer.json").read_bytes() if about else b""
+        if about is None or hashlib.sha256(content).hexdigest() != about["sha256"]:
             raise UserError(f"the tokenizer in {folder} was altered: delete that folder and it will be made again")
         self.name: str = about["name"]
         self.revision: str | None = about["revision"]
@@ -101,13 +101,22 @@ def printable(text: str) -> str:
 
 def is_kept(folder: Path) -> bool:
     """Whether the folder holds a tokenizer of this format."""
-    about = read_json(folder / "about.json")
-    return isinstance(about, dict) and about.get("format") == FORMAT
+    return read_about(folder) is not None
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """What vouches for the tokenizer in the folder; None where there is none of this format."""
+    about = read_mapping(folder / "about.json")
+    whole = about is not None and about.get("format") == FORMAT and (folder / "tokenizer.json").exists()
+    kinds: dict[str, Any] = {"sha256": str, "name": str, "revision": (str, type(None)), "eos_id": int, "vocab_size": int}
+    fits = whole and about is not None and all(isinstance(about.get(key, ...), kind) for key, kind in kinds.items())
+    return about if fits else None
 
 
 def kept_digest(folder: Path) -> str | None:
     """``Tokenizer(folder).digest`` without loading it; None where the folder holds none of this format."""
-    return digest_of(read_json(folder / "about.json")) if is_kept(folder) else None
+    about = read_about(folder)
+    return None if about is None else digest_of(about)
 
 
 def digest_of(about: dict[str, Any]) -> str:

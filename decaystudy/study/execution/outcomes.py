@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +131,7 @@ def read_documents(folder: RunFolder) -> DocumentLosses | None:
     try:
         with np.load(folder.validation_documents) as arrays:
             nll, tokens, sizes = (np.asarray(arrays[name], dtype=np.float64) for name in ("nll", "tokens", "bytes"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     whole = nll.ndim == 1 and len(nll) > 0 and nll.shape == tokens.shape == sizes.shape
     if not whole or not np.isfinite(nll).all() or (nll < 0).any() or (tokens <= 0).any():

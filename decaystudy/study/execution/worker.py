@@ -79,10 +79,11 @@ def evaluate(folder: str, tasks: str) -> str | None:
         What went wrong, in a line, which is also the last line of the log; None if nothing did.
     """
     from decaystudy.evaluation.evaluate import evaluate as evaluate_run
+    from decaystudy.runs.loading import finished_run
 
     try:
         with evaluating(folder):
-            length = RunConfig.from_dict(RunFolder(folder).read_config() or {}).data.sequence_length
+            length = finished_run(folder)[1].data.sequence_length
             evaluate_run(folder, tasks, lengths=True, length_tokens=LENGTHS * length, tell=print)
     except Exception as failure:
         text = str(failure).strip()

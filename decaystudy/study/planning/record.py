@@ -95,7 +95,12 @@ def read_plan(store: Store, name: str) -> RecordedPlan:
         UserError: the study has not been run here, or its plan cannot be read.
     """
     stem = Path(name).stem if name.endswith((".yaml", ".yml")) or "/" in name else name
-    plan = read_recorded(plan_file(store, stem))
+    file = plan_file(store, stem)
+    plan = read_recorded(file)
+    if plan is not None and plan.study != stem:
+        raise UserError(f"{file} is the plan of {plan.study!r}: remove it and call decaystudy run-study again")
+    if plan is None and file.exists():
+        raise UserError(f"{file} was cut short or is no plan: remove it and call decaystudy run-study again")
     if plan is None:
         known = studies_of(store)
         close = nearest(stem, known)
