@@ -77,9 +77,7 @@ def test_what_results_do_not_rest_on_changes_none(finished: Path, tmp_path: Path
     assert small.results(tmp_path / "out") == before
 
 
-def test_a_plan_of_another_study_is_refused(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_of_another_study_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(finished / "out", tmp_path / "out", symlinks=True)
     (tmp_path / "out/small").rename(tmp_path / "out/large")
     assert said(capsys, "report", "--out", tmp_path / "out", names=tmp_path / "out/large/plan.json") == 2

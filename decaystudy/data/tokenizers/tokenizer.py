@@ -108,7 +108,13 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     """What vouches for the tokenizer in the folder; None where there is none of this format."""
     about = read_mapping(folder / "about.json")
     whole = about is not None and about.get("format") == FORMAT and (folder / "tokenizer.json").exists()
-    kinds: dict[str, Any] = {"sha256": str, "name": str, "revision": (str, type(None)), "eos_id": int, "vocab_size": int}
+    kinds: dict[str, Any] = {
+        "sha256": str,
+        "name": str,
+        "revision": (str, type(None)),
+        "eos_id": int,
+        "vocab_size": int,
+    }
     fits = whole and about is not None and all(isinstance(about.get(key, ...), kind) for key, kind in kinds.items())
     return about if fits else None
 
