@@ -61,8 +61,8 @@ def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:
     missing = [name for name in ALWAYS if getattr(result, name) is None]
     if missing:
         raise UserError(
-            f"{folder.result} is incomplete (it lacks {missing[0]!r}): remove it, and the same command finishes the run "
-            "again from its last checkpoint"
+            f"{folder.result} is incomplete (it lacks {missing[0]!r}): remove it, and the same command finishes the "
+            "run again from its last checkpoint"
         )
     return result
 
