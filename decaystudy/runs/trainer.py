@@ -36,7 +36,10 @@ def check_devices(name: str, value: Any) -> None:
     advice = "or a list of GPU indices such as [0, 1], or auto"
     listed = value.split(",") if isinstance(value, str) and "," in value else value
     if isinstance(listed, (list, tuple)):
-        indices = [int(item) if isinstance(item, str) and item.strip().isdecimal() else item for item in listed]
+        indices = [
+            int(item) if isinstance(item, str) and item.strip().isdecimal() and len(item) < 20 else item
+            for item in listed
+        ]
         if not indices:
             raise refusal(name, value, "at least one index", advice)
         for index in indices:

@@ -37,7 +37,7 @@ def language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, b
     common: dict[str, Any] = {"pretrained": model, "tokenizer": tokenizer, "backend": "causal"}
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     if str(batch_size) != "auto":
-        if not str(batch_size).isdecimal() or int(batch_size) < 1:
+        if not str(batch_size).isdecimal() or len(str(batch_size)) > 9 or int(batch_size) < 1:
             raise UserError(f"--batch-size is {batch_size!r}: give a whole number of at least 1, or auto")
         return GeneratingLM(**common, batch_size=int(batch_size))
     if isinstance(model, DecayStudyForCausalLM):

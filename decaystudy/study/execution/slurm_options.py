@@ -54,7 +54,7 @@ INNER_NAMES = {
     "gpu-freq": ("memory", "graphics", "verbose"),
 }
 _FORMS = {re.sub(r"\[?=\]?$", "", option): option for option in SBATCH_OPTIONS}
-_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
+_TIME = re.compile(r"(?:(?P<days>\d{1,9})-)?(?P<first>\d{1,9})(?::(?P<second>\d{1,9}))?(?::(?P<third>\d{1,9}))?")
 
 
 @dataclass(frozen=True)
