@@ -11,6 +11,7 @@ import sys
 from decaystudy import __version__
 from decaystudy.checks import shown
 from decaystudy.errors import UserError, exit_code, unknown
+from decaystudy.imports import blaming
 from decaystudy.output import lost, unfailing_output, use_utf8
 
 GROUPS = {
@@ -83,7 +84,8 @@ def dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
-    return int(module.run(rest))
+    with blaming():
+        return int(module.run(rest))
 
 
 def overview() -> str:

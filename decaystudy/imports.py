@@ -5,17 +5,22 @@ The folders also hold in the processes that a study starts, which find them in a
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from decaystudy.errors import UserError, unknown
+from decaystudy.errors import Failure, UserError, unknown
 
 FOLDERS = "DECAYSTUDY_IMPORT_FOLDERS"
 """Environment variable: folders that hold modules of the user's own, joined as in PATH."""
+
+_OWN: dict[str, str] = {}
+"""What the user's own import paths are of, such as "decay"."""
 
 
 def add_import_folder(folder: str | Path) -> None:
@@ -55,6 +60,8 @@ def import_object(path: str, what: str) -> Any:
     # At the end, so that a file of the user's never takes the place of an installed package.
     sys.path.extend(folder for folder in folders if folder and folder not in sys.path)
     module, _, name = path.rpartition(".")
+    if path.partition(".")[0] != __package__:
+        _OWN[path] = what
     try:
         if not all(part.isidentifier() for part in path.split(".")) or not module:
             raise ImportError("an import path looks like package.module.Name")
@@ -64,5 +71,49 @@ def import_object(path: str, what: str) -> Any:
         away = isinstance(error, ModuleNotFoundError) and error.name == first
         hint = f": run decaystudy from the folder that holds {first}, or install it" if away else ""
         raise UserError(f"cannot import the {what} {path!r}: {error}{hint}") from error
-    except Exception as error:  # whatever the user's own module does when it is imported
-        raise UserError(f"cannot import the {what} {path!r}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the user's own module does when it is imported
+        raise UserError(f"cannot import the {what} {path!r}: {_deed(error)}{_place(_own_frame(error))}") from error
+
+
+@contextlib.contextmanager
+def blaming() -> Iterator[None]:
+    """Turn what code of the user's own raises while the block runs into a sentence that names it.
+
+    Raises:
+        UserError: which object, in which file and line, and what it did.
+    """
+    try:
+        yield
+    except (UserError, Failure):
+        raise
+    except (Exception, SystemExit) as error:
+        frame = _own_frame(error)
+        if frame is None:
+            raise
+        top = frame[0].partition(".")[0]
+        named = [path for path in _OWN if path.partition(".")[0] == top]
+        path = max(named, key=lambda path: (path.rpartition(".")[0] == frame[0], path.rpartition(".")[2] in frame[3]))
+        raise UserError(f"the {_OWN[path]} {path} {_deed(error)}{_place(frame)}") from error
+
+
+def _own_frame(error: BaseException) -> tuple[str, str, int, str] | None:
+    """Module, file, line and function of the innermost of the user's own code that an error has come through."""
+    tops = {path.partition(".")[0] for path in _OWN}
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in tops:
+            found = module, frame.f_code.co_filename, line, frame.f_code.co_qualname
+    return found
+
+
+def _deed(error: BaseException) -> str:
+    """What an error is, in a clause of one line."""
+    if isinstance(error, SystemExit):
+        return f"ends the program (sys.exit({error.code!r}))"
+    lines = str(error).strip().splitlines()
+    return f"raises {type(error).__name__}: {lines[0]}" if lines else f"raises {type(error).__name__}"
+
+
+def _place(frame: tuple[str, str, int, str] | None) -> str:
+    return "" if frame is None else f", in {frame[1]}, line {frame[2]}"

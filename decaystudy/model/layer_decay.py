@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import torch
@@ -57,6 +58,8 @@ class LayerDecay(nn.Module):
         for spec in config.built_projections(layer):
             self.modules_of[spec.name] = f"projection_{spec.name}" if self.decay.names_logits else "projection"
             self.add_module(self.modules_of[spec.name], build_projection(spec, config.d_model))
+        self._own = type(self.decay).__module__.partition(".")[0] != __package__.partition(".")[0]
+        self._looked_at = False
         self.extras = DecayParameters(self.decay.parameters(self.context))
 
     def initialise(self, seed: int, name: str, model_parameters: dict[str, Tensor]) -> None:
@@ -106,6 +109,7 @@ class LayerDecay(nn.Module):
         with full_precision(x.device):
             parameters = {**self.extras.tensors(), **shared_parameters}
             output = self.decay.apply(logit, parameters, self.context, carry=carry, resets=resets, mask=mask)
+            self._check(output.log_decay, x)
             working = torch.promote_types(x.dtype, torch.float32)
             log_decay = self._per_head(output.log_decay.to(device=x.device, dtype=working), x)
             beta = None
@@ -113,6 +117,28 @@ class LayerDecay(nn.Module):
                 beta = self.decay.beta(logit, parameters, self.context).to(working)
         key = None if output.key is None else torch.unflatten(output.key, -1, (self.context.heads, -1))
         return DecayOutput(log_decay, key, output.carry, beta)
+
+    def _check(self, log_decay: Tensor, x: Tensor) -> None:
+        """Refuse what is no log λ of a decay of the user's own. Its values are looked at once, at the first call."""
+        if not self._own:
+            return
+        wrong = None
+        if log_decay.dtype not in (torch.float32, torch.float64):
+            wrong = f"of type {log_decay.dtype}: give float32, as the logit is"
+        elif log_decay.device != x.device and (log_decay.dim() > 1 or log_decay.is_meta):
+            wrong = f"on the device {log_decay.device}: keep it on {x.device}, where the logit is"
+        elif log_decay.shape[-1:] != (self.context.size,):
+            return  # which ``_per_head`` says
+        elif not self._looked_at and not torch.compiler.is_compiling():
+            self._looked_at = True
+            if bool(log_decay.isnan().any()) and bool(x.isfinite().all()):
+                wrong = "that is not a number (NaN): give numbers of at most 0"
+            elif bool((log_decay > 0).any()):
+                wrong = f"of {float(log_decay.max()):.4g}, which is above 0: λ would be above 1"
+        if wrong is not None:
+            kind = type(self.decay)
+            file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+            raise UserError(f"decay {kind.__module__}.{kind.__qualname__} in {file} gave log λ {wrong}")
 
     def _logit(self, projected: list[Tensor], key_logit: Tensor) -> Tensor | dict[str, Tensor] | None:
         """The outputs of the projections as the decay expects them, float32 or float64."""

@@ -24,6 +24,7 @@ from decaystudy.data.config import DataConfig
 from decaystudy.data.folders import lock
 from decaystudy.data.sources.base import Document
 from decaystudy.errors import UserError
+from decaystudy.imports import blaming
 
 log = logging.getLogger("decaystudy")
 
@@ -201,8 +202,8 @@ def main() -> int:
     if hasattr(os, "nice"):
         os.nice(5)
     try:
-        corpus = Corpus.open(DataConfig(**task["config"]))
-        with ExitStack() as stack:
+        with blaming(), ExitStack() as stack:
+            corpus = Corpus.open(DataConfig(**task["config"]))
             if task["alone"]:
                 stack.enter_context(lock(corpus.tokenizing()))
             fill(corpus, task["order"], task["tokens"])

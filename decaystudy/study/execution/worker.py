@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import STOPPED, UserError, exit_code
+from decaystudy.imports import blaming
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
@@ -49,7 +50,12 @@ def fit(folder: str, layout: Mapping[str, Any]) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     command = [sys.executable, "-m", MODULE, JobKind.TRAIN, folder, "--layout", json.dumps(layout)]
-    code = exit_code(lambda: train_run(planned_run(folder, layout), Path(folder), command))
+
+    def train() -> int:
+        with blaming():
+            return train_run(planned_run(folder, layout), Path(folder), command)
+
+    code = exit_code(train)
     if code == STOPPED:  # 75 means something else here
         return SIGNAL_CODE + signal.SIGUSR1
     # A refusal by a run that somebody trains, or has just finished, is no mistake.

@@ -1,0 +1,79 @@
+"""Code of the user's own that fails is named in one sentence: which object, from which file, and what it did."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from decaystudy.cli import main
+from tests.training.small import SETTINGS
+
+DECAY = """\
+import sys
+from dataclasses import dataclass
+import torch
+from torch.nn.functional import logsigmoid
+from decaystudy.decay import Decay
+
+@dataclass(frozen=True)
+class Mine(Decay):
+    name = "mine"
+    summary = "mine"
+
+    def log_decay(self, logit, parameters, context):
+        BODY
+"""
+BODIES = {
+    "raise RuntimeError('boom\\nand more')": "raises RuntimeError: boom",
+    "sys.exit(7)": "ends the program (sys.exit(7))",
+    "return logsigmoid(logit).long()": "gave log λ of type torch.int64",
+    "return logsigmoid(logit).bfloat16()": "gave log λ of type torch.bfloat16",
+    "return logsigmoid(logit) * float('nan')": "gave log λ that is not a number",
+    "return -logsigmoid(logit)": "which is above 0",
+    "return logsigmoid(logit)[..., :-1]": "gave log λ of shape",
+    "return logsigmoid(logit).to('meta')": "gave log λ on the device meta",
+}
+IMPORTS = {
+    "raise RuntimeError('boom\\nand more')": "raises RuntimeError: boom",
+    "import sys; sys.exit()": "ends the program (sys.exit(None))",
+    "1 +": "SyntaxError",
+}
+
+
+def fails(name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What the command line says of a module with that text."""
+    (tmp_path / f"{name}.py").write_text(text)
+    capsys.readouterr()
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert not any("Traceback" in line for line in error)
+    return error[-1]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_decay_that_misbehaves(body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"decay{list(BODIES).index(body)}"
+    said = fails(name, DECAY.replace("BODY", body), tmp_path, capsys, "fit", *SETTINGS, "--model.decay", f"{name}.Mine")
+    assert BODIES[body] in said and ("mine" in said or f"{name}.Mine" in said and f"{name}.py" in said), said
+
+
+@pytest.mark.parametrize("text", IMPORTS)
+@pytest.mark.parametrize("kind", ["--model.decay", "--data.source", "--logger"])
+def test_a_module_that_cannot_be_imported(
+    text: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{kind[2:].replace('.', '')}{list(IMPORTS).index(text)}"
+    said = fails(name, text, tmp_path, capsys, "fit", *SETTINGS, kind, f"{name}.Mine")
+    assert f"{name}.Mine" in said and IMPORTS[text] in said and f"{name}.py" in said, said
+
+
+def test_a_logger_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "def Mine(folder, config):\n    raise KeyError('no')\n"
+    said = fails("mylogger", text, tmp_path, capsys, "fit", *SETTINGS, "--logger", "mylogger.Mine")
+    assert "the logger mylogger.Mine raises KeyError: 'no'" in said and "mylogger.py, line 2" in said
