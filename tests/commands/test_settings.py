@@ -39,7 +39,7 @@ SMALL += ["--data.validation_tokens", "2000"]
         ("--model.layers 100000", "at most 4,096"),
         ("--recipe.global_batch_size 1000000000", "at most 65,536"),
         ("--model.layers 4000 --model.d_model 8192 --model.heads 64 --model.glu_width 8192", "make the model smaller"),
-        ("--recipe.warmup_steps 151", "warmup_steps 151 is longer than the run of 150 steps"),
+        ("--recipe.warmup_steps 91", "warmup_steps 91 is longer than the run of 90 steps"),
         ("--trainer.max_steps 5 --recipe.warmup_steps 6", "or null for the share"),
         ("--model.decay .X", "cannot import the decay"),
         ("--model.decay ..a.b", "cannot import the decay"),

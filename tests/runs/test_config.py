@@ -46,7 +46,7 @@ def test_what_cannot_change_a_result_does_not_count(changes):
         {"data": {"sequence_length": 128}},
         {"data": {"reset_state_at_documents": True}},
         {"data": {"tokenizer": "bpe:1024"}},
-        {"recipe": {"learning_rate": 1e-3}},
+        {"recipe": {"learning_rate": 2e-3}},
         {"recipe": {"global_batch_size": 16}},
         {"trainer": {"max_steps": 7}},
         {"trainer": {"gradient_clip_val": 0.5}},

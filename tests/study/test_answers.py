@@ -489,7 +489,7 @@ def test_one_and_two_seeds_carry_a_warning(tmp_path: Path) -> None:
     for results in (one, two, five):
         text = as_text(results)
         assert all(note in text for note in results.notes)
-        assert "tokens per run (0.25 per parameter)" in text
+        assert "tokens per run (0.15 per parameter)" in text
 
 
 def test_unfinished_cells_are_shown_and_never_averaged_over(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from decaystudy.study.analysis.losses import NATS, Losses
 from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import Outcome
 
-ASSUMED_SD = {"tiny": 0.05, "mini": 0.02, "small": 0.02}
+ASSUMED_SD = {"tiny": 0.03, "mini": 0.02, "small": 0.02}
 ASSUMED_SD_ELSEWHERE = 0.01
 
 
