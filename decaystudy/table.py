@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,7 +71,8 @@ class Table:
 
     def markdown(self) -> str:
         """Title, table and notes, a blank line between them."""
-        lines = [_markdown_row(row) for row in [self.headings, *self.rows]]
+        rows = [[self._markdown_field(field, i) for i, field in enumerate(row)] for row in self.rows]
+        lines = [f"| {' | '.join(row)} |" for row in [[markdown_escape(heading) for heading in self.headings], *rows]]
         rules = ["---:" if column.kind == Kind.NUMBER else ":---" for column in self.columns]
         lines.insert(1, f"| {' | '.join(rules)} |")
         title = [f"## {markdown_escape(self.title)}"] if self.title else []
@@ -106,13 +106,13 @@ class Table:
             ]
         )
 
+    def _markdown_field(self, field: str, place: int) -> str:
+        is_code = self.columns[place].kind == Kind.CODE and re.fullmatch(r"[^`|\s]+", field)
+        return f"`{field}`" if is_code else markdown_escape(field)
+
     def _latex_field(self, field: str, place: int) -> str:
         text = latex_escape(field)
         return rf"\texttt{{{text}}}" if text and self.columns[place].kind == Kind.CODE else text
-
-
-def _markdown_row(fields: Sequence[str]) -> str:
-    return "| " + " | ".join(markdown_escape(field) for field in fields) + " |"
 
 
 def markdown_escape(text: str) -> str:

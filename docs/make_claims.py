@@ -97,7 +97,7 @@ def row_of(name: str, claim: Claim, studies: dict[tuple[str, str], Study]) -> tu
     cells = sorted(claim.named_cells()) or ["all with a decay"]
     holds = f"{claim.kind} {claim.margin_text()}" + (", for one of the pairs" if claim.any_part else "")
     holds += f"; all of {', '.join(claim.scales)}" if claim.scales else ""
-    return (f"`{name}/{claim.id}`", ", ".join(cells), holds, *seeds)
+    return (f"{name}/{claim.id}", ", ".join(cells), holds, *seeds)
 
 
 def margins_table() -> Table:
@@ -108,7 +108,7 @@ def margins_table() -> Table:
         Column("stands for", Kind.PROSE),
         Column("because", Kind.PROSE),
     )
-    rows = [(f"`{name}`", f"{m.value:.3g} {m.unit}", m.words, m.why) for name, m in MARGINS.items()]
+    rows = [(name, f"{m.value:.3g} {m.unit}", m.words, m.why) for name, m in MARGINS.items()]
     return Table(columns, tuple(rows))
 
 
