@@ -40,7 +40,7 @@ def test_markdown() -> None:
         "",
         "| cell | loss | id | says |",
         "| :--- | ---: | :--- | :--- |",
-        "| a\\|b | 3.1 | x_1 | λ & 5 % |",
+        "| a\\|b | 3.1 | `x_1` | λ & 5 % |",
         '| longer | 10.25 |  | a "quoted", word |',
         "",
         "A note.",

@@ -271,7 +271,7 @@ def test_a_plan_says_what_it_could_resolve(tmp_path: Path, capsys: pytest.Captur
         return line
 
     assumed = said(0)
-    assert "one seed resolves nothing" in assumed and "assuming a seed sd of 0.05" in assumed
+    assert "one seed resolves nothing" in assumed and "assuming a seed sd of 0.03" in assumed
     assert "the claims ask 0.02, which takes about" in assumed
     before = said(0, 1, 2)
     plant(expand(read_study(str(file)), seeds=(0, 1, 2)), Store(out), {}, seed_noise=0.002)
