@@ -82,6 +82,11 @@ def exit_code(action: Callable[[], int]) -> int:
     except UserError as error:
         print(f"decaystudy: {within_bounds(error)}", file=sys.stderr)
         return 2
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if error.filename is None:
+            raise
+        print(f"decaystudy: {misplaced(error)}", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -90,11 +95,6 @@ def exit_code(action: Callable[[], int]) -> int:
     except Failure as failure:
         print(f"decaystudy: {failure}", file=sys.stderr)
         return 1
-    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        if error.filename is None:
-            raise
-        print(f"decaystudy: {misplaced(error)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("decaystudy: interrupted; the same command resumes from here", file=sys.stderr)
         return 130

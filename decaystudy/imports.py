@@ -82,6 +82,7 @@ def blaming() -> Iterator[None]:
     Raises:
         UserError: which object, in which file and line, and what it did.
     """
+    _OWN.clear()
     try:
         yield
     except (UserError, Failure):

@@ -139,7 +139,7 @@ def finish(job: Job) -> None:
     """Leave behind what a job that ends well does."""
     folder = job.folder
     if job.kind is JobKind.TRAIN:
-        write_json(folder.result, {"status": "finished", "val_loss": 1.0})
+        write_json(folder.result, {"status": "finished", "val_loss": 1.0, "identity": job.run.hash})
         folder.weights.write_bytes(b"weights")
         folder.write_status("finished")
         return
@@ -201,7 +201,7 @@ class Forgetful(Pretender):
     [
         ({"launcher": "lokal"}, "unknown launcher 'lokal': did you mean 'local'"),
         ({"launcher": "nothing.Here"}, "cannot import the launcher 'nothing.Here'"),
-        ({"launcher": "builtins.repr"}, "it makes a str; derive it from"),
+        ({"launcher": "builtins.repr"}, "it makes text; derive it from"),
         ({"launcher": "sys.path"}, "it is a list; give a class or a function"),
         ({"launcher": "decaystudy.study.execution.launcher.Launcher"}, "it lacks cancel, poll, submit"),
         ({"launcher": "tests.study.test_launcher.Forgetful"}, r"must call super\(\).__init__\(options\)"),

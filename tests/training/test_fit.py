@@ -80,7 +80,7 @@ def test_the_curves(finished):
     } <= tags
     assert [e.step for e in events.Scalars("train/loss")] == [2, 4, 6]
     rates = [e.value for e in events.Scalars("train/learning_rate")]
-    assert rates == pytest.approx([2e-3, 2e-3, 2e-3 * 0.1])  # warm-up over a third of the steps, then the end
+    assert rates == pytest.approx([1e-3, 1e-3 * 2 / 3, 0])  # to zero over the last half
     assert events.Scalars("validation/loss")[-1].value == pytest.approx(result(finished)["val_loss"], rel=1e-6)
 
 

@@ -113,7 +113,7 @@ def test_a_logger_of_the_users_own(own, name):
         ("ownlogger.Absent", "cannot import the logger 'ownlogger.Absent'"),
         ("absent.Logger", "No module named 'absent'"),
         ("ownlogger.NUMBER", "no class or function"),
-        ("ownlogger.wrong", "made a str"),
+        ("ownlogger.wrong", "made text"),
         ("", "name at least one"),
         ("csv,,csv", "name at least one"),
     ],
