@@ -32,6 +32,7 @@ def test_every_setting_of_a_verb(verb, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("verb", VERBS)
 def test_many_values_at_every_setting_of_every_verb(verb, capsys, tmp_path, monkeypatch):
     try_settings(verb, MANY, capsys, tmp_path, monkeypatch)

@@ -139,6 +139,7 @@ def test_folders_that_are_none(copied, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_answers_longer_than_training_sequences_are_those_of_lm_evals_command_line(copied, tmp_path, capsys):
     path = write(tmp_path / "mine", "writing", WRITE)
     assert main(["export", str(copied), str(tmp_path / "export")]) == 0

@@ -90,7 +90,7 @@ def kill(pid: int) -> None:
         return
 
 
-@pytest.mark.parametrize("victim", ["study", pytest.param("run", marks=LONGEST), "both"])
+@pytest.mark.parametrize("victim", ["study", pytest.param("run", marks=LONGEST), pytest.param("both", marks=LONGEST)])
 def test_kill_at_random_moments(undisturbed: Path, tmp_path: Path, victim: str) -> None:
     file = small.write_study(tmp_path / "file")
     rng = random.Random(victim)

@@ -9,7 +9,7 @@ import pytest
 from decaystudy.study.planning.probe import probe
 from tests.study import small
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 STUDY = small.STUDY[: small.STUDY.index("settings:")] + (
     "settings: {max_steps: 45, warmup_steps: 5, validate_every: 25}\ngrid:\n  decay: [mamba2, gla, hgrn2, lightnet]\n"
 )
