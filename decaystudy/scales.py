@@ -63,7 +63,7 @@ SCALES: dict[str, Scale] = {
             "3 layers of 128, 1.2 M parameters: under a minute a run on one CPU core",
             model={"layers": 3, "d_model": 128, "heads": 2, "glu_width": 352, "vocab_size": 2048},
             data={"source": "python-docs", "tokenizer": "auto", "sequence_length": 256},
-            # Short and slow, so that seeds differ little, and down to zero: measured in benchmarks/RESULTS.md.
+            # Short, slow and down to zero, for little noise between seeds: benchmarks/RESULTS.md.
             recipe=_recipe(8, 8, 1e-3, warmup=10, validate=45, checkpoint=45)
             | {"decay_fraction": 0.5, "final_fraction": 0.0},
             trainer={"max_steps": 90, "precision": "32-true"},
@@ -71,7 +71,7 @@ SCALES: dict[str, Scale] = {
         ),
         Scale(
             "mini",
-            "5 layers of 384, 15.6 M parameters (6.3 M of them the vocabulary), 20 M tokens: minutes a run on one GPU",
+            "5 layers of 384, 15.6 M parameters (6.3 M of them the vocabulary), 20 M tokens: short runs on one GPU",
             model={"layers": 5, "d_model": 384, "heads": 6, "glu_width": 1024, "vocab_size": 8192},
             data={"source": "fineweb-edu", "tokenizer": "bpe:8192", "sequence_length": 512},
             recipe=_recipe(64, 64, 2e-3, warmup=60, validate=153, checkpoint=306),

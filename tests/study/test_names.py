@@ -21,7 +21,7 @@ NAMES = {
     "white space": b"\n",
     "of another run": b"mamba2-seed0-0123456789ab",
     "absolute": b"/etc/HASH",
-    "absolute, with the hash": b"/tmp/run-HASH",
+    "absolute, with the hash": b"/elsewhere/run-HASH",
     "leading out": b"../elsewhere/run-HASH",
     "leading nowhere": b"..",
     "not UTF-8": b"\xff\xfe-HASH",
