@@ -42,6 +42,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="the plan as JSON")
     parser.add_argument("--jobs", type=int | None, default=None, help="runs at once (default: as many as fit)")
     parser.add_argument("--devices", type=int, default=1, help="GPUs, or processes, of each run")
+    parser.add_argument(
+        "--runs-per-gpu",
+        type=int | None,
+        default=None,
+        help="runs that share a GPU (default: as many as are fastest at the scale and fit)",
+    )
     parser.add_argument("--gpu", type=str | None, default=None, help="GPU that planned hours assume, such as a100-80gb")
     parser.add_argument(
         "--tune",
@@ -92,7 +98,7 @@ def run(arguments: list[str]) -> int:
     )
     execution = ExecutionOptions(
         slurm=SlurmOptions(**(others.get("slurm") or {})),
-        **{name: others[name] for name in ("launcher", "launcher_options", "devices", "jobs", "gpu")},
+        **{name: others[name] for name in ("launcher", "launcher_options", "devices", "jobs", "runs_per_gpu", "gpu")},
     )
     if others["json"] and not others["dry_run"]:
         raise UserError("--json prints a plan: add --dry-run")

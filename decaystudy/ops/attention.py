@@ -33,10 +33,10 @@ def decay_attention(
         initial_state: s_0 (B, H, Dk, Dv) in log_decay's dtype; zeros if None.
         return_state: also return s_T.
         backend: ``auto``, ``recurrent`` (the sequential reference), ``chunked`` (plain PyTorch, exact),
-            ``fla`` (flash-linear-attention's kernels) or ``triton`` (our own, exact; for 64 and 128 channels per head,
-            and only where it is named). ``auto`` takes ``recurrent`` for one token,
-            on CUDA the fastest backend that can serve the call, and else ``chunked``. In float32 ``fla`` multiplies in
-            TF32, so ``auto`` takes it only after ``torch.set_float32_matmul_precision("high")``.
+            ``fla`` (flash-linear-attention's kernels) or ``triton`` (our own, exact; for 16 to 256 channels per head).
+            ``auto`` takes ``recurrent`` for one token, on CUDA the fastest backend that can serve the call, and else
+            ``chunked``. In float32 ``fla`` multiplies in TF32, so ``auto`` takes it only after
+            ``torch.set_float32_matmul_precision("high")``.
 
     Returns:
         o (B, T, H, Dv) in q's dtype, computed and accumulated in log_decay's dtype (``fla`` multiplies in q's), and

@@ -84,9 +84,8 @@ BACKENDS = {
         Backend("triton", _run_triton, _triton_refusal),
     )
 }
-FASTEST_ON_CUDA = ("fla",)
-"""The order in which ``auto`` asks the backends on a GPU. ``triton`` must be asked for by name until its kernels
-have been compared on a GPU at all sizes: benchmarks/RESULTS.md says what has been."""
+FASTEST_ON_CUDA = ("triton", "fla")
+"""The order in which ``auto`` asks the backends on a GPU: benchmarks/RESULTS.md has their times."""
 WITH_TF32 = ("fla",)
 """Backends that round the factors of float32 products to TF32's ten bits."""
 

@@ -95,8 +95,9 @@ def test_auto_on_a_gpu_asks_the_kernels_first(monkeypatch: pytest.MonkeyPatch) -
         )
     assert backends.choose(facts, "auto").name == "fla"
     reasons["triton"] = None
-    assert backends.choose(facts, "auto").name == "fla", "triton must be asked for"
-    reasons["fla"] = "no"
+    assert backends.choose(facts, "auto").name == "triton"
+    assert backends.choose(replace(facts, dtype=torch.float32), "auto").name == "triton", "it is exact in float32"
+    reasons["triton"] = reasons["fla"] = "no"
     assert backends.choose(facts, "auto").name == "chunked"
     # FLA rounds float32 to TF32, which takes leave.
     reasons["fla"] = None

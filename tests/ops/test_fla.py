@@ -108,16 +108,16 @@ def test_kernels_forget_at_resets_and_at_minus_infinity(
 
 
 @gpu
-def test_auto_takes_the_kernels_with_resets_too(cuda: torch.device) -> None:
+def test_auto_takes_our_own_kernels_with_resets_too(cuda: torch.device) -> None:
     call = gpu_call(cuda, torch.bfloat16)
     resets = torch.zeros(2, 300, dtype=torch.bool, device=cuda)
     resets[:, 100] = True
-    assert torch.equal(attend(call, "auto", resets)[0], attend(call, "fla", resets)[0])
+    assert torch.equal(attend(call, "auto", resets)[0], attend(call, "triton", resets)[0])
 
 
 @gpu
-def test_auto_rounds_float32_only_if_it_may(cuda: torch.device) -> None:
-    call = gpu_call(cuda, torch.float32)
+def test_auto_rounds_dplr_in_float32_only_if_it_may(cuda: torch.device) -> None:
+    call = gpu_call(cuda, torch.float32, dplr=True)
     assert torch.equal(attend(call, "auto")[0], attend(call, "chunked")[0])
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from decaystudy.errors import UserError
 from tests.ops.calls import attend, outputs_and_gradients, random_call, relative_errors
 from tests.ops.test_resets import resets_at
 
@@ -59,12 +58,18 @@ def rms(x: Tensor) -> float:
     return float(x.double().square().mean().sqrt())
 
 
+WIDTHS = [(64, 64), (128, 128), (16, 16), (32, 32), (48, 48), (80, 80), (96, 96), (192, 192), (256, 256)]
 SHAPES = [
-    pytest.param({}, id="64"),
-    pytest.param({"keys": 128, "values": 128}, id="128"),
-    pytest.param({"keys": 64, "values": 128, "scalar": True, "tokens": 130}, id="head"),
-    pytest.param({"keys": 128, "values": 64, "tokens": 65}, id="128-64"),
-    pytest.param({"tokens": 1}, id="one-token"),
+    *(pytest.param({"keys": keys, "values": values}, id=f"{keys}-{values}") for keys, values in WIDTHS),
+    *(
+        pytest.param({"keys": keys, "values": values, "tokens": 65}, id=f"{keys}-{values}")
+        for keys, values in ((128, 64), (80, 16), (16, 256), (256, 192))
+    ),
+    *(
+        pytest.param({"keys": keys, "values": values, "scalar": True, "tokens": 130}, id=f"{keys}-{values}-head")
+        for keys, values in ((64, 64), (128, 128), (64, 128), (96, 80), (256, 256))
+    ),
+    *(pytest.param({"keys": 64, "values": 64, "tokens": tokens}, id=f"{tokens}-tokens") for tokens in (1, 63, 64, 129)),
 ]
 
 
@@ -101,17 +106,11 @@ def test_bfloat16_costs_little_more_than_rounding(cuda: torch.device, strongest:
 
 
 @gpu
-def test_float16_keeps_its_bits(cuda: torch.device) -> None:
-    call = gpu_call(cuda, torch.float16, strongest=20.0)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_float16_keeps_its_bits(cuda: torch.device, shape: dict) -> None:
+    call = gpu_call(cuda, torch.float16, strongest=20.0, **shape)
     got, exact = outputs_and_gradients(call, "triton"), in_float64(call)
     assert all(rms(got[name].double() - x) < 1e-3 * rms(x) for name, x in exact.items())
-
-
-@gpu
-def test_sizes_that_are_not_verified_are_refused(cuda: torch.device) -> None:
-    for keys, values in ((80, 64), (64, 16), (256, 256)):
-        with pytest.raises(UserError, match="tried at 64 and 128 channels per head"):
-            attend(gpu_call(cuda, torch.bfloat16, keys=keys, values=values), "triton")
 
 
 @gpu

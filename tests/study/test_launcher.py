@@ -14,8 +14,10 @@ import pytest
 from decaystudy.errors import UserError
 from decaystudy.io import write_json
 from decaystudy.runs.evaluation import EvaluationFolder, TaskResult, Validation
+from decaystudy.runs.memory import memory_bytes
 from decaystudy.study.definition.expand import Run, expand
 from decaystudy.study.definition.schema import read_study
+from decaystudy.study.definition.several import expand_all
 from decaystudy.study.execution.cluster_job import ClusterJob
 from decaystudy.study.execution.job_file import read_job
 from decaystudy.study.execution.jobs import ActiveJob
@@ -32,6 +34,7 @@ from decaystudy.study.execution.launcher import (
 from decaystudy.study.execution.local import LocalLauncher
 from decaystudy.study.execution.progress import Event, EventKind
 from decaystudy.study.execution.scheduler import Scheduler
+from decaystudy.study.execution.sharing import runs_that_share
 from decaystudy.study.execution.slurm import SlurmLauncher
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import tasks_of_runs
@@ -382,6 +385,37 @@ def test_gpus_are_dealt_out_and_given_back(runs: list[Run], tmp_path: Path) -> N
     assert visible_gpus() == ["2"] and launcher.next_batch(training[1:]) == training[1:2]
     launcher.close()
     assert visible_gpus() == []
+
+
+def test_small_runs_share_a_gpu(runs: list[Run], tmp_path: Path) -> None:
+    launcher = LocalLauncher(ExecutionOptions(runs_per_gpu=2), gpus=["4"])
+    training = jobs_of(runs, launcher, JobKind.TRAIN, [None] * 3)
+    assert launcher.at_once(runs) == 2
+    with pytest.raises(UserError, match=r"needs 2 GPUs at 2 runs each .* ask for --jobs 2, or give --runs-per-gpu 3"):
+        LocalLauncher(ExecutionOptions(jobs=3, runs_per_gpu=2), gpus=["4"]).check(runs)
+    with pytest.raises(UserError, match="only runs on one GPU share it"):
+        ExecutionOptions(devices=2, runs_per_gpu=2)
+    store = Store(tmp_path / "out")
+    for run in runs:
+        store.claim(run)
+    training = [replace(job, folder=store.place(job.run)) for job in training]
+    assert launcher.next_batch(training) == training[:1]
+    (first,) = launcher.submit(training[:1])
+    assert launcher.next_batch(training[1:]) == training[1:2]
+    launcher.submit(training[1:2])
+    assert launcher.next_batch(training[2:]) == []
+    launcher.cancel([first])
+    assert launcher.next_batch(training[2:]) == training[2:]
+    launcher.close()
+
+
+def test_how_many_runs_share_a_gpu(runs: list[Run]) -> None:
+    config = runs[0].config
+    assert runs_that_share(config, None) == 4
+    assert runs_that_share(config, 2 * memory_bytes(config)) == 2
+    assert runs_that_share(config, 1) == 1
+    large = expand_all(["sharing"], scale="160m")[0].runs()[0].config
+    assert runs_that_share(large, None) == 1
 
 
 def visible_gpus() -> list[str]:

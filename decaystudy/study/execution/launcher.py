@@ -57,14 +57,22 @@ class ExecutionOptions:
     """GPUs, or processes, of each run (on each node)."""
     jobs: int | None = None
     """Jobs at once; as many as there is room for unless set."""
+    runs_per_gpu: int | None = None
+    """Runs that share a GPU; as many as are fastest and its memory holds unless set."""
     gpu: str | None = None
     """GPU that planned hours assume, such as a100-80gb; it overrides a probe."""
     slurm: SlurmOptions = field(default_factory=SlurmOptions)
 
     def __post_init__(self) -> None:
-        for name, number in (("jobs", self.jobs), ("devices", self.devices)):
+        numbers = {"jobs": self.jobs, "devices": self.devices, "runs-per-gpu": self.runs_per_gpu}
+        for name, number in numbers.items():
             if number is not None and number < 1:
                 raise UserError(f"--{name} is {number}: give at least 1")
+        if self.devices > 1 and (self.runs_per_gpu or 1) > 1:
+            raise UserError(
+                f"--runs-per-gpu {self.runs_per_gpu} with --devices {self.devices}: only runs on one GPU share it; "
+                "leave one of them out"
+            )
 
 
 @dataclass(frozen=True)

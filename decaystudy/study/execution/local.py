@@ -1,8 +1,9 @@
 """Jobs on this machine: a limited number at once, each in a process of its own.
 
-On a CPU a run is forked from a process that has imported torch and Lightning and computed nothing: that saves each run
-seven seconds. Runs on GPUs, or of several processes, get a fresh interpreter. An evaluation goes to a process that has
-evaluated before, if there is one. All of them end when the study's process ends.
+A run of one process is forked from one that has imported torch and Lightning and computed nothing: that saves each run
+seven seconds. A run of several processes gets a fresh interpreter. Small runs share a GPU: what one of them does beside
+computing there (start, compile, validate, save), others fill. An evaluation goes to a process that has evaluated
+before, if there is one. All of them end when the study's process ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import multiprocessing.connection
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,8 +19,9 @@ from decaystudy.errors import UserError
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher
-from decaystudy.study.execution.machine import cpu_count, local_gpus
-from decaystudy.study.execution.processes import Evaluator, Forked, Fresh, JobProcess, forkserver
+from decaystudy.study.execution.machine import cpu_count, gpu_memory, local_gpus
+from decaystudy.study.execution.processes import Evaluator, Forked, Fresh, JobProcess, forkserver, visible
+from decaystudy.study.execution.sharing import runs_that_share
 from decaystudy.study.execution.slurm_options import SlurmOptions
 from decaystudy.study.execution.worker import train_forked
 
@@ -43,7 +46,7 @@ class LocalLauncher(Launcher):
         if options.slurm != SlurmOptions():
             raise UserError("settings under --slurm need --launcher slurm: add it, or leave them out")
         self.gpus = local_gpus() if gpus is None else tuple(gpus)
-        self._free = list(self.gpus)
+        self._held: Counter[str] = Counter()
         self._running: dict[str, tuple[Job, JobProcess]] = {}
         self._idle: list[Evaluator] = []
         self._forks: Any = None
@@ -56,11 +59,14 @@ class LocalLauncher(Launcher):
             return
         if devices > len(self.gpus):
             raise UserError(f"--devices {devices}: this machine has {len(self.gpus)} GPUs; ask for fewer")
-        fitting = len(self.gpus) // devices
+        sharing = min(map(self._sharing, runs), default=1)
+        fitting = len(self.gpus) * sharing // devices
         if at_once is not None and at_once > fitting:
+            shared = "" if sharing == 1 else f" at {sharing} runs each"
             raise UserError(
-                f"--jobs {at_once} with --devices {devices} needs {at_once * devices} GPUs and this "
-                f"machine has {len(self.gpus)}: ask for --jobs {fitting}"
+                f"--jobs {at_once} with --devices {devices} needs {-(-at_once * devices // sharing)} GPUs{shared} and "
+                f"this machine has {len(self.gpus)}: ask for --jobs {fitting}"
+                + (f", or give --runs-per-gpu {-(-at_once // len(self.gpus))}" if devices == 1 else "")
             )
 
     def on_gpu(self, runs: Sequence[Run]) -> bool:
@@ -71,12 +77,12 @@ class LocalLauncher(Launcher):
         if self.options.jobs is not None:
             return self.options.jobs
         if self.on_gpu(runs):
-            return max(1, len(self.gpus) // self.options.devices)
+            return max(1, len(self.gpus) * min(map(self._sharing, runs)) // self.options.devices)
         return max(1, cpu_count() // max((cpus(self.resources(run, JobKind.TRAIN)) for run in runs), default=1))
 
     def next_batch(self, waiting: Sequence[Job]) -> Sequence[Job]:
         """The first job that there is room for."""
-        return next(([job] for job in waiting if self._has_room(job.resources)), [])
+        return next(([job] for job in waiting if self._has_room(job)), [])
 
     def submit(self, jobs: Sequence[Job]) -> list[str]:
         ids = []
@@ -136,12 +142,14 @@ class LocalLauncher(Launcher):
     def _uses_gpu(self, needs: Resources) -> bool:
         return bool(self.gpus) and needs.gpu
 
-    def _has_room(self, needs: Resources) -> bool:
+    def _has_room(self, job: Job) -> bool:
+        needs = job.resources
         running = [job.resources for job, _ in self._running.values()]
         if self.options.jobs is not None and len(running) >= self.options.jobs:
             return False
         if self._uses_gpu(needs):
-            return needs.devices <= len(self._free) + sum(len(process.gpus) for process in self._idle)
+            idle = Counter(gpu for process in self._idle for gpu in process.gpus)
+            return len(self._roomy(job, self._held - idle)) >= needs.devices
         on_cpu = [other for other in running if not self._uses_gpu(other)]
         if self.options.jobs is not None or not on_cpu:
             return True
@@ -153,13 +161,17 @@ class LocalLauncher(Launcher):
         environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} if threads and not on_gpu else {}
         if job.kind is JobKind.EVALUATE:
             return self._evaluator(job, environment)
-        if on_gpu or job.resources.devices > 1:
+        if on_gpu:
             self._end_idle()  # their GPUs may be needed, and their memory
+        if job.resources.devices > 1:
             return self._with_gpus(job, lambda gpus: Fresh(job.command(die_with_parent=True), environment, gpus))
+        return self._with_gpus(job, lambda gpus: self._forked(job, environment, gpus))
+
+    def _forked(self, job: Job, environment: Mapping[str, str], gpus: tuple[str, ...]) -> Forked:
         if self._forks is None:
             self._forks = forkserver("decaystudy.training.fit", "decaystudy.training.process")
-        arguments = (str(job.folder.path), job.layout, environment)
-        return Forked(self._forks.Process(target=train_forked, args=arguments))
+        arguments = (str(job.folder.path), job.layout, {**environment, **visible(gpus)})
+        return Forked(self._forks.Process(target=train_forked, args=arguments), gpus)
 
     def _evaluator(self, job: Job, environment: Mapping[str, str]) -> JobProcess:
         """A process that has taken the job: an idle one if it lives and is where the job belongs."""
@@ -174,16 +186,27 @@ class LocalLauncher(Launcher):
         return fresh
 
     def _with_gpus(self, job: Job, start: Callable[[tuple[str, ...]], P]) -> P:
-        """Start a process that holds the GPUs of the job."""
-        count = job.resources.devices if self._uses_gpu(job.resources) else 0
-        gpus = tuple(self._free[:count])
+        """Start a process that holds the GPUs of the job, those with the fewest others."""
+        needs = job.resources
+        gpus = tuple(self._roomy(job, self._held)[: needs.devices]) if self._uses_gpu(needs) else ()
         process = start(gpus)
-        del self._free[:count]
+        self._held.update(gpus)
         return process
+
+    def _roomy(self, job: Job, held: Counter[str]) -> list[str]:
+        """GPUs with room for this job, the freest first."""
+        most = self._sharing(job.run)
+        return sorted((gpu for gpu in self.gpus if held[gpu] < most), key=lambda gpu: held[gpu])
+
+    def _sharing(self, run: Run) -> int:
+        """How many jobs of such runs share a GPU."""
+        if self.options.devices > 1:
+            return 1
+        return self.options.runs_per_gpu or runs_that_share(run.config, gpu_memory())
 
     def _end(self, process: JobProcess) -> None:
         process.end()
-        self._free += process.gpus
+        self._held -= Counter(process.gpus)
 
     def _end_idle(self) -> None:
         while self._idle:

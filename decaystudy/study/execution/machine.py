@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -23,3 +24,14 @@ def local_gpus() -> tuple[str, ...]:
         ["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=60
     )
     return tuple(str(i) for i, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU "))
+
+
+@functools.cache
+def gpu_memory() -> int | None:
+    """Bytes of the smallest of this machine's GPUs; None where that isn't known. Asks no CUDA library."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=60)
+    sizes = [int(line) * 2**20 for line in told.stdout.split() if line.isdigit()]
+    return min(sizes, default=None)

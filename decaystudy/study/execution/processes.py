@@ -47,9 +47,8 @@ class JobProcess(Protocol):
 class Forked:
     """A process forked from one that has imported torch."""
 
-    gpus: tuple[str, ...] = ()
-
-    def __init__(self, process: BaseProcess) -> None:
+    def __init__(self, process: BaseProcess, gpus: tuple[str, ...] = ()) -> None:
+        self.gpus = gpus
         self._process = process
         process.start()
         assert process.pid is not None
@@ -159,16 +158,20 @@ def start(
     command: list[str], environment: Mapping[str, str], gpus: tuple[str, ...], *, stdin: int, stdout: int
 ) -> subprocess.Popen[str]:
     """A process in a session of its own, so that Ctrl-C reaches the study only, which sees the GPUs it is given."""
-    visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     return subprocess.Popen(
         command,
-        env={**os.environ, **environment, **visible},
+        env={**os.environ, **environment, **visible(gpus)},
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
         start_new_session=True,
     )
+
+
+def visible(gpus: tuple[str, ...]) -> dict[str, str]:
+    """The environment in which a process sees these GPUs only."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
 
 
 def forkserver(*modules: str) -> Any:

@@ -105,9 +105,10 @@ def choose_speed(scale: str, *, gpu: str | None, devices: int, jobs: int, on_cpu
         if name not in DEVICES:
             raise unknown("GPU", gpu, DEVICES)
         return Speed(_assumed(DEVICES[name]), None, DEVICES[name], devices, DEVICES[name].gpu)
-    found = read_probe(scale, jobs=jobs, gpu=bool(local_gpus()))
+    here = bool(local_gpus())
+    at_once = -(-jobs * devices // len(local_gpus())) if here else jobs
+    found = read_probe(scale, jobs=at_once, gpu=here)
     if found is not None:
-        here = bool(local_gpus())
         device = DEVICES["a100-80gb" if here else "cpu"]
         scaled = f", shared out over {devices} devices without loss" if devices > 1 else ""
         source = f"measured on this machine by decaystudy probe, {found.measured}{scaled}"
@@ -144,8 +145,8 @@ def machine() -> str:
 
 
 def probe_file(scale: str, *, jobs: int, gpu: bool) -> Path:
-    """Where the probe of this machine is kept; runs at once slow each other down on a CPU only."""
-    return cache_folder("probe", machine(), f"{scale}-gpu.json" if gpu else f"{scale}-{jobs}-at-once.json")
+    """Where the probe of this machine is kept, by runs at once on its CPUs, or on each of its GPUs."""
+    return cache_folder("probe", machine(), f"{scale}-{jobs}-{'per-gpu' if gpu else 'at-once'}.json")
 
 
 def read_probe(scale: str, *, jobs: int, gpu: bool) -> Probe | None:

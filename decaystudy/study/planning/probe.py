@@ -58,14 +58,16 @@ def probe(
     on_gpu = launcher.on_gpu(runs)
     if not on_gpu and runs[0].config.threads is None:
         raise UserError(f"scale {chosen} is made for GPUs and this machine has none: plan with --gpu a100-80gb instead")
-    at_once = 1 if on_gpu else min(launcher.at_once(runs), len(runs))
-    print(f"measuring {chosen} with {at_once} at once …", file=sys.stderr)
+    at_once = launcher.at_once(runs)
+    at_once = min(-(-at_once // len(launcher.gpus)) if on_gpu else at_once, len(runs))
+    print(f"measuring {chosen} with {at_once} at once{' on a GPU' if on_gpu else ''} …", file=sys.stderr)
     measured, log = measure(runs, at_once, on_gpu)
     if not measured:
         raise UserError(f"no run could be measured: {log}")
     found = gather(measured, runs)
     path = write_probe(found, chosen, jobs=at_once, gpu=on_gpu)
-    speed = choose_speed(chosen, gpu=None, devices=1, jobs=at_once, on_cpu=not on_gpu)
+    jobs_at_once = at_once * len(launcher.gpus) if on_gpu else at_once
+    speed = choose_speed(chosen, gpu=None, devices=1, jobs=jobs_at_once, on_cpu=not on_gpu)
     for run in runs:
         key = shape_key(run.config)
         seconds = found.token_seconds.get(key)

@@ -1,0 +1,25 @@
+"""How many runs share a GPU. A small run leaves it idle while it starts, compiles, validates and saves, and between
+kernels that are shorter than their launch; others then compute."""
+
+from __future__ import annotations
+
+from decaystudy.model.count import forward_flops
+from decaystudy.runs.config import RunConfig
+from decaystudy.runs.memory import memory_bytes
+
+SMALL_STEP = 12e12
+"""Floating-point operations of a training step below which a run shares a GPU."""
+MOST = 4
+"""Runs that share a GPU at most."""
+
+
+def runs_that_share(config: RunConfig, memory: int | None) -> int:
+    """How many runs like this one share a GPU: as many as together have a step of ``SMALL_STEP``.
+
+    Args:
+        memory: bytes of the GPU, which holds them all; None where it isn't known.
+    """
+    step = forward_flops(config.model, config.data.sequence_length).training * config.tokens_per_step
+    fastest = min(MOST, int(SMALL_STEP // step))
+    fitting = MOST if memory is None else memory // memory_bytes(config)
+    return max(1, min(fastest, fitting))
