@@ -108,13 +108,14 @@ def _automatic(facts: CallFacts) -> Backend:
     if facts.tokens == 1:
         return BACKENDS["recurrent"]
     if facts.device.type == "cuda":
-        exact = facts.dtype == torch.float32 and not _tf32_is_allowed()
         for name in FASTEST_ON_CUDA:
-            if not (exact and name in WITH_TF32) and BACKENDS[name].refusal(facts) is None:
+            rounds = name in WITH_TF32 and facts.dtype == torch.float32 and not _tf32_is_allowed()
+            if not rounds and BACKENDS[name].refusal(facts) is None:
                 return BACKENDS[name]
     return BACKENDS["chunked"]
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _tf32_is_allowed() -> bool:
     # PyTorch 2.9 and later have a setting of their own, and raise where both have been used.
     setting = getattr(torch.backends.cuda.matmul, "fp32_precision", None)

@@ -117,6 +117,20 @@ def test_auto_on_a_gpu_asks_the_kernels_first(monkeypatch: pytest.MonkeyPatch) -
             torch.backends.cuda.matmul.fp32_precision = kept
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dplr", [False, True])
+def test_the_choice_for_a_gpu_compiles(dtype: torch.dtype, dplr: bool) -> None:
+    """Whole, with every question that ``auto`` asks; what is asked of PyTorch's settings can't be traced."""
+    shape = {"batch": 2, "tokens": 6, "heads": 3, "key_width": 64, "value_width": 64}
+    facts = CallFacts(device=torch.device("cuda"), dtype=dtype, scalar=False, dplr=dplr, resets=True, **shape)
+
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x if backends.choose(facts, "auto").name else x
+
+    compiled = torch.compile(doubled, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(torch.ones(2)), torch.full((2,), 2.0))
+
+
 def test_the_choice_reads_no_tensor() -> None:
     """Tensors without memory are enough to choose by."""
     call = {name: x.to("meta") for name, x in CALL.items()}
