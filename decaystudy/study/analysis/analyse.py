@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from decaystudy.study.analysis.accuracies import (
     compare_answers,
     task_rows,
 )
+from decaystudy.study.analysis.answer import answer
 from decaystudy.study.analysis.claims import evidence_of, judge, reported_cells
 from decaystudy.study.analysis.comparisons import compare, loss_family
 from decaystudy.study.analysis.expected import finer_scale
@@ -67,7 +69,7 @@ def analyse(study: Study, outcomes: Sequence[Outcome], others: Sequence[Scaled] 
     tuning = tuning_of(study, outcomes, seed_sd)
     to_baseline = first_by_cell(comparisons)
     answered_to_baseline = first_by_cell([row for row in answered if row.task == MEAN])
-    return StudyResults(
+    found = StudyResults(
         study=study.name,
         title=study.spec.title,
         question=study.spec.question,
@@ -100,6 +102,7 @@ def analyse(study: Study, outcomes: Sequence[Outcome], others: Sequence[Scaled] 
         finer_scale=finer_scale(study, seed_sd),
         tuning=tuning,
     )
+    return replace(found, answer=answer(found))
 
 
 def run_row(outcome: Outcome, chosen: Trial | None) -> RunRow:

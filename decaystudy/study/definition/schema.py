@@ -27,7 +27,7 @@ from decaystudy.yaml_document import YamlDocument, load
 
 KEYS = {
     "title": "one line",
-    "question": "what the study asks",
+    "question": "what the study asks (may be left out)",
     "scale": "the size at which it runs (or scales: several, the first unless --scale says otherwise)",
     "scales": "see scale",
     "seeds": "the seeds of every cell",
@@ -125,7 +125,7 @@ def read_study(name: str) -> StudySpec:
         name=stem,
         file=document.file,
         title=_text(document, "title"),
-        question=_text(document, "question"),
+        question=_text(document, "question") if "question" in values else "",
         scales=scales,
         seeds=_read_seeds(document, "seeds") or (0,),
         axis=axis,

@@ -24,12 +24,13 @@ from decaystudy.table import Table, markdown_escape, markdown_line
 
 
 def as_text(results: StudyResults) -> str:
-    """What run-study prints at its end."""
-    parts = [results.title, *(table.text() for table in tables(results))]
-    if results.claims:
-        parts.append(claims_table(results, marks=True).text())
+    """What run-study and report print: question, answer, claims, tables."""
+    asked = [f"question: {results.question}"] if results.question else []
+    parts = [results.title, "\n".join([*asked, f"answer:   {results.answer}"])]
+    parts += [claims_table(results, marks=True).text()] if results.claims else []
     over_scales = scales_table(results)
     parts += [over_scales.text()] if over_scales is not None else []
+    parts += [table.text() for table in tables(results)]
     remarks = [
         *(f"✘ {failure_text(run)}" for run in ended_badly(results)),
         *(f"note: {note}" for note in results.notes),
@@ -39,17 +40,16 @@ def as_text(results: StudyResults) -> str:
 
 
 def as_markdown(results: StudyResults) -> str:
-    """Tables, claims, failures and notes."""
-    parts = [
-        f"# {markdown_line(results.title)}",
-        markdown_line(results.question),
-        *(table.markdown() for table in tables(results)),
-    ]
-    by_seed, resolved = seeds_table(results), outcome(results)
-    parts += [by_seed.markdown()] if by_seed is not None else []
+    """Question, answer, claims, tables, failures and notes."""
+    parts = [f"# {markdown_line(results.title)}"]
+    parts += [markdown_line(results.question)] if results.question else []
+    parts += [f"**Answer.** {markdown_escape(results.answer)}"]
     parts += [claims_table(results).markdown()] if results.claims else []
     over_scales = scales_table(results)
     parts += [over_scales.markdown()] if over_scales is not None else []
+    parts += [table.markdown() for table in tables(results)]
+    by_seed, resolved = seeds_table(results), outcome(results)
+    parts += [by_seed.markdown()] if by_seed is not None else []
     parts += [f"In short: {markdown_escape(resolved)}."] if resolved else []
     failures = ended_badly(results)
     if failures:

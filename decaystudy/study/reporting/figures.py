@@ -9,9 +9,8 @@ from decaystudy.evaluation import figures
 from decaystudy.evaluation.tasks.catalog import NEEDLE_DISTANCES
 from decaystudy.evaluation.tasks.recall import chance
 from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure, svg
-from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults
+from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults, in_bits
 from decaystudy.study.definition.tuning import Tried
-from decaystudy.study.reporting.tables.fields import in_bits
 
 
 def differences(results: StudyResults) -> str | None:

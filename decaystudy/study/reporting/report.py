@@ -4,12 +4,14 @@ page from results.json."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from decaystudy.errors import UserError
 from decaystudy.io import read_mapping, write_json, write_text
 from decaystudy.serial import Mismatch, from_plain, to_plain
 from decaystudy.study.analysis.analyse import analyse
+from decaystudy.study.analysis.answer import answer
 from decaystudy.study.analysis.results import SCHEMA, StudyResults
 from decaystudy.study.analysis.scales import Scaled
 from decaystudy.study.definition.expand import Study
@@ -17,7 +19,7 @@ from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.record import plan_file, read_plan, read_recorded, studies_of
-from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex
+from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex, as_text
 from decaystudy.study.reporting.html import as_html
 
 
@@ -52,7 +54,7 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
             results = write_results(study, store, {})
         write_text(folder / "report.tex", as_tex(results))
         write_text(folder / "report.html", as_html(results, plan, store.out))
-        print(f"{folder / 'report.html'} (and report.tex, results.csv, results.md)")
+        print(f"{as_text(results)}\n\n{folder / 'report.html'} (and report.tex, results.csv, results.md)")
     return 0
 
 
@@ -114,6 +116,7 @@ def read_results(path: str | Path) -> StudyResults:
     if schema != SCHEMA:
         raise UserError(f"{file} was written by an earlier version of decaystudy: {again}")
     try:
-        return from_plain(StudyResults, plain)
+        results = from_plain(StudyResults, plain)
     except Mismatch as error:
         raise UserError(f"{file} is not a study's results ({error}): {again}") from error
+    return results if results.answer else replace(results, answer=answer(results))

@@ -12,6 +12,7 @@ from decaystudy.study.analysis.results.comparisons import (
     Family,
     JudgedDifference,
     SeedDifference,
+    in_bits,
 )
 from decaystudy.study.analysis.results.runs import Cost, RunRow
 from decaystudy.study.analysis.results.scales import ScaleClaim, ScaleVerdict
@@ -39,4 +40,5 @@ __all__ = [
     "ScaleVerdict",
     "SeedDifference",
     "StudyResults",
+    "in_bits",
 ]

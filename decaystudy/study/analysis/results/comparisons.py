@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from decaystudy.study.definition.claims.result import Estimate
+
+BITS = "bits per byte"
 
 
 class ComparisonVerdict(StrEnum):
@@ -70,6 +72,25 @@ class Comparison(JudgedDifference):
     """The difference in bits per byte."""
     by_seed: tuple[SeedDifference, ...] = ()
     """Under each seed that both have finished."""
+
+
+def in_bits(row: Comparison) -> Comparison:
+    """A comparison of losses in bits per byte; as it is where it has no other unit, or no difference."""
+    if row.unit == BITS or row.bits_per_byte is None or not row.difference:
+        return row
+    scale = row.bits_per_byte / row.difference
+    ends = (row.low, row.high, row.standard_error, row.resolvable, row.margin)
+    low, high, error, smallest, margin = (None if value is None else value * scale for value in ends)
+    return replace(
+        row,
+        unit=BITS,
+        difference=row.bits_per_byte,
+        low=low,
+        high=high,
+        standard_error=error,
+        resolvable=smallest,
+        margin=margin,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,9 @@ class StudyResults:
     study: str
     title: str
     question: str
+    """Empty for a study that asks none."""
+    answer: str = ""
+    """What the verdicts say, in one or two sentences; empty in files of versions that gave none."""
     scale: str
     axis: tuple[str, ...]
     """Settings in which the cells of a comparison may differ."""

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import rounded
-from decaystudy.study.analysis.results import CellResult, Difference, StudyResults
+from decaystudy.study.analysis.results import CellResult, Difference, StudyResults, in_bits
 from decaystudy.study.analysis.runs import MACHINES
 from decaystudy.study.reporting.families import loss_notes
 from decaystudy.study.reporting.tables.fields import (
     CELL,
     TO_BASELINE,
     difference_fields,
-    in_bits,
     seeds_text,
     span,
     trial_text,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import interval_text, rounded
-from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, JudgedDifference, StudyResults
+from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, JudgedDifference, StudyResults, in_bits
 from decaystudy.study.reporting.families import loss_notes
-from decaystudy.study.reporting.tables.fields import in_bits, span
+from decaystudy.study.reporting.tables.fields import span
 from decaystudy.table import Column, Kind, Table
 
 
@@ -28,7 +28,7 @@ def comparisons_table(results: StudyResults) -> Table:
         difference = MISSING if row.difference is None else rounded(row.difference, row.standard_error, signed=True)
         nats = [] if tokenizers else [difference, interval(row)]
         shown = in_bits(row) if tokenizers else row
-        judged = (bits_field(row, tokenizers), str(row.seeds or MISSING), resolvable_field(shown), verdict_text(row))
+        judged = (bits_field(row, tokenizers), str(row.seeds or MISSING), resolvable_field(shown), verdict_text(shown))
         rows.append((f"{row.a} − {row.b}", ", ".join(row.axis), f"{row.parameters:+,}", *nats, *judged))
     notes = [f"{row.a} − {row.b}: {note}." for row in results.comparisons for note in told(row)]
     return Table(columns, tuple(rows), title="Comparisons", notes=(*loss_notes(results), *notes))
@@ -96,7 +96,7 @@ def resolvable_field(row: JudgedDifference) -> str:
 def verdict_text(row: JudgedDifference) -> str:
     """The verdict, with what it needs to be understood: the margin, or why there is none."""
     if row.verdict == ComparisonVerdict.EQUIVALENT:
-        return f"{row.verdict} (within {row.margin:g})"
+        return f"{row.verdict} (within {row.margin:.3g})"
     return f"{row.verdict}: {row.why}" if row.why else str(row.verdict)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import interval_text, rounded
-from decaystudy.study.analysis.results import Comparison, Difference
+from decaystudy.study.analysis.results import Difference
 from decaystudy.study.definition.search import Trial
 from decaystudy.table import Column, Kind
 
-BITS = "bits per byte"
 CELL = Column("cell", Kind.WORDS)
 TO_BASELINE = (Column("baseline", Kind.WORDS), Column("difference"), Column("verdict", Kind.VERDICT))
 
@@ -51,21 +49,3 @@ def difference_fields(difference: Difference | None) -> tuple[str, str, str]:
     if difference.difference is not None:
         shown = span(difference.difference, difference.low, difference.high, difference.standard_error)
     return difference.b, shown, str(difference.verdict)
-
-
-def in_bits(row: Comparison) -> Comparison:
-    """A comparison of losses in bits per byte; as it is where it has no other unit, or no difference."""
-    if row.unit == BITS or row.bits_per_byte is None or not row.difference:
-        return row
-    scale = row.bits_per_byte / row.difference
-    ends = (row.low, row.high, row.standard_error, row.resolvable)
-    low, high, error, smallest = (None if value is None else value * scale for value in ends)
-    return replace(
-        row,
-        unit=BITS,
-        difference=row.bits_per_byte,
-        low=low,
-        high=high,
-        standard_error=error,
-        resolvable=smallest,
-    )
