@@ -15,7 +15,7 @@ from decaystudy.io import read_mapping
 LONGEST_SEQUENCE = 2**24
 GPT2 = ("gpt2", "openai-community/gpt2")
 """Names of one tokenizer."""
-DOCUMENT_SETTINGS = ("name", "config", "split", "column", "files", "encoding", "revision")
+DOCUMENT_SETTINGS = ("name", "config", "split", "column", "group", "files", "encoding", "revision")
 """Fields that only some sources read."""
 
 
@@ -38,7 +38,8 @@ class DataConfig:
     """Clear the state at each document's first token, so that nothing is carried from one document to the next."""
 
     validation_fraction: float | None = None
-    """Share of the documents held out, by a hash of their id (default: python-docs 0.03, recall 0.1, else 0.01)."""
+    """Share of the documents, or of the groups, held out, by a hash of their id (default: python-docs 0.03,
+    recall 0.1, else 0.01)."""
 
     validation_tokens: int = 262_144
     """Maximum number of held-out tokens used for validation; the others stay out of training too."""
@@ -61,6 +62,10 @@ class DataConfig:
 
     column: str = "text"
     """The column or field that holds the text (sources fineweb-edu, hub and files)."""
+
+    group: str | None = None
+    """The column or field that says what a document belongs to, such as a book or a site. A group is held out whole or
+    not at all, and its losses count together (sources fineweb-edu, hub and files)."""
 
     files: str | list[str] | None = None
     """The files to read: paths or quoted globs, several with commas between them (source files)."""

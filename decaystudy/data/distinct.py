@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from decaystudy.data.documents import id_hash
 from decaystudy.data.sources.base import Document, Source
+from decaystudy.errors import UserError
 
 LOOK_BACK = 4
 """A piece is cut at a blank line, a line's end or a space in its last quarter, if there is one."""
@@ -36,20 +37,22 @@ def distinct(source: Source, documents: Iterable[Document], changes: Changes) ->
     """
     texts: dict[int, int] = {}
     for document in documents:
+        if document.group is not None and not source.grouped:
+            raise UserError(f"the source {source.label} names groups of documents: set grouped = True in its class")
         pieces = split(document.text, source.longest_text)
         if len(pieces) > 1:
             changes.split += 1
             changes.pieces += len(pieces)
         for number, text in enumerate(pieces, 1):
             if document.id == document.text:  # a document without an id is known by its text, and so are its pieces
-                yield Document(text, text)
+                yield document._replace(id=text, text=text)
                 continue
             name = document.id if len(pieces) == 1 else f"{document.id}#{number}"
             mark = id_hash(text)
             if source.tells_apart and texts.setdefault(id_hash(name), mark) != mark:
                 changes.renamed += 1
                 name = f"{name}#{mark:016x}"
-            yield Document(name, text)
+            yield document._replace(id=name, text=text)
 
 
 def split(text: str, longest: int) -> list[str]:

@@ -1,10 +1,10 @@
-"""Which documents are held out: a fixed hash of the id against a share, so no seed and no order comes into it."""
+"""Which documents are held out: a fixed hash of the id or the group against a share, whatever the seed and order."""
 
 import hashlib
 
 
 def id_hash(name: str) -> int:
-    """A 64-bit hash of a document's id, the same on every machine."""
+    """A 64-bit hash of the id of a document, or of its group, the same on every machine."""
     content = name.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8, person=b"held out").digest(), "little")
 

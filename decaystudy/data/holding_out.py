@@ -1,7 +1,8 @@
 """Which documents of a source are held out: those whose hashes lie below a bound.
 
 The bound is the share of all hashes for a large source, which is then right to within chance. A small source is read
-once for the hashes of its documents, and its bound makes the share right to within one document.
+once for the hashes of its documents, and its bound makes the share right to within one document. Where documents have
+groups, the hashes and the share are those of the groups.
 """
 
 import functools
@@ -34,9 +35,9 @@ class HoldingOut:
     """The bound below which documents are held out."""
 
     hashes: np.ndarray | None
-    """Of all documents, sorted (uint64); None for a large source."""
+    """Of all documents, or groups, sorted and (groups) distinct (uint64); None for a large source."""
     tokens: np.ndarray | None = None
-    """At least so many tokens are in each of these documents (int64)."""
+    """At least so many tokens are in each of these (int64)."""
     share: float = 0.0
     """Of the documents that are held out for validation; tuning takes the next ones."""
     fill: int = 0
@@ -65,7 +66,7 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
     """What is held out of a source; reads a small one once to count its documents.
 
     Raises:
-        UserError: there is but one document, so that nothing can be held out beside what is trained on.
+        UserError: there is but one document, or group, so that nothing can be held out beside what is trained on.
     """
     if not source.counts_documents:
         return HoldingOut(None)
@@ -84,6 +85,8 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
     hashes, tokens = counted
     if len(hashes) == 0:
         raise UserError(f"the source {source.label} holds no documents: choose another --data.source")
+    if source.grouped:
+        hashes, tokens = _by_group(source, config, hashes, tokens)
     if hashes[0] == hashes[-1]:
         raise UserError(
             f"the source {source.label} holds one document, of about {int(tokens[0]):,} words, "
@@ -97,8 +100,31 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
     filled = HoldingOut(hashes, tokens, share, fill=config.sequence_length + 1)
     if filled.below(share) != found.below(share):
         held = int((hashes < np.uint64(filled.below(share))).sum())
-        log.info("%s is small: %d of %d documents are held out to fill a sequence", source.label, held, len(hashes))
+        what = "groups" if source.grouped else "documents"
+        log.info("%s is small: %d of %d %s are held out to fill a sequence", source.label, held, len(hashes), what)
     return filled
+
+
+def _by_group(
+    source: Source, config: DataConfig, hashes: np.ndarray, tokens: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The hash of each group, sorted, and the tokens of its documents, from those of the documents.
+
+    Raises:
+        UserError: there are too few groups for training, validation and tuning to have one each.
+    """
+    groups, first = np.unique(hashes, return_index=True)
+    if len(groups) == 1:
+        raise UserError(
+            f"the source {source.label} holds one group, of {len(hashes):,} documents and about {int(tokens.sum()):,} "
+            "words: give text of more groups, for some are trained on and some held out"
+        )
+    if config.tuning and len(groups) == 2:
+        raise UserError(
+            f"the source {source.label} holds two groups: give text of more, for tuning holds out others than are "
+            "reported"
+        )
+    return groups, np.add.reduceat(tokens, first)
 
 
 def _read_counted(path: Path) -> np.ndarray | None:
@@ -119,7 +145,7 @@ def _count(source: Source, parts: list[Part]) -> np.ndarray:
 
     def read(part: Part) -> list[tuple[int, int]]:
         return [
-            (id_hash(document.id), 1 + max(len(document.text.split()), len(document.text) // BYTES_PER_TOKEN))
+            (id_hash(document.held_with), 1 + max(len(document.text.split()), len(document.text) // BYTES_PER_TOKEN))
             for document in distinct(source, source.documents(part), changes)
         ]
 

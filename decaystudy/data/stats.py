@@ -48,6 +48,7 @@ def stats(config: DataConfig, seed: int = 0, tokens: int = 1_000_000) -> dict[st
         "bytes_per_token": sum(count["bytes"] for count in counts) / max(1, total - len(lengths)),
         "tokens_per_document": {f"{q:g}": int(np.quantile(lengths, q, method="nearest")) for q in QUANTILES},
         "validation_documents": validation.documents,
+        **({} if validation.groups is None else {"validation_groups": validation.groups}),
         "validation_sequences": validation.count,
         "validation_unigram_entropy": validation.unigram_entropy(),
         "samples": samples(corpus, made[0], seed),
@@ -80,6 +81,8 @@ def describe(facts: dict[str, Any]) -> str:
     """The facts as lines for a terminal."""
     part = "" if facts["shards_made"] == facts["shards"] else f" ({facts['shards_made']} of {facts['shards']} shards)"
     lengths = ", ".join(f"{float(q):.0%} {n:,}" for q, n in facts["tokens_per_document"].items())
+    groups = f" of {facts['validation_groups']:,} groups" if "validation_groups" in facts else ""
+    held_out = f"{facts['validation_documents']:,} documents{groups}, {facts['validation_sequences']:,} sequences"
     lines = [
         f"source        {facts['source']} at revision {facts['revision']}",
         f"tokenizer     {facts['tokenizer']}, {facts['vocabulary']:,} tokens",
@@ -87,8 +90,7 @@ def describe(facts: dict[str, Any]) -> str:
         f"documents     {facts['documents']:,}{part}",
         f"tokens        {facts['tokens']:,}, {facts['bytes_per_token']:.2f} bytes of text each",
         f"tokens per document, by quantile: {lengths}",
-        f"held out      {facts['validation_documents']:,} documents, {facts['validation_sequences']:,} sequences, "
-        f"unigram entropy {facts['validation_unigram_entropy']:.3f} nats per token",
+        f"held out      {held_out}, unigram entropy {facts['validation_unigram_entropy']:.3f} nats per token",
         f"stream hash   {facts['stream_hash']} (SHA-256 of the first {facts['hashed_tokens']:,} tokens, "
         f"seed {facts['seed']})",
     ]

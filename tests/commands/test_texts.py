@@ -166,6 +166,55 @@ def test_json_that_is_none(content, says, tmp_path, capsys):
     assert says in stats(capsys, "a.jsonl", expect=2)
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            '{"text": "x", "site": "a"}',
+            "a.jsonl has no field 'book' in the line at byte 0: choose --data.group from text",
+        ),
+        ('{"text": "x", "book": null}', "a.jsonl:1: the field 'book' holds null, not the name of a group"),
+        ('{"text": "x", "book": "b"}\n\n{"text": "x", "book": [1]}', "a.jsonl:3: the field 'book' holds a list"),
+        ('{"text": "x", "book": true}', "holds true or false"),
+        ('{"text": "x", "book": NaN}', "holds a number that is not finite"),
+        ('{"text": "two words", "book": 7}\n{"text": "x", "book": 7.0}', "holds one group, of 2 documents and about 5"),
+    ],
+)
+def test_groups_that_are_none(line, says, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text(line + "\n")
+    assert says in stats(capsys, "a.jsonl", "--data.group", "book", expect=2)
+
+
+def test_groups_in_parquet_that_are_none(tmp_path, capsys):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pyarrow.table({"text": ["x"] * 9, "book": [*range(8), None]})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=5)
+    said = stats(capsys, "a.parquet", "--data.group", "book", expect=2)
+    assert "a.parquet, row 4 of row group 1: the field 'book' holds null" in said
+    said = stats(capsys, "a.parquet", "--data.group", "bok", expect=2)
+    assert "a.parquet has no column 'bok': choose --data.group from text, book" in said
+
+
+def test_groups_of_what_has_none(tmp_path, draw, capsys):
+    (tmp_path / "a.txt").write_text("words")
+    assert "a.txt is text without fields" in stats(capsys, "a.txt", "--data.group", "book", expect=2)
+    assert "data.group" in stats(capsys, "a.txt", "--data.group", "", expect=2)
+    assert main(["data-stats", "--data.group", "book"]) == 2
+    said = capsys.readouterr().err
+    assert "--data.group means nothing to the source python-docs: it is for fineweb-edu, hub, files" in said
+    for book in "ab":
+        rows(tmp_path / f"{book}.jsonl", (sentence(draw, 40) for _ in range(99)), book=book)
+    facts = stats(capsys, "?.jsonl", "--data.group", "book")
+    assert (facts["documents"], facts["validation_documents"], facts["validation_groups"]) == (198, 99, 1)
+    said = stats(capsys, "?.jsonl", "--data.group", "book", "--data.tuning", "true", expect=2)
+    assert "holds two groups: give text of more" in said
+    rows(tmp_path / "c.jsonl", ["few words"], book="c")
+    said = stats(capsys, "?.jsonl", "--data.group", "book", "--data.sequence_length", "9000", expect=2)
+    assert "raise --data.validation_fraction, a share of its 3 groups" in said
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_parquet_file_with_altered_bytes(seed, tmp_path, draw, capsys):
     pyarrow = pytest.importorskip("pyarrow")

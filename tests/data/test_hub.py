@@ -32,6 +32,10 @@ configs:
 ---
 """
 
+LINES = {
+    "name": "lab/lines", "config": None, "column": "body", "tokenizer": "bpe:300", "validation_fraction": 0.2
+}  # fmt: skip
+
 HASH = """
 import json, sys
 from decaystudy.data.config import DataConfig
@@ -198,8 +202,20 @@ def test_one_process_tokenizes_while_several_read(hub: LoopbackHub, read: Reader
 
 
 def test_other_formats_come_through_the_datasets_library(hub: LoopbackHub, read: Reader) -> None:
-    answer = read(name="lab/lines", config=None, column="body", tokenizer="bpe:300", validation_fraction=0.2)
+    answer = read(**LINES)
     assert answer["tokens"] > 1000
+
+
+@pytest.mark.slow
+def test_a_group_is_what_the_column_says(hub: LoopbackHub, read: Reader) -> None:
+    """Where it says the same as the id, by which a document is held out otherwise, the same tokens are."""
+    rows = [{"text": text, "id": f"{i}", "site": f"{i}"} for i, text in enumerate(random_texts(80))]
+    hub.repositories["datasets/lab/sites"] = {"train-0.parquet": parquet(rows, 20)}
+    hub.repositories["datasets/lab/site"] = {"train-0.parquet": parquet([{**row, "site": 7} for row in rows], 20)}
+    alone, grouped = (read(name="lab/sites", config=None, group=group) for group in (None, "site"))
+    assert grouped == alone and grouped["tokens"] > 500
+    one = read(name="lab/site", config=None, group="site")
+    assert one["tokens"] > grouped["tokens"], "of one site nothing is held out, or all"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +225,8 @@ def test_other_formats_come_through_the_datasets_library(hub: LoopbackHub, read:
         ({"config": None}, "the dataset lab/pages needs --data.config: choose from sample, broken"),
         ({"split": "test"}, "unknown split of the dataset lab/pages 'test'"),
         ({"column": "content"}, "has no column 'content': choose --data.column from text, id"),
+        ({"group": "site"}, "has no column 'site': choose --data.group from text, id"),
+        ({**LINES, "group": "site"}, "the dataset lab/lines has no column 'site': choose --data.group from body"),
         ({"name": "lab/page"}, "could not open the dataset lab/page: "),
         ({"revision": "v7"}, "could not open the dataset lab/pages: "),
         ({"tokenizer": "lab/bep"}, "there is no tokenizer 'lab/bep'"),

@@ -54,7 +54,7 @@ def test_every_word_is_a_token(corpus):
     stream = TokenStream(corpus, seed=3, sequence_length=LENGTH, held_out_share=CONFIG.held_out_share)
     texts = corpus.tokenizer.decode(stream.tokens(0, 20_000).tolist()).split(" <|endoftext|> ")
     parts = corpus.source.parts()
-    known = {text for part in stream.shard_order(0)[:8] for _, text in corpus.source.documents(parts[part])}
+    known = {text for part in stream.shard_order(0)[:8] for _, text, _ in corpus.source.documents(parts[part])}
     assert len(texts) > 400 and set(texts[:-1]) <= known
 
 
@@ -64,7 +64,7 @@ def test_the_documents_are_the_same_every_time():
     texts = list(source.documents(part))
     assert texts == list(again.documents(part)) and source.revision == again.revision
     assert len(texts) == DOCUMENTS and len(source.parts()) == PARTS
-    assert max(len(text.split()) for _, text in texts) <= LENGTH
+    assert max(len(text.split()) for _, text, _ in texts) <= LENGTH
     assert SOURCES["recall"].open(DataConfig(source="recall", sequence_length=64)).revision != source.revision
 
 

@@ -2,9 +2,9 @@
 
 A folder holds ``manifest.json`` (what the tokens are and the list of parts) and, for each part that is done, three
 files: ``00012.bin``, the tokens of its documents end to end, each document ended by EOS; ``00012.index``, for each
-document the position after its last token and the hash of its id; and ``00012.json``, counts and checksums, written
-last. So a shard exists when its json does, any number of processes can fill one cache, and nothing that is done is
-ever lost.
+document the position after its last token and the hash of its id, or of its group; and ``00012.json``, counts and
+checksums, written last. So a shard exists when its json does, any number of processes can fill one cache, and nothing
+that is done is ever lost.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Index:
-    """Where a shard's documents end (uint64, in tokens) and the hashes of their ids (uint64)."""
+    """Where a shard's documents end (uint64, in tokens) and the hashes of their ids, or of their groups (uint64)."""
 
     ends: np.ndarray
     hashes: np.ndarray
@@ -175,7 +175,7 @@ class ShardFolder:
                 running.update(joined.data)
                 file.write(joined.data)
                 lengths += map(len, arrays)
-                hashes += [id_hash(document.id) for document in batch]
+                hashes += [id_hash(document.held_with) for document in batch]
                 text_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         index = np.concatenate([np.cumsum(lengths, dtype="<u8"), np.array(hashes, dtype="<u8")]).tobytes()
         with cached_file(self.path(shard, "index")) as file:

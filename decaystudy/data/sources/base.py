@@ -1,7 +1,8 @@
 """What a source of text is: an ordered list of parts, each an ordered list of documents."""
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -18,10 +19,16 @@ TOKENIZER_BYTES = 64 * 2**20
 
 
 class Document(NamedTuple):
-    """One text and the name under which it is known; the name decides whether the document is held out."""
+    """One text, the name under which it is known and, where the source has groups, what it belongs to."""
 
     id: str
     text: str
+    group: str | None = None
+
+    @property
+    def held_with(self) -> str:
+        """The name whose hash decides whether the document is held out: its group's, else its own."""
+        return self.id if self.group is None else self.group
 
 
 @dataclass(frozen=True)
@@ -42,19 +49,50 @@ class Part:
         return self.name if self.stop is None else f"{self.name}[{self.start}:{self.stop}]"
 
 
-def checked_text(value: Any, column: str, where: str) -> str:
+def checked_text(value: Any, column: str, where: Callable[[], str]) -> str:
     """``value``, if it is text.
 
+    Args:
+        where: makes the place for the message, when it is needed.
+
     Raises:
-        UserError: it is of another type; the message says where.
+        UserError: it is of another type.
     """
     if isinstance(value, str):
         return value
-    kind = {type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "a list",
-            dict: "an object", bytes: "bytes"}.get(type(value), type(value).__name__)  # fmt: skip
     raise UserError(
-        f"{where}: the field {column!r} holds {kind}, not text: choose another --data.column, or write text there"
+        f"{where()}: the field {column!r} holds {_kind(value)}, not text: choose another --data.column, "
+        "or write text there"
     )
+
+
+def checked_group(value: Any, field: str, where: Callable[[], str]) -> str:
+    """``value`` as the name of a group: text, or a number as its text.
+
+    Args:
+        where: makes the place for the message, when it is needed.
+
+    Raises:
+        UserError: it is of another type.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of whole numbers is read as floats where one of its rows is empty
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    raise UserError(
+        f"{where()}: the field {field!r} holds {_kind(value)}, not the name of a group: choose another --data.group, "
+        "or write text or a number there"
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a number that is not finite"
+    kinds = {type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "a list",
+             dict: "an object", bytes: "bytes"}  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)
 
 
 class Source(Protocol):
@@ -77,6 +115,8 @@ class Source(Protocol):
     """Whether the documents are generated, without an end that anyone would wait for."""
     counts_documents: ClassVar[bool] = False
     """Whether a small source is read once to count its documents, so that exactly the share asked for is held out."""
+    grouped: bool = False
+    """Whether documents say which group they belong to, which is held out whole."""
     tells_apart: ClassVar[bool] = True
     """Whether different texts that share an id are known by different ids, so that they aren't held out together."""
     stream_version: ClassVar[int] = 1

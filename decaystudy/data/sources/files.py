@@ -1,5 +1,6 @@
 """Text files on this machine, named by a glob: json lines, parquet and plain text, plain or compressed."""
 
+import functools
 import gzip
 import hashlib
 import io
@@ -14,7 +15,15 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.patterns import matching
-from decaystudy.data.sources.base import LONGEST_TEXT, TOKENIZER_BYTES, Document, Part, Source, checked_text
+from decaystudy.data.sources.base import (
+    LONGEST_TEXT,
+    TOKENIZER_BYTES,
+    Document,
+    Part,
+    Source,
+    checked_group,
+    checked_text,
+)
 from decaystudy.data.sources.encoding import decoded, has_byte_lines
 from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
 from decaystudy.errors import UserError
@@ -30,7 +39,8 @@ PART_BYTES = 16 * 2**20
 """Text in one part, about 4 million tokens: the unit of tokenizing, of repair and of shuffling."""
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-FORMATS = (*JSON_LINES, ".parquet", ".txt", ".text", ".md")
+FIELDS = (*JSON_LINES, ".parquet")
+FORMATS = (*FIELDS, ".txt", ".text", ".md")
 
 
 class Files(Source):
@@ -40,14 +50,16 @@ class Files(Source):
     tokenizer: ClassVar[str] = "bpe:2048"
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
-    settings: ClassVar[tuple[str, ...]] = ("files", "column", "encoding")
+    settings: ClassVar[tuple[str, ...]] = ("files", "column", "group", "encoding")
     endless: ClassVar[bool] = False
     counts_documents: ClassVar[bool] = True
     stream_version: ClassVar[int] = 2
 
-    def __init__(self, paths: list[Path], column: str, encoding: str | None = None):
+    def __init__(self, paths: list[Path], column: str, encoding: str | None = None, group: str | None = None):
         self.column = column
         self.encoding = encoding
+        self.group = group
+        self.grouped = group is not None
         size = sum(path.stat().st_size for path in paths)
         self.longest_text = max(SHORTEST_PIECE, min(LONGEST_TEXT, size // PIECES))
         self.root = Path(os.path.commonpath([path.parent for path in paths]))
@@ -64,12 +76,19 @@ class Files(Source):
         for path in paths:
             if layout(path)[0] not in FORMATS:
                 raise UserError(f"{path} has no known format: use {', '.join(FORMATS)}, each also with .gz or .zst")
+            if config.group is not None and layout(path)[0] not in FIELDS:
+                raise UserError(
+                    f"{path} is text without fields, so that --data.group finds no {config.group!r} in it: name files "
+                    "of json lines or parquet, or leave --data.group out"
+                )
             if not os.access(path, os.R_OK):
                 raise UserError(f"{path} cannot be read (permission denied): allow it, or name other files")
-        return cls(paths, config.column, config.encoding)
+        return cls(paths, config.column, config.encoding, config.group)
 
     def identity(self) -> dict[str, Any]:
-        named = {} if self.encoding is None else {"encoding": self.encoding}
+        named = {
+            name: value for name, value in (("encoding", self.encoding), ("group", self.group)) if value is not None
+        }
         own = {"source": "files", "revision": self.revision, "column": self.column, **named}
         return {**own, "stream_version": self.stream_version}
 
@@ -83,7 +102,7 @@ class Files(Source):
             size = path.stat().st_size
             if kind == ".parquet":
                 with path.open("rb") as file:
-                    found += parquet_parts(name, file, self.column, PART_BYTES, str(path))
+                    found += parquet_parts(name, file, self.column, PART_BYTES, str(path), self.group)
                 held = full
             elif kind in JSON_LINES and not packing and size > PART_BYTES and has_byte_lines(self.encoding):
                 cuts = [*range(0, size - PART_BYTES // 2, PART_BYTES), size]
@@ -105,9 +124,9 @@ class Files(Source):
             kind, packing = layout(path)
             with opened(path, packing) as file:
                 if kind == ".parquet":
-                    yield from parquet_documents(part, file, self.column, str(path))
+                    yield from parquet_documents(part, file, self.column, str(path), group=self.group)
                 elif kind in JSON_LINES:
-                    yield from json_documents(part, file, self.column, path, self.encoding)
+                    yield from json_documents(part, file, self.column, path, self.encoding, self.group)
                 else:
                     yield Document(name, decoded(unpacked(file.read, path), self.encoding, str(path)))
 
@@ -147,7 +166,7 @@ def unpacked(read: Callable[[], bytes], path: Path) -> bytes:
 
 
 def json_documents(
-    part: Part, file: IO[bytes], column: str, path: Path, encoding: str | None = None
+    part: Part, file: IO[bytes], column: str, path: Path, encoding: str | None = None, group: str | None = None
 ) -> Iterator[Document]:
     """Lines that begin in the bytes [start, stop) of the file, each one JSON object."""
     if not has_byte_lines(encoding):
@@ -167,27 +186,30 @@ def json_documents(
         content = decoded(line, encoding, str(path), at)
         try:
             row = json.loads(content)
-            text = row[column]
+            text, owner = row[column], None if group is None else row[group]
         except RecursionError:
             raise UserError(
                 f"{path} has JSON that is nested too deeply in the line at byte {at}: take it out"
             ) from None
         except (ValueError, TypeError):
             raise UserError(f"{path} has no JSON object in the line at byte {at}: give one object a line") from None
-        except KeyError:
+        except KeyError as error:
+            missing = error.args[0]
             raise UserError(
-                f"{path} has no field {column!r} in the line at byte {at}: choose --data.column from "
-                f"{', '.join(list(row)[:20])}"
+                f"{path} has no field {missing!r} in the line at byte {at}: choose "
+                f"--data.{'column' if missing == column else 'group'} from {', '.join(list(row)[:20])}"
             ) from None
-        if not isinstance(text, str):
-            checked_text(text, column, f"{path}:{line_of(path, at)}")
-        yield Document(str(row["id"]) if row.get("id") is not None else text, text)
+        place = functools.partial(line_of, path, at)
+        text = checked_text(text, column, place)
+        owner = None if group is None else checked_group(owner, group, place)
+        yield Document(str(row["id"]) if row.get("id") is not None else text, text, owner)
 
 
-def line_of(path: Path, position: int) -> int:
-    """The number of the line that begins at this byte of the file's content."""
+def line_of(path: Path, position: int) -> str:
+    """The file and the number of the line that begins at this byte of its content."""
     with opened(path, layout(path)[1]) as file:
-        return file.read(position).count(b"\n") + 1
+        number = file.read(position).count(b"\n") + 1
+    return f"{path}:{number}"
 
 
 def content_hashes(paths: list[Path]) -> list[str]:

@@ -1,6 +1,7 @@
 """Text datasets of the Hugging Face hub, read in place by ranges, at a revision pinned when first used."""
 
 import datetime
+import functools
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from decaystudy.data.folders import cache_json, lock
 from decaystudy.data.network import brief, offline, transient, with_retries
-from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, Source, checked_text
+from decaystudy.data.sources.base import TOKENIZER_BYTES, Document, Part, Source, checked_group, checked_text
 from decaystudy.data.sources.files import PART_BYTES
-from decaystudy.data.sources.parquet import column_error, open_parquet, parquet_documents, parquet_parts
+from decaystudy.data.sources.parquet import check_columns, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError, unknown
 from decaystudy.io import cache_folder, digest, read_mapping, slug
 
@@ -28,17 +29,20 @@ FOOTER_READERS = 8
 class Hub(Source):
     """Any text dataset of the hub. Parquet files are read by row groups, other formats file by file."""
 
-    summary: ClassVar[str] = "any text dataset of the Hugging Face hub (--data.name, .config, .split, .column)"
+    summary: ClassVar[str] = "any text dataset of the Hugging Face hub (--data.name, .config, .split, .column, .group)"
     tokenizer: ClassVar[str] = "gpt2"
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
-    settings: ClassVar[tuple[str, ...]] = ("name", "config", "split", "column", "revision")
+    settings: ClassVar[tuple[str, ...]] = ("name", "config", "split", "column", "group", "revision")
     endless: ClassVar[bool] = False
     default_name: ClassVar[str | None] = None
     default_config: ClassVar[str | None] = None
 
-    def __init__(self, name: str, config: str | None, split: str, column: str, pin: dict[str, Any]):
-        self.name, self.config, self.split, self.column = name, config, split, column
+    def __init__(
+        self, name: str, config: str | None, split: str, column: str, pin: dict[str, Any], group: str | None = None
+    ):
+        self.name, self.config, self.split, self.column, self.group = name, config, split, column, group
+        self.grouped = group is not None
         self.revision: str = pin["revision"]
         self.label = slug("-".join([name.rpartition("/")[2], *([config] if config else [])]))
         self._by_row_groups: bool = pin["by_row_groups"]
@@ -55,9 +59,9 @@ class Hub(Source):
             with lock(path.with_suffix(".lock")):
                 pin = read_pin(path)
                 if pin is None:
-                    pin = survey(name, choice, config.split, config.column, config.revision)
+                    pin = survey(name, choice, config.split, config.column, config.revision, config.group)
                     cache_json(path, pin)
-        source = cls(name, choice, config.split, config.column, pin)
+        source = cls(name, choice, config.split, config.column, pin, config.group)
         log.info("%s is read at revision %s, pinned on %s", name, source.revision, pin["date"])
         return source
 
@@ -70,11 +74,13 @@ class Hub(Source):
     def _pin_file(cls, config: "DataConfig") -> Path:
         name, choice = config.name or cls.default_name or "", config.config or cls.default_config
         wanted = [name, choice, config.split, config.column, config.revision]
+        wanted += [] if config.group is None else [config.group]
         return cache_folder("sources", f"hub-{slug(name)}-{digest(wanted)[:12]}.json")
 
     def identity(self) -> dict[str, Any]:
         which = {"name": self.name, "config": self.config, "split": self.split, "column": self.column}
-        return {"source": "hub", "revision": self.revision, **which}
+        named = {} if self.group is None else {"group": self.group}
+        return {"source": "hub", "revision": self.revision, **which, **named}
 
     def parts(self) -> list[Part]:
         return self._parts
@@ -97,15 +103,16 @@ class Hub(Source):
             where = f"{part.name} of the dataset {self.name}"
             if part.name not in self._footers:
                 self._footers = {part.name: open_parquet(file, where).metadata}
-            yield from parquet_documents(part, file, self.column, where, self._footers[part.name])
+            yield from parquet_documents(part, file, self.column, where, self._footers[part.name], self.group)
 
     def _rows(self, part: Part) -> Iterator[Document]:
         rows = streamed(self.name, self.config, self.split, self.revision)
-        for row in rows.shard(num_shards=len(self._parts), index=part.start):
-            if self.column not in row:
-                raise column_error(f"the dataset {self.name}", self.column, row)
-            text = checked_text(row[self.column], self.column, f"the dataset {self.name}, {part}")
-            yield Document(str(row["id"]) if row.get("id") is not None else text, text)
+        for number, row in enumerate(rows.shard(num_shards=len(self._parts), index=part.start), 1):
+            check_columns(f"the dataset {self.name}", self.column, self.group, row)
+            place = functools.partial("the dataset {}, row {} of {}".format, self.name, number, part)
+            text = checked_text(row[self.column], self.column, place)
+            owner = None if self.group is None else checked_group(row[self.group], self.group, place)
+            yield Document(str(row["id"]) if row.get("id") is not None else text, text, owner)
 
 
 class FinewebEdu(Hub):
@@ -158,15 +165,21 @@ def read_pin(path: Path) -> dict[str, Any] | None:
     )
 
 
-def survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:
-    """The dataset's commit and its parts, in the order of its files; checks configuration, split and column."""
+def survey(
+    name: str, config: str | None, split: str, column: str, revision: str | None, group: str | None = None
+) -> dict[str, Any]:
+    """The dataset's commit and its parts, in the order of its files; checks configuration, split and columns."""
     with explained(f"open the dataset {name}"):
         return with_retries(
-            f"reach the dataset {name}", lambda: _survey(name, config, split, column, revision), first_contact=True
+            f"reach the dataset {name}",
+            lambda: _survey(name, config, split, column, revision, group),
+            first_contact=True,
         )
 
 
-def _survey(name: str, config: str | None, split: str, column: str, revision: str | None) -> dict[str, Any]:
+def _survey(
+    name: str, config: str | None, split: str, column: str, revision: str | None, group: str | None
+) -> dict[str, Any]:
     from huggingface_hub import HfApi
 
     commit = HfApi().dataset_info(name, revision=revision).sha
@@ -183,7 +196,7 @@ def _survey(name: str, config: str | None, split: str, column: str, revision: st
     if by_row_groups:
         log.info("reading the footers of %d files of %s, once", len(names), name)
         with ThreadPoolExecutor(FOOTER_READERS) as pool:
-            found = pool.map(lambda file: footer(name, commit, file, column), names)
+            found = pool.map(lambda file: footer(name, commit, file, column, group), names)
             parts = [part for run in found for part in run]
     else:
         count = streamed(name, config, split, commit).num_shards
@@ -218,10 +231,10 @@ def streamed(name: str, config: str | None, split: str, revision: str) -> Any:
     return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
 
 
-def footer(name: str, revision: str, file_name: str, column: str) -> list[Part]:
+def footer(name: str, revision: str, file_name: str, column: str, group: str | None = None) -> list[Part]:
     """The parts of one parquet file."""
     with hub_file(name, revision, file_name) as file:
-        return parquet_parts(file_name, file, column, PART_BYTES, f"{file_name} of the dataset {name}")
+        return parquet_parts(file_name, file, column, PART_BYTES, f"{file_name} of the dataset {name}", group)
 
 
 def hub_file(name: str, revision: str, file_name: str) -> Any:

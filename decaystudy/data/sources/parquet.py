@@ -1,11 +1,13 @@
 """Rows of a parquet file by ranges of row groups, wherever the file's bytes come from."""
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
 from decaystudy.data.network import brief, transient
-from decaystudy.data.sources.base import Document, Part, checked_text
+from decaystudy.data.sources.base import Document, Part, checked_group, checked_text
 from decaystudy.errors import UserError
 
 
@@ -32,42 +34,51 @@ def sound(where: str) -> Iterator[None]:
         raise UserError(f"{where} is not a sound parquet file ({brief(error)}): fetch or write it again") from error
 
 
-def column_error(where: str, column: str, names: Iterable[str]) -> UserError:
-    return UserError(f"{where} has no column {column!r}: choose --data.column from {', '.join(names)}")
+def check_columns(where: str, column: str, group: str | None, names: Iterable[str]) -> None:
+    """Raise a UserError if the column of the text or that of the group is not among ``names``."""
+    for setting, wanted in (("column", column), ("group", group)):
+        if wanted is not None and wanted not in names:
+            raise UserError(f"{where} has no column {wanted!r}: choose --data.{setting} from {', '.join(names)}")
 
 
-def parquet_parts(name: str, file: IO[bytes], column: str, size: int, where: str) -> list[Part]:
+def parquet_parts(
+    name: str, file: IO[bytes], column: str, size: int, where: str, group: str | None = None
+) -> list[Part]:
     """Runs of row groups with about ``size`` bytes of text each, from the file's footer alone."""
     table = open_parquet(file, where)
-    if column not in table.schema_arrow.names:
-        raise column_error(where, column, table.schema_arrow.names)
+    check_columns(where, column, group, table.schema_arrow.names)
     metadata = table.metadata
     parts, start, held = [], 0, 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
+    for number in range(metadata.num_row_groups):
+        row_group = metadata.row_group(number)
         chunks = [row_group.column(i) for i in range(row_group.num_columns)]
         held += sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column)
         if held >= size:
-            parts.append(Part(name, start, group + 1))
-            start, held = group + 1, 0
+            parts.append(Part(name, start, number + 1))
+            start, held = number + 1, 0
     if start < metadata.num_row_groups:
         parts.append(Part(name, start, metadata.num_row_groups))
     return parts
 
 
-def parquet_documents(part: Part, file: IO[bytes], column: str, where: str, footer: Any = None) -> Iterator[Document]:
+def parquet_documents(
+    part: Part, file: IO[bytes], column: str, where: str, footer: Any = None, group: str | None = None
+) -> Iterator[Document]:
     """The rows of the part's row groups; a document is known by the column ``id`` if there is one, else by its text.
 
     ``footer`` is the file's metadata, where it was read before.
     """
     table = open_parquet(file, where, pre_buffer=True, metadata=footer)
     names = table.schema_arrow.names
-    columns = [column, "id"] if "id" in names and column != "id" else [column]
-    for group in range(part.start, table.num_row_groups if part.stop is None else part.stop):
+    columns = [name for name in dict.fromkeys((column, group, "id")) if name in names]
+    for number in range(part.start, table.num_row_groups if part.stop is None else part.stop):
         with sound(where):
-            rows = table.read_row_group(group, columns=columns)
+            rows = table.read_row_group(number, columns=columns)
             texts = rows.column(column).to_pylist()
-            ids = rows.column("id").to_pylist() if len(columns) == 2 else texts
-        for row, (name, value) in enumerate(zip(ids, texts, strict=True), 1):
-            text = checked_text(value, column, f"{where}, row {row} of row group {group}")
-            yield Document(text if name is None else str(name), text)
+            ids = rows.column("id").to_pylist() if "id" in columns else texts
+            groups = rows.column(group).to_pylist() if group is not None else itertools.repeat(None, len(texts))
+        for row, (name, value, owner) in enumerate(zip(ids, texts, groups, strict=True), 1):
+            place = functools.partial("{}, row {} of row group {}".format, where, row, number)
+            text = checked_text(value, column, place)
+            owner = None if group is None else checked_group(owner, group, place)
+            yield Document(text if name is None else str(name), text, owner)

@@ -41,7 +41,7 @@ class PythonDocs(Source):
 
     def __init__(self, documents: list[Document]):
         self._documents = documents
-        self.revision = digest([list(document) for document in documents])
+        self.revision = digest([[document.id, document.text] for document in documents])
 
     @classmethod
     def open(cls, config: "DataConfig | None" = None) -> "PythonDocs":
@@ -54,7 +54,7 @@ class PythonDocs(Source):
                 stored = read_rows(path)
                 if stored is None:
                     log.info("reading the docstrings of Python %s in %s, once", platform.python_version(), library)
-                    stored = [list(document) for document in extract(library)]
+                    stored = [[document.id, document.text] for document in extract(library)]
                     cache_json(path, {"digest": digest(stored), "documents": stored})
         if not stored:
             raise UserError(

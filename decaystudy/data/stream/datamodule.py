@@ -171,6 +171,7 @@ class DataModule(LightningDataModule):
             "tokens": sum(counts["tokens"] for counts in done),
             "whole_source": len(done) == len(corpus),
             "validation_documents": validation.documents,
+            **({} if validation.groups is None else {"validation_groups": validation.groups}),
             "validation_tokens": validation.tokens,
             "validation_sequences": validation.count,
             "validation_digest": self.held_out.digest,

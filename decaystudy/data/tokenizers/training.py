@@ -33,7 +33,7 @@ def training_texts(source: Source, below: int) -> Iterator[str]:
         def texts(part: Part = part, left: int = left) -> list[str]:
             kept = []
             for document in distinct(source, source.documents(part), Changes()):
-                if left > 0 and id_hash(document.id) >= below:
+                if left > 0 and id_hash(document.held_with) >= below:
                     kept.append(LONG_RUN.sub(r"\g<0> ", printable(document.text)))
                     left -= len(kept[-1].encode())
                 elif left <= 0:

@@ -24,7 +24,7 @@ Setting = tuple[str, ...]
 SECTIONS: dict[str, type] = {"model": ModelConfig, "recipe": RecipeConfig, "data": DataConfig}
 OPTIONS = sorted({option for decay in DECAYS.values() for option in option_names(decay)})
 # Fields of DataConfig whose bare names would say too little in a study file.
-_DATA_BY_FULL_NAME = ("name", "config", "split", "files", "column")
+_DATA_BY_FULL_NAME = ("name", "config", "split", "files", "column", "group")
 # What every run of a study must leave alone: the study sets it.
 _NOT_IN_STUDIES = ("vocab_size", "tuning")
 _SET_ELSEWHERE = {
