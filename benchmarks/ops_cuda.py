@@ -2,7 +2,7 @@
 
 bfloat16, 16 rows of 2048 tokens, 128 channels per head, forward alone and with backward, in one process. ``packed``
 rows hold 16 documents of 128 tokens each: ours is told by resets, flash-linear-attention by cu_seqlens. The rival goes
-last, since it searches its launch configurations for minutes; --without-fla leaves it out. The first column is the
+last, since it searches its launch configurations for minutes; --only ours leaves it out. The first column is the
 rival's time over ours. FLOPs are those of chunks of 64 tokens; the floor is the time in which a copy on this GPU moves
 the bytes that must be read and written.
 """
@@ -97,14 +97,16 @@ def own_time(rows: list[dict[str, Any]], case: dict[str, Any]) -> float | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", default="6,8,16")
-    parser.add_argument("--without-fla", action="store_true")
+    parser.add_argument("--only", choices=["ours", "fla"])
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args()
     limits = ceilings()
     machine = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     print(f"{machine}; matmul {limits['matmul_tflops']:.0f} TFLOP/s, copy {limits['copy_tb_s']:.2f} TB/s")
     rows: list[dict[str, Any]] = []
-    for name, make in (("ours", ours), *(() if options.without_fla else (("fla", fla),))):
+    for name, make in {"ours": ours, "fla": fla}.items():
+        if options.only not in (None, name):
+            continue
         for heads in map(int, options.heads.split(",")):
             for scalar, packed in CASES:
                 case = {"name": name, "heads": heads, "scalar": scalar, "packed": packed}

@@ -7,6 +7,7 @@ import pytest
 
 from decaystudy.cli import main
 from decaystudy.errors import UserError
+from decaystudy.study.execution import slurm
 from decaystudy.study.execution.slurm_options import SlurmOptions, join_extra, minutes, parse_extra
 from tests.study import small
 
@@ -152,3 +153,19 @@ def test_a_dry_run_without_slurm(
     said = capsys.readouterr().out
     assert "more than the time limit of 2.0 d" in said and "3 × train" in said and "#SBATCH --array=0-2%2" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("says", "asked"),
+    [("fatal: Could not establish a configuration source", 1), ("error: Unable to contact slurm controller", 3)],
+)
+def test_a_controller_that_is_busy_is_asked_again_and_one_that_is_not_set_up_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, asked: int
+) -> None:
+    monkeypatch.setattr(slurm, "ASK_AGAIN_SECONDS", 0.0)
+    command = tmp_path / "squeue"
+    command.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/calls\necho 'squeue: {says}' >&2\nexit 1\n")
+    command.chmod(0o755)
+    with pytest.raises(UserError, match=says):
+        slurm.ask(str(command))
+    assert (tmp_path / "calls").read_text().count("asked") == asked

@@ -28,6 +28,8 @@ MOST_TIMEOUTS = 1_000_000
 MAX_ARRAY_SIZE = 1001
 """SLURM's own default, where the cluster cannot be asked."""
 ASK_AGAIN_SECONDS = 5.0
+NO_CLUSTER = ("configuration source", "fetch config", "slurm.conf")
+"""What SLURM's commands say where they are installed and no cluster is set up: asking again doesn't help."""
 RUNNING_STATES = ("RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING")
 QUEUED_STATES = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 KILLED_BECAUSE = {
@@ -251,8 +253,10 @@ def ask(*command: str, times: int = 3) -> str:
             raise UserError(f"{command[0]} is not on this machine: log in to the cluster") from missing
         except (OSError, subprocess.SubprocessError) as failure:
             error = failure
-            if attempt + 1 < times:
-                time.sleep(ASK_AGAIN_SECONDS)
+            said = str(getattr(failure, "stderr", None) or "")
+            if attempt + 1 == times or any(words in said for words in NO_CLUSTER):
+                break
+            time.sleep(ASK_AGAIN_SECONDS)
     raise UserError(f"{command[0]} did not answer: {refusal(str(getattr(error, 'stderr', None) or error))}") from error
 
 
