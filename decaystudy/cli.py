@@ -37,6 +37,8 @@ GROUPS = {
         "prepare-tasks": "download the data of evaluation tasks",
     },
     "share": {
+        "bundle": "write a study as one small file",
+        "rejudge": "judge bundles again, without the runs",
         "export": "write a run in Hugging Face form",
     },
 }

@@ -13,8 +13,10 @@ RECIPE = 1
 """Training: optimizer, schedule, clipping, and which sequences make a step."""
 DATA = 2
 """Data: documents, tokens, the order of the training stream, and what is held out."""
+STATISTICS = 1
+"""The method by which runs are judged: intervals, verdicts, claims. Nothing is trained again for it."""
 
 
 def semantics() -> dict[str, int]:
-    """All of them by name, as a run records them."""
+    """Those that a run is trained under by name, as it records them."""
     return {"model": MODEL, "recipe": RECIPE, "data": DATA}

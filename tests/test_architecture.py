@@ -43,7 +43,7 @@ FLOORS = (
 # The same within a room, from its folders to the files above them.
 INNER = {
     "data": (("sources",), ("tokenizers",), ("cache",), ("stream",)),
-    "study": (("definition",), ("execution",), ("planning",), ("analysis",), ("reporting",)),
+    "study": (("definition",), ("execution",), ("planning",), ("analysis",), ("reporting",), ("sharing",)),
 }
 MOST_FILES_IN_STUDY = 6
 # Everything else is imported without torch, so that plans, tables and --help come at once.

@@ -57,7 +57,7 @@ def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
             outcome = read_outcome(run, store, numbers=False)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
-            rows.append([name, *describe(outcome, queued.get(run.hash, ""))])
+            rows.append([name, *describe(run, outcome, queued.get(run.hash, ""))])
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     return rows, f"{len(states)} runs: {counts}"
 
@@ -90,7 +90,7 @@ def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
     return found
 
 
-def describe(outcome: Outcome, queued: str) -> list[str]:
+def describe(run: Run, outcome: Outcome, queued: str) -> list[str]:
     """State, step, loss, speed and time left of one run."""
     result, status = outcome.result, outcome.status
     words = str(outcome.state)
@@ -104,7 +104,7 @@ def describe(outcome: Outcome, queued: str) -> list[str]:
     left = status.get("seconds_left") if outcome.state == RunState.RUNNING else None
     return [
         f"{MARKS.get(outcome.state, '✘')} {words}",
-        MISSING if step is None else f"{step}/{outcome.run.config.max_steps}",
+        MISSING if step is None else f"{step}/{run.config.max_steps}",
         MISSING if not isinstance(loss, float) else f"{loss:.4f}",
         MISSING if not speed else f"{speed:,.0f}",
         MISSING if left is None else duration(left),

@@ -23,7 +23,7 @@ from decaystudy.study.analysis.measurements import LEVEL, Floats, Measurement, U
 from decaystudy.study.analysis.results import Accuracy, AccuracyComparison, CellTask, Family
 from decaystudy.study.analysis.runs import Cells, machine_notes, reason, withheld
 from decaystudy.study.definition.claims.accuracy import EACH
-from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.judged import JudgedStudy
 from decaystudy.study.execution.outcomes import Outcome
 
 MEAN = "mean"
@@ -160,7 +160,7 @@ def _evaluation(outcome: Outcome) -> Evaluation:
     return outcome.evaluation
 
 
-def asked_accuracies(study: Study, cells: Cells) -> list[Asked]:
+def asked_accuracies(study: JudgedStudy, cells: Cells) -> list[Asked]:
     """Everything about accuracies that a report of the study prints: its rows on each task, and its claims."""
     tasks = [task for o in (o for own in cells.values() for o in own) if o.evaluation for task in o.evaluation.tasks]
     rows = [(task, c.a, c.b) for task in (MEAN, *dict.fromkeys(tasks)) for c in study.comparisons]
@@ -206,7 +206,7 @@ def accuracy_facts(effect: Effect) -> Accuracy:
     )
 
 
-def compare_answers(study: Study, answers: Answers) -> tuple[AccuracyComparison, ...]:
+def compare_answers(study: JudgedStudy, answers: Answers) -> tuple[AccuracyComparison, ...]:
     """Each comparison on the mean and on each task, with its verdict."""
     if not answers.tasks:
         return ()

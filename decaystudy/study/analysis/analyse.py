@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from decaystudy.metrics import perplexity
-from decaystudy.model.count import parameter_count
 from decaystudy.runs.state import FINAL, states_text
 from decaystudy.study.analysis.accuracies import (
     MEAN,
@@ -42,8 +41,7 @@ from decaystudy.study.analysis.results import (
 from decaystudy.study.analysis.runs import Cells, learned_nothing
 from decaystudy.study.analysis.scales import Scaled, judge_scales
 from decaystudy.study.analysis.tuning import tuning_notes, tuning_of
-from decaystudy.study.definition.cells import Cell
-from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.judged import JudgedCell, JudgedStudy
 from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.outcomes import Outcome
 
@@ -51,7 +49,7 @@ T = TypeVar("T")
 Row = TypeVar("Row", Comparison, AccuracyComparison)
 
 
-def analyse(study: Study, outcomes: Sequence[Outcome], others: Sequence[Scaled] = ()) -> StudyResults:
+def analyse(study: JudgedStudy, outcomes: Sequence[Outcome], others: Sequence[Scaled] = ()) -> StudyResults:
     """The answer of a study. Nothing in it but ``cost`` depends on when and where the runs ran.
 
     Args:
@@ -124,8 +122,8 @@ def run_row(outcome: Outcome, chosen: Trial | None) -> RunRow:
         trial=None if run.trial is None else run.trial.as_dict(),
         tuning=run.tuning,
         chosen=None if run.trial is None else run.trial == chosen,
-        parameters=parameter_count(run.config.model),
-        tokens=numbers.tokens if numbers else run.config.tokens,
+        parameters=run.facts.parameters,
+        tokens=numbers.tokens if numbers else run.facts.tokens,
         step=step,
         train_loss=numbers.train_loss if numbers else None,
         val_loss=numbers.val_loss if numbers else None,
@@ -150,7 +148,7 @@ def run_row(outcome: Outcome, chosen: Trial | None) -> RunRow:
     )
 
 
-def cell_facts(cell: Cell, outcomes: Sequence[Outcome], trial: Trial | None) -> dict[str, Any]:
+def cell_facts(cell: JudgedCell, outcomes: Sequence[Outcome], trial: Trial | None) -> dict[str, Any]:
     """What a cell is, and how its runs ended.
 
     Args:
@@ -160,7 +158,7 @@ def cell_facts(cell: Cell, outcomes: Sequence[Outcome], trial: Trial | None) -> 
         "name": cell.name,
         "seeds": tuple(outcome.run.seed for outcome in outcomes),
         "status": states_text([outcome.state for outcome in outcomes]),
-        "parameters": parameter_count(cell.config.model),
+        "parameters": cell.facts.parameters,
         "learning_rate": None if trial is None else trial.as_dict().get("learning_rate"),
         "trial": None if trial is None else trial.as_dict(),
     }
@@ -260,7 +258,7 @@ def mean_median_decay(outcomes: Sequence[Outcome]) -> float | None:
     return math.fsum(medians) / len(medians) if medians and len(medians) == len(outcomes) else None
 
 
-def notes(study: Study, outcomes: Sequence[Outcome], kept: Cells, losses: Losses) -> list[str]:
+def notes(study: JudgedStudy, outcomes: Sequence[Outcome], kept: Cells, losses: Losses) -> list[str]:
     """What a reader must know about these numbers."""
     found = []
     if len(study.seeds) == 1:

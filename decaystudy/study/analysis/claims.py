@@ -21,7 +21,7 @@ from decaystudy.study.analysis.runs import Cells
 from decaystudy.study.definition.claims import Claim, ClaimResult
 from decaystudy.study.definition.claims.evidence import Evidence
 from decaystudy.study.definition.claims.layers import DecayAsked
-from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.judged import JudgedStudy
 from decaystudy.study.execution.outcomes import Outcome
 
 LEFT_OUT = "its cells don't all run at this scale without --all-cells"
@@ -31,7 +31,7 @@ LEFT_OUT = "its cells don't all run at this scale without --all-cells"
 class StudyEvidence:
     """What the claims of a study are judged by."""
 
-    study: Study
+    study: JudgedStudy
     cells: Cells
     losses: Losses
     answers: Answers
@@ -83,13 +83,13 @@ class StudyEvidence:
         return loss_optimum(sample, positions, groups=groups, level=self.level, critical=self.losses.critical)
 
 
-def reported_cells(study: Study, outcomes: Sequence[Outcome]) -> Cells:
+def reported_cells(study: JudgedStudy, outcomes: Sequence[Outcome]) -> Cells:
     """The runs of each cell that its results are of; those that chose its settings are not."""
     reported = [outcome for outcome in outcomes if not outcome.run.tuning]
     return {cell.name: [o for o in reported if o.run.cell == cell.name] for cell in study.cells}
 
 
-def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidence:
+def evidence_of(study: JudgedStudy, kept: Cells, level: float = LEVEL) -> StudyEvidence:
     """All effects that a report of the study prints.
 
     Args:
@@ -105,7 +105,7 @@ def evidence_of(study: Study, kept: Cells, level: float = LEVEL) -> StudyEvidenc
     )
 
 
-def judge(study: Study, evidence: Evidence) -> tuple[ClaimResult, ...]:
+def judge(study: JudgedStudy, evidence: Evidence) -> tuple[ClaimResult, ...]:
     """Each claim of the study with its verdict."""
     tested = {claim.id for claim in study.claims}
     return tuple(judged(claim, evidence) if claim.id in tested else _left_out(claim) for claim in study.spec.claims)

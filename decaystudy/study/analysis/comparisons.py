@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from decaystudy.model.count import parameter_count
 from decaystudy.statistics.planning import Goal
 from decaystudy.study.analysis import results
 from decaystudy.study.analysis.judgement import facts_of, family_facts
@@ -12,18 +11,17 @@ from decaystudy.study.analysis.losses import NATS, Losses
 from decaystudy.study.analysis.measurements import Unavailable
 from decaystudy.study.analysis.runs import Cells, machine_notes
 from decaystudy.study.definition.claims import Claim
-from decaystudy.study.definition.expand import Study
-from decaystudy.study.definition.pairs import CellPair
+from decaystudy.study.definition.judged import JudgedPair, JudgedStudy
 
 
-def loss_pairs(study: Study) -> list[tuple[str, str]]:
+def loss_pairs(study: JudgedStudy) -> list[tuple[str, str]]:
     """Every pair whose losses a report compares: its rows, and its claims."""
     claimed = [pair for claim in study.claims for pair in claim.loss_pairs()]
     return list(dict.fromkeys([*((c.a, c.b) for c in study.comparisons), *claimed]))
 
 
 def compare(
-    comparisons: Sequence[CellPair], cells: Cells, losses: Losses, claims: Sequence[Claim]
+    comparisons: Sequence[JudgedPair], cells: Cells, losses: Losses, claims: Sequence[Claim]
 ) -> tuple[results.Comparison, ...]:
     """Each comparison with its verdict."""
     rows = []
@@ -52,7 +50,7 @@ def compare(
     return tuple(rows)
 
 
-def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
+def loss_family(study: JudgedStudy, cells: Cells, losses: Losses) -> results.Family:
     """What a report says of all its comparisons of losses."""
     found = [losses.difference(a, b) for a, b in loss_pairs(study)]
     effects = [effect for effect in found if not isinstance(effect, Unavailable)]
@@ -69,7 +67,7 @@ def loss_family(study: Study, cells: Cells, losses: Losses) -> results.Family:
     )
 
 
-def smallest_margin(study: Study) -> tuple[float | None, Goal]:
+def smallest_margin(study: JudgedStudy) -> tuple[float | None, Goal]:
     """The smallest bound, other than 0, of the study's claims on losses, and what it is for."""
     margins = [found for claim in study.claims if claim.loss_pairs() for found in claim.bounds.margins()]
     return min(margins, default=(None, Goal.DIFFERENCE))
@@ -84,4 +82,4 @@ def margin_of(claims: Iterable[Claim], a: str, b: str) -> float | None:
 
 
 def _parameters(cells: Cells, name: str) -> int:
-    return parameter_count(cells[name][0].run.config.model)
+    return cells[name][0].run.facts.parameters

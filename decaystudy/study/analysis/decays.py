@@ -140,6 +140,6 @@ def decay_groups(cells: Cells) -> dict[Hashable, Hashable]:
     """By cell, what it is a variant of: cells with the same formula are related, except where λ itself is set."""
     groups: dict[Hashable, Hashable] = {}
     for name, outcomes in cells.items():
-        decay = outcomes[0].run.config.model.decay
+        decay = outcomes[0].run.facts.decay
         groups[name] = name if decay in ("constant", "none") else decay.split("-")[0]
     return groups

@@ -11,6 +11,7 @@ from decaystudy.study.analysis.comparisons import loss_pairs, smallest_margin
 from decaystudy.study.analysis.judgement import noise_of
 from decaystudy.study.analysis.losses import NATS, Losses
 from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.judged import JudgedStudy
 from decaystudy.study.execution.outcomes import Outcome
 
 ASSUMED_SD = {"tiny": 0.03, "mini": 0.02, "small": 0.02}
@@ -57,7 +58,7 @@ def expected_design(study: Study, outcomes: Sequence[Outcome] = ()) -> tuple[Des
     return Design(pairs, len({cell for pair in pairs for cell in pair}), sd, error), source
 
 
-def finer_scale(study: Study, seed_sd: float | None) -> str | None:
+def finer_scale(study: JudgedStudy, seed_sd: float | None) -> str | None:
     """The next scale of a study whose cells are assumed to differ less between seeds; None if none is.
 
     Args:

@@ -162,8 +162,8 @@ def _judged(outcomes: Sequence[Outcome]) -> Judged | Unavailable:
     pinned = ("validation_digest", "tokenizer_digest", "revision")
     if any(one.get(key) != first.get(key) for one in facts for key in pinned):
         return OTHER_DATA
-    settings = next(iter(runs.values())).run.config.data
-    text = (first.get("source"), first.get("revision"), *settings.judged_shares)
+    shares = next(iter(runs.values())).run.facts.judged_shares
+    text = (first.get("source"), first.get("revision"), *shares)
     return Judged(runs, first["validation_digest"], first.get("tokenizer_digest"), text, first.get("revision"))
 
 

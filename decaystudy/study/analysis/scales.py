@@ -10,7 +10,7 @@ from decaystudy.study.analysis.claims import StudyEvidence, evidence_of, judged,
 from decaystudy.study.analysis.measurements import LEVEL
 from decaystudy.study.analysis.results.scales import ScaleClaim, ScaleVerdict
 from decaystudy.study.definition.claims import Claim
-from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.judged import JudgedStudy
 from decaystudy.study.execution.outcomes import Outcome
 
 
@@ -18,7 +18,7 @@ from decaystudy.study.execution.outcomes import Outcome
 class Scaled:
     """A study at one scale, with the outcomes of its runs."""
 
-    study: Study
+    study: JudgedStudy
     outcomes: Sequence[Outcome]
 
 

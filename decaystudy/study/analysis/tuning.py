@@ -10,15 +10,14 @@ import numpy as np
 
 from decaystudy.runs.state import states_text
 from decaystudy.statistics.clusters import cluster_component, clustered
-from decaystudy.study.definition.cells import Cell
-from decaystudy.study.definition.expand import Study
-from decaystudy.study.definition.search import Sweep, Trial
-from decaystudy.study.definition.tuning import Tried, TunedCell, Tuning, plain_identity
+from decaystudy.study.definition.judged import JudgedCell, JudgedStudy
+from decaystudy.study.definition.search import Trial
+from decaystudy.study.definition.tuning import Tried, TunedCell, Tuning
 from decaystudy.study.execution.outcomes import Outcome
 from decaystudy.study.execution.searching import SPENT
 
 
-def tuning_of(study: Study, outcomes: Sequence[Outcome], seed_sd: float | None) -> Tuning | None:
+def tuning_of(study: JudgedStudy, outcomes: Sequence[Outcome], seed_sd: float | None) -> Tuning | None:
     """How the study came to the settings of its cells; None where it chooses none.
 
     Args:
@@ -37,17 +36,15 @@ def tuning_of(study: Study, outcomes: Sequence[Outcome], seed_sd: float | None) 
     )
 
 
-def tuning_notes(study: Study, tuning: Tuning) -> list[str]:
+def tuning_notes(study: JudgedStudy, tuning: Tuning) -> list[str]:
     """What a reader must know about chosen settings."""
     found = []
-    if study.search is not None:
-        by = f"the settings that {type(study.search).__name__} chose for it"
-        if isinstance(study.search, Sweep):
-            values = ", ".join(f"{value}" for value in study.search.values)
-            by = f"its best {study.search.setting.replace('_', ' ')} of {values}"
+    if study.search_words is not None:
         seeds = f"{'seed' if len(study.tuning_seeds) == 1 else 'seeds'} {', '.join(map(str, study.tuning_seeds))}"
         documents = "documents" if tuning.documents is None else f"{tuning.documents} documents"
-        found.append(f"Each cell is compared at {by}, chosen on {seeds} and {documents} that are not reported.")
+        found.append(
+            f"Each cell is compared at {study.search_words}, chosen on {seeds} and {documents} that are not reported."
+        )
     if tuning.taken_from is not None:
         taken = [f"{one.cell} from {one.taken_from}" for one in tuning.cells if one.taken_from is not None]
         found.append(f"Settings are those chosen in {tuning.taken_from}: {'; '.join(taken)}.")
@@ -60,8 +57,8 @@ def tuning_notes(study: Study, tuning: Tuning) -> list[str]:
     return found
 
 
-def _cell(study: Study, cell: Cell, tried: Sequence[Outcome], sd: float | None) -> TunedCell:
-    identity = plain_identity(cell.config)
+def _cell(study: JudgedStudy, cell: JudgedCell, tried: Sequence[Outcome], sd: float | None) -> TunedCell:
+    identity = cell.identity
     chosen = study.chosen.get(cell.name)
     if cell.name in study.taken:
         source = study.taken[cell.name]

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from decaystudy.runs.config import RunConfig
+from decaystudy.study.definition.facts import RunFacts
 from decaystudy.study.definition.settings import Setting, SettingNames, read_settings
+from decaystudy.study.definition.tuning import plain_identity
 from decaystudy.yaml_document import YamlDocument
 
 MOST_CELLS = 5000
@@ -38,6 +40,16 @@ class Cell:
     config: RunConfig
     """The cell's run at the study's first seed and the scale's (or the cell's own) learning rate."""
     line: int
+
+    @property
+    def facts(self) -> RunFacts:
+        """What its settings come to."""
+        return RunFacts.of(self.config)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All settings that can change the results of its runs but the seed, as JSON has them."""
+        return plain_identity(self.config)
 
 
 def read_cells(document: YamlDocument, names: SettingNames) -> tuple[CellSpec, ...]:

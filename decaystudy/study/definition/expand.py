@@ -15,6 +15,7 @@ from decaystudy.runs.config import RunConfig, merge, scale_defaults
 from decaystudy.scales import find_scale
 from decaystudy.study.definition.cells import Cell, CellSpec
 from decaystudy.study.definition.claims import Claim
+from decaystudy.study.definition.facts import NamedRun, RunFacts
 from decaystudy.study.definition.pairs import CellPair, differing, find_pairs
 from decaystudy.study.definition.schema import StudySpec
 from decaystudy.study.definition.search import Search, Sweep, Trial, new_trials
@@ -30,7 +31,7 @@ TUNE_FACTORS = (0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(NamedRun):
     """One run of a cell: its seed, and the settings that were chosen for it or that a search tries."""
 
     cell: str
@@ -43,16 +44,9 @@ class Run:
     """Whether it serves to choose settings: on a tuning seed, judged on tuning documents, and not reported itself."""
 
     @property
-    def learning_rate(self) -> float | None:
-        """The learning rate, where it is chosen."""
-        return None if self.trial is None else self.trial.as_dict().get("learning_rate")
-
-    @property
-    def name(self) -> str:
-        """``mamba2-shared-seed0``, or ``mamba2-shared-lr0.003-seed0`` at chosen settings, with ``-tuning`` before the
-        seed of a run that serves to choose them."""
-        tried = "" if self.trial is None else f"-{self.trial.label}"
-        return f"{self.cell}{tried}{'-tuning' if self.tuning else ''}-seed{self.seed}"
+    def facts(self) -> RunFacts:
+        """What its settings come to."""
+        return RunFacts.of(self.config)
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,11 @@ class Study:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def search_words(self) -> str | None:
+        """What a cell is compared at, in words; None for a study that doesn't search."""
+        return None if self.search is None else self.search.words
 
     def runs(self) -> list[Run]:
         """Every run of the study that is known so far, cell by cell: its trials, then what is reported of it."""

@@ -70,6 +70,11 @@ class Search(ABC):
     All cells are chosen from the same number of trials: where one had fewer, only the first of the others count.
     """
 
+    @property
+    def words(self) -> str:
+        """What a cell is compared at."""
+        return f"the settings that {type(self).__name__} chose for it"
+
     @abstractmethod
     def propose(self, results: Sequence[TrialResult]) -> Sequence[Mapping[str, Any]]:
         """Settings to try next, by name, such as [{"learning_rate": 1e-3}]; none when the search is over.
@@ -95,6 +100,10 @@ class Sweep(Search):
     setting: str
     """Its name, as ``learning_rate`` or ``p``."""
     values: tuple[Any, ...]
+
+    @property
+    def words(self) -> str:
+        return f"its best {self.setting.replace('_', ' ')} of {', '.join(f'{value}' for value in self.values)}"
 
     def propose(self, results: Sequence[TrialResult]) -> Sequence[Mapping[str, Any]]:
         return [] if results else [{self.setting: value} for value in self.values]

@@ -17,6 +17,7 @@ from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.study.definition.expand import Run, Study
+from decaystudy.study.definition.judged import JudgedRun
 from decaystudy.study.execution.scheduler import last_line
 from decaystudy.study.execution.store import Store
 
@@ -39,7 +40,7 @@ class DocumentLosses:
 class Outcome:
     """One run and what is on disk of it, read once."""
 
-    run: Run
+    run: JudgedRun
     state: RunState
     message: str = ""
     """Why it did not finish, where that is known."""

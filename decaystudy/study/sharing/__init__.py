@@ -1,0 +1,1 @@
+"""A finished study as one small file that anyone can judge again."""

@@ -1,0 +1,135 @@
+"""The content of a bundle, read: studies, outcomes of their runs, and the results that were stored with them.
+
+manifest.json       the bundle's number of the format, and the versions that wrote it
+plan.json           how the study was called and planned
+SCALE/study.json    the study at a scale: a ``BundledStudy``
+SCALE/runs.json     its runs: a list of ``BundledRun``
+SCALE/results.json  what analysis made of them
+arrays.npz          losses and answers
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decaystudy.errors import UserError
+from decaystudy.serial import Mismatch, from_plain
+from decaystudy.study.analysis.analyse import analyse
+from decaystudy.study.analysis.results import StudyResults
+from decaystudy.study.analysis.scales import Scaled
+from decaystudy.study.execution.outcomes import DocumentLosses, Outcome
+from decaystudy.study.sharing.archive import ARRAYS, read_arrays, unpack
+from decaystudy.study.sharing.schema import BundledDocuments, BundledRun, BundledStudy
+
+Arrays = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class About:
+    """What the manifest says beside digests."""
+
+    study: str
+    scales: tuple[str, ...]
+    """The one that was run last comes first."""
+    method: int
+    """``decaystudy.versions.STATISTICS`` of the stored results."""
+    schema: int
+    """Of the stored results."""
+    versions: dict[str, str]
+    """Of the packages that wrote it."""
+    git_revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A study as a bundle holds it."""
+
+    about: About
+    studies: Mapping[str, Scaled]
+    """By scale, the study with the outcomes of its runs."""
+    stored: Mapping[str, Any]
+    """By scale, the stored results as plain data."""
+
+    @cached_property
+    def results(self) -> dict[str, StudyResults]:
+        """By scale, what analysis makes of the runs now."""
+        return judged(self.studies)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """The content of a bundle.
+
+    Raises:
+        UserError: it is none, it has changed since it was written, or a newer version wrote it.
+    """
+    file = Path(path).expanduser()
+    manifest, members = unpack(file)
+    plain = {key: item for key, item in manifest.items() if key not in ("format", "members")}
+    try:
+        about = from_plain(About, plain)
+        stored = {scale: json.loads(members[results_name(scale)]) for scale in about.scales}
+        return Bundle(about, read_studies(about, members), stored)
+    except UserError as error:
+        raise UserError(f"{file} cannot be judged: {error}") from error
+    except (Mismatch, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{file} is no bundle ({error}): give a file that decaystudy bundle wrote") from error
+
+
+def read_studies(about: About, members: Mapping[str, bytes]) -> dict[str, Scaled]:
+    """The studies in the members of a bundle, with the outcomes of their runs.
+
+    Raises:
+        UserError: this version of the package cannot read a claim.
+        ValueError: a member is not what it should be.
+        KeyError: one is missing.
+    """
+    arrays = read_arrays(members[ARRAYS])
+    studies = {}
+    for scale in about.scales:
+        study = from_plain(BundledStudy, json.loads(members[f"{scale}/study.json"]), f"{scale}/study.json")
+        runs = from_plain(list[BundledRun], json.loads(members[f"{scale}/runs.json"]), f"{scale}/runs.json")
+        _ = study.claims  # so that one that can't be read is refused now
+        studies[scale] = Scaled(study, [_outcome(run, arrays) for run in runs])
+    return studies
+
+
+def judged(studies: Mapping[str, Scaled]) -> dict[str, StudyResults]:
+    """By scale, what analysis makes of a study's runs, those at other scales at hand."""
+    return {
+        scale: analyse(own.study, own.outcomes, [other for at, other in studies.items() if at != scale])
+        for scale, own in studies.items()
+    }
+
+
+def results_name(scale: str) -> str:
+    """The member that holds the results at a scale."""
+    return f"{scale}/results.json"
+
+
+def _outcome(run: BundledRun, arrays: Arrays) -> Outcome:
+    return Outcome(
+        run,
+        run.state,
+        run.message,
+        run.result,
+        {} if run.step is None else {"step": run.step},
+        path=run.path,
+        documents=None if run.documents is None else _documents(run.documents, arrays),
+        evaluation=run.evaluation,
+        answers={task: arrays[name] for task, name in run.answers.items()},
+    )
+
+
+def _documents(names: BundledDocuments, arrays: Arrays) -> DocumentLosses:
+    found = [arrays[name] for name in (names.nll, names.tokens, names.bytes)]
+    if len({array.shape for array in found}) != 1 or found[0].ndim != 1:
+        raise ValueError("losses, tokens and bytes of documents have different shapes")
+    return DocumentLosses(*found)
