@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decaystudy.versions import semantics
-from tests.golden import measure
+from decaystudy.statistics.simultaneous import family
+from decaystudy.study.sharing.content import read_bundle
+from decaystudy.versions import STATISTICS, semantics
+from tests.golden import judged, measure
 from tests.golden.compare import DEPENDS, differences, read
 
 
@@ -34,6 +36,31 @@ def test_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DECAYSTUDY_CACHE", str(tmp_path / "cache"))
     check("recipe", measure.recipe(tmp_path))
+
+
+def test_the_statistics():
+    bundle = read_bundle(judged.BUNDLE)
+    assert bundle.about.method == STATISTICS, "STATISTICS was raised: write the bundle anew with python -m tests.golden"
+    changed = list(judged.changed(bundle))
+    assert not changed, (
+        f"{len(changed)} fields come out otherwise, such as {changed[0]}: if that is meant, raise STATISTICS in "
+        "decaystudy/versions.py and write the bundle anew with python -m tests.golden"
+    )
+    (results,) = bundle.results.values()
+    assert {claim.verdict for claim in results.claims} >= {"supported", "refuted", "not resolved"}
+
+
+@pytest.mark.parametrize(
+    ("place", "other"),
+    [
+        ("decaystudy.statistics.effects.FEWEST", 1000),
+        ("decaystudy.statistics.effects.family", lambda blocks, level: family(blocks, level=0.949)),
+        ("decaystudy.statistics.half_life._moved", lambda change: False),
+    ],
+)
+def test_another_method_is_noticed(place, other, monkeypatch):
+    monkeypatch.setattr(place, other)
+    assert next(judged.changed(read_bundle(judged.BUNDLE)), None) is not None
 
 
 @pytest.mark.parametrize(
