@@ -39,6 +39,7 @@ GROUPS = {
     "share": {
         "bundle": "write a study as one small file",
         "rejudge": "judge bundles again, without the runs",
+        "compare": "put two studies side by side",
         "export": "write a run in Hugging Face form",
     },
 }
