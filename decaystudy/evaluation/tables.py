@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from decaystudy.evaluation.tasks.chance import chance, chance_text
 from decaystudy.formatting import MISSING
 from decaystudy.runs.evaluation import (
+    ACCURACIES,
     Evaluation,
     LengthLoss,
     PositionLoss,
     TaskResult,
     Validation,
+    accuracy_metric,
     mean_accuracy,
     task_metrics,
     with_error,
@@ -38,11 +41,24 @@ def metrics_table(found: Mapping[str, Evaluation], names: Sequence[str]) -> Tabl
         rows.append(("validation perplexity", *(validation_field(model.validation) for model in models)))
     for task in names:
         for metric in task_metrics(task, models):
-            rows.append((f"{task} {metric}", *(metric_field(model.tasks.get(task), metric) for model in models)))
+            rows.append((metric_name(task, metric), *(metric_field(model.tasks.get(task), metric) for model in models)))
     means = [mean_accuracy({task: model.tasks[task] for task in names if task in model.tasks}) for model in models]
+    counted = len({task for task in names for model in models if counts_answers(task, model)})
     if any(mean is not None for mean in means):
-        rows.append(("mean accuracy", *(MISSING if m is None else f"{m[0]:.4f} ± {m[1]:.4f}" for m in means)))
+        average = f"mean of {counted} task{'' if counted == 1 else 's'}"
+        rows.append((average, *(MISSING if m is None else f"{m[0]:.4f} ± {m[1]:.4f}" for m in means)))
     return Table((Column("metric", Kind.WORDS), *(Column(name) for name in found)), tuple(rows))
+
+
+def counts_answers(task: str, model: Evaluation) -> bool:
+    """Whether a task that the model was asked has an accuracy."""
+    return task in model.tasks and accuracy_metric(task, model.tasks[task]) is not None
+
+
+def metric_name(task: str, metric: str) -> str:
+    """A metric's row, an accuracy with what guessing gives: ``piqa acc (chance 0.5)``."""
+    guessed = chance(task) if metric in ACCURACIES else None
+    return f"{task} {metric}" + ("" if guessed is None else f" (chance {chance_text(guessed)})")
 
 
 def one_tokenizer(found: Mapping[str, Evaluation]) -> bool:

@@ -20,7 +20,8 @@ from tests.evaluation.conftest import fit
 def test_what_an_evaluation_writes(copied, capsys):
     assert main(["evaluate", str(copied), "--tasks", "offline"]) == 0
     table = capsys.readouterr().out
-    assert "mean accuracy" in table and "offline_last_word acc" in table
+    assert "mean of 2 tasks" in table and "mean accuracy" not in table
+    assert "offline_last_word acc (chance 0)" in table and "offline_continuation acc (chance 0.25)" in table
     values = json.loads((copied / "evaluation.json").read_text())
     assert set(values["tasks"]) == {"offline_last_word", "offline_continuation"}
     assert len(values["weights"]) == 32

@@ -12,6 +12,7 @@ from decaystudy.errors import UserError
 from decaystudy.evaluation.evaluate import evaluate
 from decaystudy.evaluation.tasks import recall
 from decaystudy.evaluation.tasks.catalog import GROUPS
+from decaystudy.evaluation.tasks.chance import RECALL_CHOICES, chance
 from tests.evaluation.conftest import fit
 from tests.study.small import STUDY
 
@@ -44,7 +45,7 @@ def test_a_needle_lies_at_its_distance(questions, distance):
         assert len(ids) - 1 - ids.index(answer[0]) == distance
         assert ids[-1] == tokenizer.encode(ASK)[0]
         assert len(ids) == recall.tokens_read(f"recall_needle_{distance}")
-        assert len(set(row["choices"])) == recall.CHOICES
+        assert len(set(row["choices"])) == RECALL_CHOICES
 
 
 @pytest.mark.parametrize("distance", [1, 16, 128])
@@ -68,7 +69,7 @@ def test_pairs_are_asked_once_each(questions, count):
         assert len(set(asked[::2])) == len(asked[::2])
         assert [stated[key] for key in asked[:-1:2]] == asked[1::2]
         assert row["choices"][row["label"]] == stated[asked[-1]]
-        assert set(row["choices"]) <= set(stated.values()) and len(set(row["choices"])) == min(count, recall.CHOICES)
+        assert set(row["choices"]) <= set(stated.values()) and len(set(row["choices"])) == min(count, RECALL_CHOICES)
         lengths.add(len(words))
     assert max(lengths) <= recall.tokens_read(f"recall_pairs_{count}") and len(lengths) == count
 
@@ -76,9 +77,9 @@ def test_pairs_are_asked_once_each(questions, count):
 @pytest.mark.parametrize("task", ["recall_needle_8", "recall_latest_4", "recall_pairs_4", "recall_pairs_16"])
 def test_guessing_is_at_chance(questions, task):
     rows = questions[task]
-    error = (recall.chance(task) * (1 - recall.chance(task)) / len(rows)) ** 0.5
+    error = (chance(task) * (1 - chance(task)) / len(rows)) ** 0.5
     for label in range(2):
-        assert abs(sum(row["label"] == label for row in rows) / len(rows) - recall.chance(task)) < 4 * error
+        assert abs(sum(row["label"] == label for row in rows) / len(rows) - chance(task)) < 4 * error
     favourite = sum(row["choices"][row["label"]] == "bo" for row in rows) / len(rows)
     assert favourite < 0.15  # a model that always says the same gains nothing
 

@@ -10,8 +10,8 @@ import pytest
 
 from decaystudy.runs.evaluation import EvaluationFolder, LengthLoss, PositionLoss, TaskResult
 from decaystudy.serial import from_plain, to_plain
-from decaystudy.study.analysis.accuracies import MEAN
 from decaystudy.study.analysis.results import StudyResults
+from decaystudy.study.definition.claims.accuracy import MEAN
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
@@ -21,6 +21,7 @@ from decaystudy.study.planning.plan import plan_study
 from decaystudy.study.reporting.documents import as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import loss_by_position, recall_by_distance
 from decaystudy.study.reporting.html import as_html
+from decaystudy.study.reporting.tables import accuracies_table, claims_table, tasks_table
 from tests.study.planted import QUESTIONS, answer_of, plant, write_answers
 from tests.study.small import STUDY, results, run, write_study
 
@@ -89,7 +90,7 @@ def test_planted_answers_are_found(planted):
     claims = {claim.id: claim.verdict for claim in found.claims}
     assert claims["gla-knows-more"] == claims["above-chance"] == "supported" and claims["far-above"] == "refuted"
     for text in (as_text(found), as_markdown(found), as_tex(found)):
-        assert "piqa" in text and "mean accuracy" in text
+        assert "piqa" in text and "mean over tasks" in text and "mean accuracy" not in text
     page = as_html(found, a_plan(planted[0]), planted[1].out)
     assert "wikitext ppl" in page and "Longer texts" in page and loss_by_position(found) is not None
     assert by_name["gla"].lengths[1].perplexity == pytest.approx(np.exp(3.0))
@@ -187,7 +188,7 @@ def test_a_study_is_trained_evaluated_and_found_again(tmp_path):
     study = file.read_text().replace("  sequence_length: 64\n", "").replace("  data.validation_tokens: 2000\n", "")
     file.write_text(study)
     first = run(str(file), "--out", str(out), "--evaluate", *settings)
-    assert first.count("evaluated in") == 3 and "mean accuracy" in first
+    assert first.count("evaluated in") == 3 and "mean over its tasks 0." in first and "mean accuracy" not in first
     found = results(out)
     assert found["tasks"] == ["offline_last_word", "offline_continuation"]
     assert len(found["accuracy_comparisons"]) == 3 * len(found["comparisons"])
@@ -235,3 +236,25 @@ def test_a_metric_that_counts_nothing_is_no_accuracy(planted):
         EvaluationFolder(store.find(run_).path).write_outcomes("piqa", {"acc": [0.5, 100.0] * (QUESTIONS // 2)})
     found = answer_of(study, store)
     assert {row.task for row in found.accuracy_comparisons} == {MEAN, "boolq"}
+
+
+def test_accuracies_stand_beside_chance(planted):
+    found = evaluated(*planted, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.41}, tasks=("piqa", "recall_needle_2"))
+    page = as_html(found, a_plan(planted[0]), planted[1].out)
+    for text in (as_text(found), as_markdown(found), as_tex(found), page):
+        assert "Guessing gives 0.312 in the mean over tasks." in text
+    line = next(line for line in as_text(found).splitlines() if line.startswith("(chance)"))
+    assert line.split()[1:4] == ["–", "0.5", "0.125"] and line.split()[-1] == "0.312", "wikitext has none"
+    parts = {part.about for claim in found.claims for part in claim.parts}
+    assert "accuracy of mamba2 on piqa (chance 0.5)" in parts and "accuracy of gla minus mamba2 on piqa" in parts
+    assert "mean over the tasks of mamba2 (chance 0.312)" in parts
+    unknown = evaluated(*planted, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.41}, tasks=("piqa", "sciq"))
+    line = next(line for line in as_text(unknown).splitlines() if line.startswith("(chance)"))
+    assert line.split()[-1] == "–" and "Guessing gives" not in as_text(unknown)
+
+
+def test_verdicts_by_task_stand_beside_scale_seeds_and_tokens_per_parameter(planted):
+    found = evaluated(*planted, {"mamba2": 0.4, "gla": 0.6, "hgrn2": 0.41})
+    for table in (accuracies_table(found), tasks_table(found), claims_table(found)):
+        assert "Scale tiny, " in table.notes[0] and " per parameter)" in table.notes[0]
+        assert "4 seeds (0, 1, 2, 3)" in table.notes[0]

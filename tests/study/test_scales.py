@@ -78,7 +78,9 @@ def test_a_scale_that_was_not_run_leaves_a_claim_open_unless_another_refutes_it(
 
 def test_every_form_shows_them_and_one_seed_judges_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_at(tmp_path / "three", at({"b": 0.1, "c": 0.1}))
-    assert "over all scales" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "over all scales" in printed
+    assert re.search(r"small, 3 seeds, [\d.]+( to [\d.]+)? tokens per parameter", printed)
     results = run_at(tmp_path / "one", at({"b": 0.1, "c": 0.1}), seeds="0")
     assert verdicts(results)["always"] == ("not judged", "tiny: one seed")
     assert not re.search(

@@ -18,6 +18,7 @@ from decaystudy.data.documents import held_out
 from decaystudy.data.draws import permutation
 from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.base import Document
+from decaystudy.evaluation.tasks.chance import CONTINUATION_CHOICES
 
 VERSION = 1
 SOURCE = "python-docs"
@@ -27,7 +28,6 @@ SHORTEST_CONTEXT = 10
 ENDING = 12
 LONGEST_ENDING = 120
 STRIDE = 10
-CHOICES = 4
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 
@@ -109,8 +109,8 @@ def continuations(texts: list[tuple[str, list[str]]], trained: set[str]) -> Iter
                 cuts.append((name, context, ending))
     for number, (name, context, ending) in enumerate(scattered(cuts, "offline_continuation")):
         order = permutation(len(cuts), number, 1).tolist()
-        others = [cuts[i][2] for i in order if cuts[i][0] != name and cuts[i][2] != ending][: CHOICES - 1]
-        label = int(permutation(CHOICES, number, 2)[0])
+        others = [cuts[i][2] for i in order if cuts[i][0] != name and cuts[i][2] != ending][: CONTINUATION_CHOICES - 1]
+        label = int(permutation(CONTINUATION_CHOICES, number, 2)[0])
         yield {"id": name, "context": context, "endings": [*others[:label], ending, *others[label:]], "label": label}
 
 

@@ -17,11 +17,11 @@ from decaystudy.data.draws import Draws
 from decaystudy.data.sources import recall as source
 from decaystudy.data.sources.recall import VALUES, text
 from decaystudy.evaluation.tasks.catalog import LATEST_DISTANCES, NEEDLE_DISTANCES, PAIR_COUNTS
+from decaystudy.evaluation.tasks.chance import RECALL_CHOICES
 from decaystudy.io import digest
 
 VERSION = 1
 QUESTIONS = 256
-CHOICES = 8
 LEAD = 16
 """Words of filler before a needle."""
 
@@ -82,13 +82,8 @@ def pairs(draws: Draws, count: int) -> dict[str, Any]:
 
 def asked(draws: Draws, words: list[str], value: str, others: list[str]) -> dict[str, Any]:
     """A question with its choices in a random order."""
-    choices = draws.shuffled([value, *draws.shuffled(others)[: CHOICES - 1]])
+    choices = draws.shuffled([value, *draws.shuffled(others)[: RECALL_CHOICES - 1]])
     return {"context": text(words), "choices": choices, "label": choices.index(value)}
-
-
-def chance(task: str) -> float:
-    """The accuracy of one who guesses."""
-    return 1 / min(CHOICES, 2 if task in _LATEST else _PAIRS.get(task, CHOICES))
 
 
 def tokens_read(task: str) -> int:

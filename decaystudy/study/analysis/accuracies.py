@@ -22,11 +22,10 @@ from decaystudy.study.analysis.judgement import facts_of, family_facts, finite
 from decaystudy.study.analysis.measurements import LEVEL, Floats, Measurement, Unavailable, family_of
 from decaystudy.study.analysis.results import Accuracy, AccuracyComparison, CellTask, Family
 from decaystudy.study.analysis.runs import Cells, machine_notes, reason, withheld
-from decaystudy.study.definition.claims.accuracy import EACH
+from decaystudy.study.definition.claims.accuracy import EACH, MEAN
 from decaystudy.study.definition.judged import JudgedStudy
 from decaystudy.study.execution.outcomes import Outcome
 
-MEAN = "mean"
 Asked = tuple[str, str, str | None]
 """A task, a cell and its baseline; None for the cell itself."""
 
@@ -114,7 +113,7 @@ class Answers:
         for cell in cells:
             kind = self._questions(cell, task)
             if kind is None:
-                return Unavailable(f"{cell} has not been evaluated on {task}")
+                return Unavailable(f"{cell} has not been evaluated" + ("" if task == MEAN else f" on {task}"))
             kinds.append(kind)
         return kinds[0] if len(set(kinds)) == 1 else Unavailable("the cells were asked different questions")
 

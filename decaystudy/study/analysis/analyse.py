@@ -12,7 +12,6 @@ import numpy as np
 from decaystudy.metrics import perplexity
 from decaystudy.runs.state import FINAL, states_text
 from decaystudy.study.analysis.accuracies import (
-    MEAN,
     Answers,
     accuracy_facts,
     accuracy_family,
@@ -41,6 +40,7 @@ from decaystudy.study.analysis.results import (
 from decaystudy.study.analysis.runs import Cells, learned_nothing
 from decaystudy.study.analysis.scales import Scaled, judge_scales
 from decaystudy.study.analysis.tuning import tuning_notes, tuning_of
+from decaystudy.study.definition.claims.accuracy import MEAN
 from decaystudy.study.definition.judged import JudgedCell, JudgedStudy
 from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.outcomes import Outcome

@@ -9,7 +9,6 @@ from decaystudy.runs.state import RunState, states_text
 from decaystudy.statistics.claims import ClaimVerdict
 from decaystudy.statistics.clusters import FEWEST
 from decaystudy.statistics.digits import rounded
-from decaystudy.study.analysis.accuracies import MEAN
 from decaystudy.study.analysis.pairing import Group, Named, Row, groups
 from decaystudy.study.analysis.results import (
     AccuracyComparison,
@@ -20,6 +19,7 @@ from decaystudy.study.analysis.results import (
     StudyResults,
     in_bits,
 )
+from decaystudy.study.definition.claims.accuracy import MEAN
 
 MOST = 8
 """Names that are listed of one verdict."""

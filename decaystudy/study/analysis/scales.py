@@ -70,9 +70,20 @@ def _judge(claim: Claim, at_scale: dict[str, _Levels]) -> ScaleClaim:
         verdict=whole.verdict,
         why=whole.reason or None,
         scales=tuple(
-            ScaleVerdict(scale=scale, verdict=one.verdict, why=one.reason.partition(": ")[2] or None)
+            ScaleVerdict(
+                scale=scale,
+                verdict=one.verdict,
+                why=one.reason.partition(": ")[2] or None,
+                seeds=at_scale[scale].study.seeds if scale in at_scale else (),
+                tokens_per_parameter=_tokens_per_parameter(at_scale[scale].study) if scale in at_scale else None,
+            )
             for scale, one in zip(claim.scales, plain, strict=True)
         ),
         level=LEVEL,
         level_to_refute=strict,
     )
+
+
+def _tokens_per_parameter(study: JudgedStudy) -> tuple[float, float]:
+    shares = [cell.facts.tokens / cell.facts.parameters for cell in study.cells]
+    return min(shares), max(shares)

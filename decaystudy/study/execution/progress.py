@@ -158,7 +158,7 @@ class ProgressPrinter:
             return f"✘ {name} not evaluated: {event.failure}{log_of(event)}"
         held = read_evaluation(event.folder.path) if event.folder else None
         mean = None if held is None else mean_accuracy(held.tasks)
-        accuracy = "" if mean is None else f": mean accuracy {mean[0]:.4f}"
+        accuracy = "" if mean is None else f": mean over its tasks {mean[0]:.4f}"
         return f"✔ {name} evaluated{self._took(event.job.name if event.job else name)}{accuracy}"
 
     def _took(self, name: str) -> str:

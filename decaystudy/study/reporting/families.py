@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from decaystudy.formatting import count
 from decaystudy.scales import find_scale
 from decaystudy.statistics.claims import ClaimVerdict
+from decaystudy.study.analysis.answer import share_text, tokens_text
 from decaystudy.study.analysis.results import Family, StudyResults
 
 METHOD = "max-|t|; seeds and {clusters} are samples, and cells moderate each other's variances"
@@ -31,7 +31,7 @@ def claim_notes(results: StudyResults) -> tuple[str, ...]:
     kinds += ["accuracies as in that of tasks"] if results.accuracy_family is not None else []
     if results.decay_family is not None:
         kinds.append(f"λ over seeds on its log half-life ({results.decay_family.effects} effects)")
-    return (f"{_about(results)}: by simultaneous {level} intervals, {'; '.join(kinds)}.",)
+    return (f"{_about(results)}: by simultaneous {level} intervals of {_seeds(results)}, {'; '.join(kinds)}.",)
 
 
 def _notes(results: StudyResults, family: Family, clusters: str) -> list[str]:
@@ -44,7 +44,7 @@ def _notes(results: StudyResults, family: Family, clusters: str) -> list[str]:
     method = METHOD.format(clusters=clusters)
     found = [
         f"{_about(results)}: simultaneous {family.level:.0%} intervals of {family.effects} differences "
-        f"({method}); {len(family.seeds)} seeds ({', '.join(map(str, family.seeds))}){documents}."
+        f"({method}); {_numbered(family)}{documents}."
     ]
     found += [f"{resolution(family)}."] if family.resolvable is not None else []
     return found
@@ -100,17 +100,21 @@ def _finer(results: StudyResults) -> str:
     return f", or scale {name}{' on a GPU' if find_scale(name).threads is None else ''}"
 
 
+def _seeds(results: StudyResults) -> str:
+    """``3 seeds (0, 1, 2)``, of each family where they differ."""
+    families = (results.loss_family, results.accuracy_family, results.decay_family)
+    return " or ".join(dict.fromkeys(_numbered(family) for family in families if family is not None and family.seeds))
+
+
+def _numbered(family: Family) -> str:
+    return f"{len(family.seeds)} seeds ({', '.join(map(str, family.seeds))})"
+
+
 def _why_nothing(results: StudyResults) -> str:
     return "one seed" if len(results.seeds) == 1 else "no two cells could be compared over seeds"
 
 
 def _about(results: StudyResults) -> str:
     """The scale, how long runs are trained, and that beside their size."""
-    runs = [run for run in results.runs if run.tokens]
-    if not runs:
-        return f"Scale {results.scale}"
-    tokens = sorted({run.tokens or 0 for run in runs})
-    shares = [(run.tokens or 0) / run.parameters for run in runs]
-    low, high = f"{min(shares):.2g}", f"{max(shares):.2g}"
-    per = low if low == high else f"{low} to {high}"
-    return f"Scale {results.scale}, {count(tokens[-1])} tokens per run ({per} per parameter)"
+    tokens = tokens_text(results)
+    return f"Scale {results.scale}" + (f", {tokens} ({share_text(results)} per parameter)" if tokens else "")

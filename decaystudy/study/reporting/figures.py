@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from decaystudy.evaluation import figures
 from decaystudy.evaluation.tasks.catalog import NEEDLE_DISTANCES
-from decaystudy.evaluation.tasks.recall import chance
+from decaystudy.evaluation.tasks.chance import chance
 from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure, svg
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults, in_bits
 from decaystudy.study.definition.tuning import Tried
@@ -127,7 +127,7 @@ def recall_by_distance(results: StudyResults) -> str | None:
         if bounded:
             places, low, high = zip(*bounded, strict=True)
             axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.axhline(chance(tasks[NEEDLE_DISTANCES[0]]), color=MUTED, linewidth=0.8)
+    axes.axhline(chance(tasks[NEEDLE_DISTANCES[0]]) or 0.0, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("distance, tokens")

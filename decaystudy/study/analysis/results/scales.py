@@ -15,6 +15,10 @@ class ScaleVerdict:
     verdict: ClaimVerdict
     why: str | None = None
     """Why it is not judged."""
+    seeds: tuple[int, ...] = ()
+    """Of the study there; empty where it was not run."""
+    tokens_per_parameter: tuple[float, float] | None = None
+    """Least and greatest over its runs."""
 
     @property
     def words(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from decaystudy.evaluation.tasks.chance import chance, chance_text, mean_chance
 from decaystudy.statistics.effects import Pair
 from decaystudy.study.definition.claims.base import (
     FEW_QUESTIONS,
@@ -19,6 +20,8 @@ from decaystudy.study.definition.claims.margins import ACCURACY
 from decaystudy.study.definition.claims.result import ClaimPart
 from decaystudy.yaml_document import YamlDocument
 
+MEAN = "mean"
+"""Stands for the mean over all tasks that count right answers."""
 EACH = "each"
 """Stands for every task that counts right answers."""
 
@@ -38,7 +41,7 @@ class Accuracy(Claim):
         """``{cell: a, minus: b, task: piqa}`` or ``{pairs: [[a, b], [c, d]], task: piqa}``."""
         example = "{cell: a, task: piqa} and perhaps minus: b, or {pairs: [[a, b]]}"
         read_mapping(document, value, ("cell", "minus", "pairs", "task"), example, *where)
-        task = value.get("task", "mean")
+        task = value.get("task", MEAN)
         tasks = task if isinstance(task, list) else [task]
         if not tasks or not all(isinstance(name, str) and name for name in tasks):
             raise document.error(
@@ -73,6 +76,9 @@ class Accuracy(Claim):
 
 def accuracy_part(evidence: Evidence, task: str, a: str, b: str | None, claim: Claim) -> ClaimPart:
     """A part about the accuracy of a cell, or about what it has more than another's."""
-    about = f"accuracy of {a}{'' if b is None else f' minus {b}'} on {task}"
+    whose = a if b is None else f"{a} minus {b}"
+    about = f"mean over the tasks of {whose}" if task == MEAN else f"accuracy of {whose} on {task}"
+    guessed = None if b is not None else mean_chance(evidence.tasks) if task == MEAN else chance(task)
+    about += f" (chance {chance_text(guessed)})" if guessed is not None else ""
     found = evidence.accuracy(task, a, b)
     return effect_part(about, found, claim.bounds, few=FEW_QUESTIONS, signed=b is not None)

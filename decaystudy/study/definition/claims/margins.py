@@ -44,7 +44,7 @@ MARGINS = {
     "points": Margin(
         0.02,
         ACCURACY,
-        "the same words, of the mean accuracy over the tasks",
+        "the same words, of the mean over the tasks",
         "two points of a hundred. The nine tasks of the paper tell no less apart: where two models answer a quarter of "
         "the questions differently, the questions alone give their mean difference an error of 0.004, so that about "
         "0.016 is found with a probability of 80 %",

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from decaystudy.study.definition.claims.accuracy import EACH, accuracy_part
+from decaystudy.study.definition.claims.accuracy import EACH, MEAN, accuracy_part
 from decaystudy.study.definition.claims.base import Claim, cells_of, decisive, read_mapping
 from decaystudy.study.definition.claims.bounds import Bounds
 from decaystudy.study.definition.claims.evidence import Evidence
@@ -57,7 +57,7 @@ class Mixed(Claim):
         for bounds in (Bounds(low=self.bounds.high), Bounds(high=self.bounds.low)):
             one_sided = dataclasses.replace(self, bounds=bounds)
             tasks = [
-                accuracy_part(evidence, task, self.cell, self.minus, one_sided) for task in evidence.tasks or ["mean"]
+                accuracy_part(evidence, task, self.cell, self.minus, one_sided) for task in evidence.tasks or [MEAN]
             ]
             found.append(decisive(tasks, any_part=True))
         return found

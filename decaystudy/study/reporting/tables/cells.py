@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from decaystudy.evaluation.tasks.chance import chance_text, mean_chance
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import rounded
 from decaystudy.study.analysis.results import CellResult, Difference, StudyResults, in_bits
 from decaystudy.study.analysis.runs import MACHINES
+from decaystudy.study.definition.claims.accuracy import MEAN
 from decaystudy.study.reporting.families import loss_notes
 from decaystudy.study.reporting.tables.fields import (
+    AVERAGE,
     CELL,
     TO_BASELINE,
     difference_fields,
@@ -32,7 +35,7 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     beside = [] if tokenizers else [Column("bits per byte"), Column("perplexity")]
     columns = [CELL, Column("seeds"), Column(loss_name), *beside]
     columns[2:2] = [Column("chosen")] if results.tuned else []
-    columns += [Column("accuracy")] if answered else []
+    columns += [Column(AVERAGE)] if answered else []
     columns += [Column("median λ"), *TO_BASELINE]
     columns += [Column("runs", Kind.CODE)] if with_runs else []
     rows = []
@@ -49,10 +52,13 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
         rows.append(tuple(row))
     entropy = results.unigram_entropy
     notes = () if entropy is None or tokenizers else (f"Held-out unigram entropy: {entropy:.4f} nats per token.",)
+    tasks = list(dict.fromkeys(row.task for row in results.accuracy_comparisons if row.task != MEAN))
+    guessed = mean_chance(tasks) if answered else None
+    guessing = () if guessed is None else (f"Guessing gives {chance_text(guessed)} in the mean over tasks.",)
     machines = [
         f"{row.a} − {row.b}: {note}." for row in results.comparisons for note in row.notes if note.startswith(MACHINES)
     ]
-    return Table(tuple(columns), tuple(rows), notes=(*loss_notes(results), *notes, *machines))
+    return Table(tuple(columns), tuple(rows), notes=(*loss_notes(results), *notes, *guessing, *machines))
 
 
 def loss_fields(cell: CellResult, *, in_bits: bool = False) -> tuple[str, str, str]:

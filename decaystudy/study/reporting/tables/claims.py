@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.claims import ClaimVerdict
-from decaystudy.study.analysis.results import ClaimPart, ClaimResult, StudyResults
+from decaystudy.study.analysis.results import ClaimPart, ClaimResult, ScaleVerdict, StudyResults
 from decaystudy.study.reporting.families import claim_notes
 from decaystudy.study.reporting.tables.fields import span
 from decaystudy.table import Column, Kind, Table
@@ -62,11 +62,12 @@ def scales_table(results: StudyResults) -> Table | None:
     """Claims about every scale, over the scales; None if there are none."""
     if not results.every_scale:
         return None
-    scales = list(dict.fromkeys(one.scale for claim in results.every_scale for one in claim.scales))
+    about = {one.scale: one for claim in results.every_scale for one in claim.scales}
+    scales = list(about)
     columns = (
         Column("over all scales", Kind.VERDICT),
         Column("id", Kind.CODE),
-        *(Column(scale, Kind.VERDICT) for scale in scales),
+        *(Column(scale_heading(one), Kind.VERDICT) for one in about.values()),
         Column("what is claimed", Kind.PROSE),
     )
     rows = []
@@ -80,6 +81,15 @@ def scales_table(results: StudyResults) -> Table | None:
     )
     judged = any(one.verdict != ClaimVerdict.NOT_JUDGED for claim in results.every_scale for one in claim.scales)
     return Table(columns, tuple(rows), title="Claims about every scale", notes=(note,) if judged else ())
+
+
+def scale_heading(one: ScaleVerdict) -> str:
+    """``160m, 3 seeds, 25 tokens per parameter``; the scale alone where the study was not run."""
+    if one.tokens_per_parameter is None:
+        return one.scale
+    low, high = (f"{share:.2g}" for share in one.tokens_per_parameter)
+    share = low if low == high else f"{low} to {high}"
+    return f"{one.scale}, {len(one.seeds)} seed{'' if len(one.seeds) == 1 else 's'}, {share} tokens per parameter"
 
 
 def effect(claim: ClaimResult) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decaystudy.formatting import MISSING
 from decaystudy.statistics.digits import interval_text, rounded
 from decaystudy.study.analysis.results import Comparison, ComparisonVerdict, JudgedDifference, StudyResults, in_bits
-from decaystudy.study.reporting.families import loss_notes
-from decaystudy.study.reporting.tables.fields import span
+from decaystudy.study.definition.claims.accuracy import MEAN
+from decaystudy.study.reporting.families import accuracy_notes, loss_notes
+from decaystudy.study.reporting.tables.fields import AVERAGE, span
 from decaystudy.table import Column, Kind, Table
 
 
@@ -62,7 +63,7 @@ def accuracies_table(results: StudyResults) -> Table | None:
     rows = [
         (
             f"{row.a} − {row.b}",
-            row.task,
+            AVERAGE if row.task == MEAN else row.task,
             MISSING if row.difference is None else span(row.difference, row.low, row.high, row.standard_error),
             str(row.seeds or MISSING),
             resolvable_field(row),
@@ -71,7 +72,8 @@ def accuracies_table(results: StudyResults) -> Table | None:
         for row in results.accuracy_comparisons
     ]
     notes = [f"{row.a} − {row.b}, {row.task}: {note}." for row in results.accuracy_comparisons for note in told(row)]
-    return Table(columns, tuple(rows), title="By task", notes=tuple(dict.fromkeys(notes))) if rows else None
+    below = (*accuracy_notes(results), *dict.fromkeys(notes))
+    return Table(columns, tuple(rows), title="By task", notes=below) if rows else None
 
 
 def interval(row: JudgedDifference) -> str:

@@ -12,6 +12,8 @@ from decaystudy.study.definition.search import Trial
 from decaystudy.table import Column, Kind
 
 CELL = Column("cell", Kind.WORDS)
+AVERAGE = "mean over tasks"
+"""Heading: a mean over unlike tasks is no accuracy."""
 TO_BASELINE = (Column("baseline", Kind.WORDS), Column("difference"), Column("verdict", Kind.VERDICT))
 
 
