@@ -19,6 +19,7 @@ GROUPS = {
         "fit": "train one run, or resume it",
         "run-study": "answer a question: plan, train and compare the runs of a study",
         "probe": "measure this machine's training speed, for plans in hours",
+        "doctor": "versions, GPU, kernels, cache and hub of this machine, for bug reports",
         "rehearse": "check this machine with a tiny run that is killed and resumed",
         "clean": "delete runs that no study needs any more",
     },

@@ -36,7 +36,7 @@ FLOORS = (
     ("hub",),
     ("evaluation",),
     ("study",),
-    ("rehearsal",),
+    ("rehearsal", "doctor"),
     ("commands",),
     ("cli", "__main__"),
 )

@@ -41,3 +41,13 @@ def test_its_commands_exist():
 
     verbs = set(re.findall(r"^ +decaystudy ([a-z-]+)", README, re.M))
     assert verbs and verbs <= set(VERBS)
+
+
+def test_its_citation_is_of_this_version():
+    import yaml
+
+    from decaystudy import __version__
+
+    citation = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0" and citation["version"] == __version__
+    assert citation["authors"] and citation["references"][0]["url"] in README

@@ -109,10 +109,27 @@ def _automatic(facts: CallFacts) -> Backend:
         return BACKENDS["recurrent"]
     if facts.device.type == "cuda":
         for name in FASTEST_ON_CUDA:
-            rounds = name in WITH_TF32 and facts.dtype == torch.float32 and not _tf32_is_allowed()
-            if not rounds and BACKENDS[name].refusal(facts) is None:
+            if _obstacle(facts, name) is None:
                 return BACKENDS[name]
     return BACKENDS["chunked"]
+
+
+def _obstacle(facts: CallFacts, name: str) -> str | None:
+    """Why ``auto`` doesn't take a backend for such calls; None if it may."""
+    if name in WITH_TF32 and facts.dtype == torch.float32 and not _tf32_is_allowed():
+        return "it rounds the factors of float32 products to ten bits, which PyTorch is not set to allow"
+    return BACKENDS[name].refusal(facts)
+
+
+def passed_over(facts: CallFacts) -> dict[str, str]:
+    """Why ``auto`` doesn't take a backend that is faster than the one it takes, by name."""
+    reasons: dict[str, str] = {}
+    for name in FASTEST_ON_CUDA if facts.tokens > 1 else ():
+        reason = _obstacle(facts, name) if facts.device.type == "cuda" else BACKENDS[name].refusal(facts)
+        if reason is None:
+            break
+        reasons[name] = reason
+    return reasons
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -27,7 +27,7 @@ def compile_model(model: DecayTransformer, choice: bool | str, device: torch.dev
     """
     if choice is False or (choice == "auto" and device.type != "cuda"):
         return False
-    if not _c_compiler():
+    if not c_compiler():
         if choice is True:
             raise UserError("compile is true and there is no C compiler: install gcc, or pass --compile false")
         LOG.info("not compiled: there is no C compiler (install gcc, or set CC)")
@@ -50,6 +50,7 @@ def _configure(layers: int) -> None:
     torch._dynamo.config.optimize_ddp = False
 
 
-def _c_compiler() -> str | None:
+def c_compiler() -> str | None:
+    """The C compiler that Triton and torch.compile find; None where there is none."""
     named = os.environ.get("CC")
     return next((found for name in (named, "cc", "gcc", "clang") if name and (found := shutil.which(name))), None)

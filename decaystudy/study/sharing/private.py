@@ -57,13 +57,19 @@ class Scrubber:
             return "/".join(re.split(r"[\\/]", value)[-2:])
         return self._message(value) if field in _MESSAGES else self._text(value)
 
+    def kept(self, text: str) -> str:
+        """A message with its paths, but that the home folder is ``~``; without hosts and users."""
+        return self._unnamed(self._folders.sub("~", text))
+
     def _text(self, text: str) -> str:
         if _WHOLE.match(text) and not re.search(r"[:;] ", text):
             return file_name(text)
         return _ABSOLUTE.sub(lambda found: file_name(found[0]), self._folders.sub("~", text))
 
     def _message(self, text: str) -> str:
-        text = self._text(text)
+        return self._unnamed(self._text(text))
+
+    def _unnamed(self, text: str) -> str:
         for name, instead in self._names:
             text = name.sub(instead, text)
         return _ADDRESS.sub(HOST, text)

@@ -12,7 +12,6 @@ from typing import TypeVar
 from decaystudy.formatting import MISSING, count
 from decaystudy.runs.state import RunState
 from decaystudy.statistics.claims import ClaimVerdict
-from decaystudy.study.analysis.accuracies import MEAN
 from decaystudy.study.analysis.answer import reported, share_text, tokens_text
 from decaystudy.study.analysis.results import (
     AccuracyComparison,
@@ -23,6 +22,7 @@ from decaystudy.study.analysis.results import (
     in_bits,
 )
 from decaystudy.study.analysis.results.comparisons import BITS
+from decaystudy.study.definition.claims.accuracy import MEAN
 from decaystudy.study.reporting.tables.claims import bounds, effect
 from decaystudy.study.reporting.tables.fields import seeds_text, span
 from decaystudy.table import Column, Kind, Table
