@@ -17,8 +17,8 @@ DESCRIPTION = """Answer a question: plan, train and compare the runs of one or m
 
 A study is named (see decaystudy list) or given as a YAML file. Its cells are trained in processes of their own under
 --out, where a cell that several studies need is trained once; finished runs are not trained again and interrupted ones
-resume. At the end comes a table with paired differences and intervals; results.json, results.csv and results.md are in
-OUT/NAME.
+resume. At the end comes a table with paired differences and intervals; results.json, results.csv, results.md,
+report.html and figures are in OUT/NAME.
 
   decaystudy run-study sharing
   decaystudy run-study sharing granularity --scale 160m --seeds 0,1,2 --dry-run --gpu a100-80gb
@@ -68,6 +68,9 @@ def run(arguments: list[str]) -> int:
         help="results.json of a study that tunes: cells take over the settings that it chose",
     )
     parser.add_argument("--evaluate", action="store_true", help="evaluate every cell on the study's tasks")
+    parser.add_argument(
+        "--report", type=bool, default=True, metavar="true|false", help="write report.html and figures at the end"
+    )
     parser.add_argument("--launcher", type=str, default="local", help="local, slurm, or the import path of your own")
     parser.add_argument(
         "--launcher_options", type=dict[str, Any], default={}, metavar="NAME VALUE", help="for a launcher of your own"
@@ -106,4 +109,4 @@ def run(arguments: list[str]) -> int:
         return show_plan(request, execution, as_json=others["json"])
     if others["cancel"]:
         return cancel_jobs(request, execution)
-    return run_study(request, execution, attach=others["attach"])
+    return run_study(request, execution, attach=others["attach"], with_report=others["report"])

@@ -28,10 +28,10 @@ from decaystudy.study.execution.tasks import refuse_tasks, refuse_unknown_tasks,
 from decaystudy.study.planning.hardware import Speed, choose_speed
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
 from decaystudy.study.planning.plan_schema import Call, ClaimPlan
-from decaystudy.study.planning.record import write_call
+from decaystudy.study.planning.record import read_plan, write_call
 from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.reporting.families import outcome
-from decaystudy.study.reporting.report import write_results
+from decaystudy.study.reporting.report import write_report, write_results
 
 INTERRUPTED = 130
 DETACHED = "the same command with --attach watches them, with --cancel ends them"
@@ -95,7 +95,13 @@ class StudyRequest:
         )
 
 
-def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, *, attach: bool = False) -> int:
+def run_study(
+    request: StudyRequest,
+    execution: ExecutionOptions | None = None,
+    *,
+    attach: bool = False,
+    with_report: bool = True,
+) -> int:
     """Plan, train, evaluate and compare the runs of one or more studies.
 
     A run that is finished already, in whatever study, is not trained again; an unfinished one resumes from its last
@@ -105,6 +111,7 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
         request: which runs.
         execution: how they are run; on this machine unless given.
         attach: watch the jobs of an earlier call until they end.
+        with_report: also write report.html and the figures, once all have ended.
 
     Returns:
         The exit code: 1 if a run did not finish or could not be evaluated, 130 after Ctrl-C.
@@ -148,7 +155,7 @@ def run_study(request: StudyRequest, execution: ExecutionOptions | None = None, 
         tasks = tasks_of_runs(studies, always=request.evaluate)
         waiting = [run for run in union(studies) if run.hash not in known]
         launcher = open_launcher(execution or ExecutionOptions())
-    return write_all_results(studies, store, failures)
+    return write_all_results(studies, store, failures, with_report=with_report)
 
 
 def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, *, as_json: bool = False) -> int:
@@ -251,15 +258,24 @@ def link_runs(studies: Sequence[Study], store: Store) -> None:
         store.link(study, study.runs())
 
 
-def write_all_results(studies: Sequence[Study], store: Store, failures: Failures) -> int:
-    """Write and print every study's results; returns the exit code."""
+def write_all_results(studies: Sequence[Study], store: Store, failures: Failures, *, with_report: bool = True) -> int:
+    """Write and print every study's results; returns the exit code.
+
+    Args:
+        with_report: also write report.html and the figures.
+    """
     complete = not failures
     for study in studies:
         results = write_results(study, store, failures.training)
         complete = complete and results.complete
         print(f"\n{as_text(results)}\n")
         folder = store.study_folder(study.name)
-        print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
+        if with_report:
+            write_report(results, read_plan(store, study.name), store)
+            print(f"report:   {folder / 'report.html'}, report.tex, figures as SVG and PDF in {folder / 'figures'}")
+            print(f"results:  {folder / 'results.json'}, results.csv, results.md")
+        else:
+            print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
         print(f"curves:   tensorboard --logdir {folder}")
         resolved = outcome(results)
         if resolved:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decaystudy.plotting import svg
 from decaystudy.runs.evaluation import EvaluationFolder, LengthLoss, PositionLoss, TaskResult
 from decaystudy.serial import from_plain, to_plain
 from decaystudy.study.analysis.results import StudyResults
@@ -206,8 +207,10 @@ def test_recall_is_drawn_against_its_distance(planted):
         answer(store.find(run_), 0.7, run_.seed, tasks=("recall_needle_2", "recall_needle_128"))
     found = answer_of(study, store)
     figure = recall_by_distance(found)
-    assert figure is not None and "distance, tokens" in figure and all(cell.name in figure for cell in study.cells)
-    assert figure in as_html(found, a_plan(study), store.path)
+    assert figure is not None
+    drawn = svg(figure)
+    assert "distance, tokens" in drawn and all(cell.name in drawn for cell in study.cells)
+    assert drawn in as_html(found, a_plan(study), store.path)
     without = tuple(replace(cell, tasks={"wikitext": cell.tasks["wikitext"]}) for cell in found.cells)
     assert recall_by_distance(replace(found, cells=without)) is None
 

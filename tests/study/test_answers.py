@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from decaystudy.plotting import svg
 from decaystudy.runs.folder import RunFolder
 from decaystudy.serial import to_plain
 from decaystudy.statistics import compare
@@ -184,7 +185,7 @@ def outputs(results: StudyResults, study: Study, out: Path) -> dict[str, str]:
         "latex": as_tex(results),
         "html": re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL),
         "json": json.dumps([plain["comparisons"], plain["claims"], plain["every_scale"], plain["cells"]]),
-        "figures": (figures.losses(results) or "") + (figures.differences(results) or ""),
+        "figures": "".join(svg(figure) for figure in figures.all_figures(results).values()),
     }
 
 

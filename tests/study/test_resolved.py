@@ -81,7 +81,7 @@ def test_run_study_ends_with_the_line(tmp_path: Path, capsys: pytest.CaptureFixt
     from decaystudy.study.execution.scheduler import Failures
 
     study, results = planted(tmp_path)
-    assert write_all_results([study], Store(tmp_path / "out"), Failures()) == 0
+    assert write_all_results([study], Store(tmp_path / "out"), Failures(), with_report=False) == 0
     assert capsys.readouterr().out.rstrip().splitlines()[-1] == f"resolved: {outcome(results)}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from decaystudy.cli import main
 from decaystudy.errors import UserError
 from decaystudy.study.clean import clean
 from decaystudy.study.definition.expand import expand
@@ -50,6 +51,26 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     for words in ("one seed", "Held-out unigram entropy: 5.0000", "– not judged (one seed)", "tensorboard --logdir"):
         assert words in printed.out
     assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
+
+
+def test_a_study_ends_with_its_report_and_figures_unless_they_are_turned_off(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, file = finished / "out" / "small", finished / "file" / "small.yaml"
+    assert (folder / "report.html").is_file() and "<svg" in (folder / "report.html").read_text()
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert names == {f"{name}.{ending}" for name in ("decays", "loss_by_decay") for ending in ("svg", "pdf")}
+    assert (folder / "figures" / "decays.pdf").read_bytes().startswith(b"%PDF")
+    assert (folder / "figures" / "decays.svg").read_text().startswith("<svg")
+    (folder / "figures" / "losses.svg").write_text("of seeds that are no longer asked for")
+    (folder / "report.html").unlink()
+    capsys.readouterr()
+    assert main(["run-study", str(file), "--out", str(finished / "out"), "--report", "false"]) == 0
+    assert "decaystudy report makes report.html" in capsys.readouterr().out
+    assert not (folder / "report.html").exists()
+    assert main(["run-study", str(file), "--out", str(finished / "out")]) == 0
+    assert str(folder / "report.html") in capsys.readouterr().out and (folder / "report.html").exists()
+    assert {path.name for path in (folder / "figures").iterdir()} == names
 
 
 class Tags(html.parser.HTMLParser):

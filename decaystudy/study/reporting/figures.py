@@ -1,19 +1,37 @@
-"""The figures of a study as SVG text."""
+"""The figures of a study."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from decaystudy.evaluation import figures
 from decaystudy.evaluation.tasks.catalog import NEEDLE_DISTANCES
 from decaystudy.evaluation.tasks.chance import chance
-from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure, svg
+from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults, in_bits
 from decaystudy.study.definition.tuning import Tried
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def differences(results: StudyResults) -> str | None:
+
+def all_figures(results: StudyResults) -> dict[str, Figure]:
+    """By name, those that this study has."""
+    drawn = {
+        "losses": losses(results),
+        "differences": differences(results),
+        "tuning": tuning(results),
+        "recall_by_distance": recall_by_distance(results),
+        "loss_by_position": loss_by_position(results),
+        "decays": decays(results),
+        "loss_by_decay": loss_by_decay(results),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def differences(results: StudyResults) -> Figure | None:
     """Differences with their intervals, in grey unless one cell is better; None with one seed, which has none."""
     rows = []
     for row in map(in_bits, results.comparisons) if results.tokenizers > 1 else results.comparisons:
@@ -24,7 +42,7 @@ def differences(results: StudyResults) -> str | None:
     return intervals(rows, label, zero=True)
 
 
-def losses(results: StudyResults) -> str | None:
+def losses(results: StudyResults) -> Figure | None:
     """Each cell's validation loss with its interval; None with one seed, and for different tokenizers."""
     rows = [
         (cell.name, cell.low, cell.val_loss, cell.high, INK)
@@ -34,7 +52,7 @@ def losses(results: StudyResults) -> str | None:
     return intervals(rows, "validation loss, nats per token")
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, *, zero: bool = False) -> str | None:
+def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, *, zero: bool = False) -> Figure | None:
     """Values with their intervals, from above; None where there are none.
 
     Args:
@@ -51,10 +69,10 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, 
         axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [name for name, *_ in upward])
     axes.set_xlabel(label)
-    return svg(figure)
+    return figure
 
 
-def decays(results: StudyResults) -> str | None:
+def decays(results: StudyResults) -> Figure | None:
     """Median λ against the layer, one line per cell (the mean over its seeds)."""
     seeds: dict[str, list[list[float]]] = {}
     for run in results.runs:
@@ -65,10 +83,10 @@ def decays(results: StudyResults) -> str | None:
     figure, axes = new_figure()
     means = {name: [sum(layer) / len(layer) for layer in zip(*medians, strict=True)] for name, medians in seeds.items()}
     figures.draw_medians(axes, means)
-    return svg(figure)
+    return figure
 
 
-def tuning(results: StudyResults) -> str | None:
+def tuning(results: StudyResults) -> Figure | None:
     """Loss on tuning documents against the one number that was tried, a line per cell; None for other searches."""
     curves = [cell for cell in results.tuning.cells if cell.curve] if results.tuning is not None else []
     names = {name for cell in curves for one in cell.curve for name in one.settings}
@@ -90,7 +108,7 @@ def tuning(results: StudyResults) -> str | None:
     axes.set_xlabel(name.replace("_", " "))
     axes.set_ylabel(f"loss on tuning documents, {results.unit}")
     add_legend(axes)
-    return svg(figure)
+    return figure
 
 
 def curve_point(one: Tried, results: StudyResults) -> tuple[float, float]:
@@ -100,16 +118,16 @@ def curve_point(one: Tried, results: StudyResults) -> tuple[float, float]:
     return (math.nan, 0.0) if loss is None else (loss, (one.standard_error or 0.0) * loss / one.loss)
 
 
-def loss_by_position(results: StudyResults) -> str | None:
+def loss_by_position(results: StudyResults) -> Figure | None:
     """Loss against the position in the sequence, one line per cell, over the lengths that were measured."""
     measured = [cell for cell in results.cells if cell.positions and results.tokenizers < 2]
     if not measured:
         return None
     lengths = {cell.lengths[0].length for cell in measured if cell.lengths}
-    return svg(figures.loss_by_position({cell.name: cell.positions for cell in measured}, lengths))
+    return figures.loss_by_position({cell.name: cell.positions for cell in measured}, lengths)
 
 
-def recall_by_distance(results: StudyResults) -> str | None:
+def recall_by_distance(results: StudyResults) -> Figure | None:
     """Accuracy at recalling a needle against its distance, one line per cell; a line marks chance. With several
     seeds there are intervals."""
     tasks = {distance: f"recall_needle_{distance}" for distance in NEEDLE_DISTANCES}
@@ -133,10 +151,10 @@ def recall_by_distance(results: StudyResults) -> str | None:
     axes.set_xlabel("distance, tokens")
     axes.set_ylabel("accuracy")
     add_legend(axes)
-    return svg(figure)
+    return figure
 
 
-def loss_by_decay(results: StudyResults) -> str | None:
+def loss_by_decay(results: StudyResults) -> Figure | None:
     """Validation loss against median λ, one point per cell."""
     points = [
         (cell.name, cell.median_decay, loss)
@@ -152,4 +170,4 @@ def loss_by_decay(results: StudyResults) -> str | None:
         axes.annotate(name, (median, loss), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
     axes.set_xlabel("median λ over layers")
     axes.set_ylabel(f"validation loss, {results.unit}")
-    return svg(figure)
+    return figure

@@ -4,9 +4,11 @@ torch; imports jinja2 when it writes."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from decaystudy.formatting import hours
+from decaystudy.plotting import svg
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.reporting import figures, tables
@@ -16,12 +18,13 @@ from decaystudy.table import Table
 LOG_LINES = 20
 
 
-def as_html(results: StudyResults, plan: Plan, out: Path) -> str:
+def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, str] | None = None) -> str:
     """The report.
 
     Args:
         plan: as the study was planned.
         out: the folder of all runs, where their logs are.
+        drawn: the study's figures as svg elements, by name; drawn now unless given.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -38,11 +41,16 @@ def as_html(results: StudyResults, plan: Plan, out: Path) -> str:
         outcome=outcome(results),
         plan=plan,
         tables=all_tables(results, plan),
-        figures=all_figures(results),
+        figures=drawn_figures(results) if drawn is None else drawn,
         log_tails={run.id: tail(out / run.run / "log.txt") if run.run else "" for run in results.failures},
         took=took,
         planned=planned,
     )
+
+
+def drawn_figures(results: StudyResults) -> dict[str, str]:
+    """The figures of a study as svg elements, by name."""
+    return {name: svg(figure) for name, figure in figures.all_figures(results).items()}
 
 
 def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
@@ -59,19 +67,6 @@ def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
         "claims": tables.claim_details_table(results),
         "scales": tables.scales_table(results),
         "runs": tables.runs_table(results, plan),
-    }
-
-
-def all_figures(results: StudyResults) -> dict[str, str | None]:
-    """The figures of the page by name, as svg elements; None for those that this study doesn't have."""
-    return {
-        "losses": figures.losses(results),
-        "differences": figures.differences(results),
-        "tuning": figures.tuning(results),
-        "recall_by_distance": figures.recall_by_distance(results),
-        "loss_by_position": figures.loss_by_position(results),
-        "decays": figures.decays(results),
-        "loss_by_decay": figures.loss_by_decay(results),
     }
 
 

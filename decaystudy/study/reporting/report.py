@@ -9,6 +9,7 @@ from pathlib import Path
 
 from decaystudy.errors import UserError
 from decaystudy.io import read_mapping, write_json, write_text
+from decaystudy.plotting import save, svg
 from decaystudy.serial import Mismatch, from_plain, to_plain
 from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.answer import answer
@@ -18,9 +19,13 @@ from decaystudy.study.definition.expand import Study
 from decaystudy.study.execution.outcomes import read_outcomes
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.planning.record import plan_file, read_plan, read_recorded, studies_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex, as_text
+from decaystudy.study.reporting.figures import all_figures
 from decaystudy.study.reporting.html import as_html
+
+FIGURES = (".svg", ".pdf")
 
 
 def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
@@ -52,10 +57,29 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
             write_tables(folder, results)
         else:
             results = write_results(study, store, {})
-        write_text(folder / "report.tex", as_tex(results))
-        write_text(folder / "report.html", as_html(results, plan, store.out))
-        print(f"{as_text(results)}\n\n{folder / 'report.html'} (and report.tex, results.csv, results.md)")
+        write_report(results, plan, store)
+        print(f"{as_text(results)}\n\n{folder / 'report.html'} (and report.tex, figures, results.csv, results.md)")
     return 0
+
+
+def write_report(results: StudyResults, plan: Plan, store: Store) -> None:
+    """Write report.tex, report.html and the figures, each as SVG and as PDF.
+
+    Args:
+        plan: as the study was planned.
+    """
+    folder = store.study_folder(plan.study)
+    drawn = all_figures(results)
+    as_svg = {name: svg(figure) for name, figure in drawn.items()}
+    place = folder / "figures"
+    for old in [file for ending in FIGURES for file in place.glob(f"*{ending}")]:
+        old.unlink(missing_ok=True)
+    store.make(place)
+    for name, figure in drawn.items():
+        write_text(place / f"{name}.svg", as_svg[name])
+        save(figure, place / f"{name}.pdf")
+    write_text(folder / "report.tex", as_tex(results))
+    write_text(folder / "report.html", as_html(results, plan, store.out, as_svg))
 
 
 def write_results(study: Study, store: Store, failures: Mapping[str, str]) -> StudyResults:
