@@ -53,6 +53,8 @@ class RunResult:
     tokens_per_second: float | None = None
     seconds: float | None = None
     """Time spent training, over all sessions."""
+    process_seconds: float | None = None
+    """From the start of the process that finished the run to its result, imports and start-up included."""
     seed: int | None = None
     identity: str | None = None
     """``RunConfig.identity_hash()`` of the run."""

@@ -18,6 +18,7 @@ from decaystudy.study.definition.schema import parse_seeds
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.jobs import Job, JobKind
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
+from decaystudy.study.execution.machine import device_name
 from decaystudy.study.execution.outcomes import Outcome, read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
 from decaystudy.study.execution.reuse import proposed, told
@@ -26,6 +27,7 @@ from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import refuse_tasks, refuse_unknown_tasks, tasks_of_runs
 from decaystudy.study.planning.hardware import Speed, choose_speed
+from decaystudy.study.planning.past import past_runs, with_past
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
 from decaystudy.study.planning.plan_schema import Call, ClaimPlan
 from decaystudy.study.planning.record import read_plan, write_call
@@ -163,7 +165,7 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     expanded, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
     launcher = open_launcher(execution or ExecutionOptions())
     studies, changed = proposed(expanded, store, retried=True)
-    plans = plan_all(studies, store, *plan_speed(studies, launcher))
+    plans = plan_all(studies, store, *plan_speed(studies, launcher, store))
     outcomes = {study.name: read_outcomes(study, store) for study in studies}
     claims = {study.name: claim_plans(study, outcomes[study.name], request) for study in studies}
     plans = replace(plans, studies=tuple(replace(plan, claims=claims[plan.study]) for plan in plans.studies))
@@ -233,7 +235,7 @@ def needed_jobs(runs: Sequence[Run], store: Store, launcher: Launcher, tasks: Ma
         return Scheduler(runs, store, launcher, Silent(), tasks, adopt=False).needed()
 
 
-def plan_speed(studies: Sequence[Study], launcher: Launcher) -> tuple[Speed, int]:
+def plan_speed(studies: Sequence[Study], launcher: Launcher, store: Store) -> tuple[Speed, int]:
     """The speed that a plan assumes, and how many runs go at once."""
     options, runs = launcher.options, union(studies)
     needs = [launcher.resources(run, JobKind.TRAIN) for run in runs]
@@ -242,12 +244,15 @@ def plan_speed(studies: Sequence[Study], launcher: Launcher) -> tuple[Speed, int
     at_once = options.jobs or (1 if elsewhere else launcher.at_once(runs))
     devices = max(each.devices * each.nodes for each in needs)
     speed = choose_speed(studies[0].scale, gpu=options.gpu, devices=devices, jobs=at_once, on_cpu=on_cpu)
+    if options.gpu is None and devices == 1 and not launcher.detached:
+        configs = [run.config for run in runs]
+        speed = with_past(speed, past_runs(store.folders(), configs, "cpu" if on_cpu else device_name()))
     return speed, at_once
 
 
 def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, launcher: Launcher) -> None:
     """Record the request and the plan in the folder of each study."""
-    speed, at_once = plan_speed(studies, launcher)
+    speed, at_once = plan_speed(studies, launcher, store)
     for study in studies:
         write_call(study, store, request.call(study), plan_study(study, store, speed, at_once))
 

@@ -13,6 +13,7 @@ from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin
+from decaystudy.runs.process_age import process_age
 from decaystudy.runs.records import git_revision, versions
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
@@ -46,6 +47,7 @@ def result_of_finished(
         val_bits_per_byte=bits_per_byte(module.document_losses, data.held_out.bytes),
         tokens_per_second=throughput.tokens_per_second,
         seconds=throughput.seconds,
+        process_seconds=process_age(),
         unigram_entropy=data.validation_unigram_entropy(),
         decay=tuple(LayerDecay(**layer) for layer in module.validation_decays),
         decay_start=tuple(LayerDecay(**layer) for layer in start.layers),

@@ -86,7 +86,7 @@ def test_a_cell_of_two_studies_is_one_run(tmp_path: Path) -> None:
     first, second = (next(r for r in study.runs() if r.hash in same) for study in studies[:2])
     assert first.cell != second.cell
     assert store.claim(first).path == store.claim(second).path
-    speed, jobs = plan_speed(studies, open_launcher(ExecutionOptions(jobs=2)))
+    speed, jobs = plan_speed(studies, open_launcher(ExecutionOptions(jobs=2)), Store(tmp_path))
     plan = plan_all(studies, store, speed, jobs)
     assert plan.total.whole.runs == len(distinct)
     assert plan.total.whole.without_sharing == len(runs)

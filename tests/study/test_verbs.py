@@ -1,5 +1,6 @@
 """run-study on finished runs, report, status, clean and probe, as Python functions."""
 
+import dataclasses
 import html.parser
 import json
 import os
@@ -262,6 +263,32 @@ def test_a_probe_gives_the_hours_and_a_named_gpu_overrides_it(tmp_path: Path, mo
     plan = plan_study(study, Store(tmp_path / "out"), speed, 2)
     assert plan.runs[0].hours == pytest.approx(speed.seconds(study.cells[0].config) / 3600)
     assert plan.runs[0].gpu_hours == 0
+
+
+def test_finished_runs_give_the_hours_of_those_to_come(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(finished / "out")
+    study = expand(read_study(str(finished / "file" / "small.yaml")))
+    took = {"mamba2": 8.0, "gla": 4.0}
+    for run in study.runs():
+        folder = store.find(run)
+        assert folder is not None
+        result = folder.read_result()
+        assert result is not None
+        seconds = took.get(run.cell)  # of hgrn2 nothing is known
+        folder.write_result(dataclasses.replace(result, device="cpu", seconds=1.0, process_seconds=seconds))
+    call = ["run-study", str(study.spec.file), "--out", str(finished / "out"), "--seeds", "5", "--dry-run", "--json"]
+    assert main(call) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["hours_from"] == "what 2 finished runs of this length took here on cpu"
+    hours = {run["cell"]: run["hours"] for run in plan["runs"]}
+    assert hours["mamba2"] * 3600 == pytest.approx(8) and hours["gla"] * 3600 == pytest.approx(4)
+    assert 4 < hours["hgrn2"] * 3600 < 9, "as its operations are to the others'"
+    assert main([*call, "--gpu", "h100"]) == 0
+    assert "assumed" in json.loads(capsys.readouterr().out)["hours_from"]
+    assert main([*call, "--trainer.max_steps", "7"]) == 0
+    assert "finished" not in json.loads(capsys.readouterr().out)["hours_from"], "of another length"
 
 
 def test_a_plan_says_what_is_there_and_what_remains(finished: Path) -> None:

@@ -26,12 +26,23 @@ def local_gpus() -> tuple[str, ...]:
     return tuple(str(i) for i, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU "))
 
 
+def device_name() -> str:
+    """The first GPU's name, as CUDA has it, or ``cpu``."""
+    if not local_gpus():
+        return "cpu"
+    return next(iter(_ask_gpus("name")), "cpu")
+
+
 @functools.cache
 def gpu_memory() -> int | None:
     """Bytes of the smallest of this machine's GPUs; None where that isn't known. Asks no CUDA library."""
-    if shutil.which("nvidia-smi") is None:
-        return None
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=60)
-    sizes = [int(line) * 2**20 for line in told.stdout.split() if line.isdigit()]
+    sizes = [int(line) * 2**20 for line in _ask_gpus("memory.total") if line.isdigit()]
     return min(sizes, default=None)
+
+
+def _ask_gpus(fact: str) -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", f"--query-gpu={fact}", "--format=csv,noheader,nounits"]
+    told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=60)
+    return [line.strip() for line in told.stdout.splitlines() if line.strip()]

@@ -8,7 +8,7 @@ import platform
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from decaystudy.errors import unknown
 from decaystudy.io import cache_folder, read_mapping, write_json
@@ -72,6 +72,14 @@ class Probe:
     """When, and with which torch."""
 
 
+class Past(Protocol):
+    """What finished runs took."""
+
+    def of(self, config: RunConfig) -> float:
+        """Seconds of such a run."""
+        ...
+
+
 @dataclass(frozen=True)
 class Speed:
     """How long a run takes."""
@@ -82,9 +90,13 @@ class Speed:
     device: Device
     devices: int
     gpu: bool
+    past: Past | None = None
+    """Runs that have taken their time already; they say more than the rest."""
 
     def seconds(self, config: RunConfig) -> float:
         """Wall-clock seconds of the whole run."""
+        if self.past is not None:
+            return self.past.of(config)
         if self.probe is None:
             return training_flops(config) / (self.device.flops * self.device.utilisation * self.devices)
         probe, key, length = self.probe, shape_key(config), config.data.sequence_length
