@@ -3,7 +3,8 @@
 evaluation.json         an ``Evaluation``
 evaluation/TASK.npz     an array per metric, one value per question
 
-What was measured on other weights than the folder holds now is not a result of this folder: it is never read.
+What was measured on other weights than the folder holds now is not a result of this folder: it is never read. In a
+folder without weights, as one is that was copied without them, it is believed.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class EvaluationFolder:
             held = from_plain(Evaluation, plain)
         except Mismatch as error:
             raise UserError(f"{self.file} is no evaluation ({error}): remove it and evaluate again") from error
-        return held if held.weights == self.weights_hash(held.weights_files) else None
+        return held if self.weights_hash(held.weights_files) in (held.weights, None) else None
 
     def start(self) -> Evaluation:
         """What is known of these weights so far, to be added to and given to ``write``."""

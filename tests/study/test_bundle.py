@@ -364,3 +364,12 @@ def test_a_run_in_progress_is_in_it_as_such(ended: Path, capsys: pytest.CaptureF
         call("bundle", "small", "--out", ended / "out", "-o", ended / "small.bundle")
     assert "7 finished, 1 planned, 1 running" in capsys.readouterr().out
     call("rejudge", ended / "small.bundle")
+
+
+def test_runs_that_were_copied_without_weights_keep_their_answers(ended: Path) -> None:
+    one, other = ended / "one.bundle", ended / "other.bundle"
+    call("bundle", "small", "--out", ended / "out", "-o", one)
+    for weights in (ended / "out/store").glob("*/*.safetensors"):
+        weights.unlink()
+    call("bundle", "small", "--out", ended / "out", "-o", other)
+    assert one.read_bytes() == other.read_bytes()
