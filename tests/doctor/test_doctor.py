@@ -74,6 +74,15 @@ def test_no_user_and_no_host_is_named(
     assert value(printed, "HF_HOME") == "/scratch/USER/hf on HOST"
 
 
+def test_a_home_that_is_the_root_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", "/")
+    monkeypatch.delenv("DECAYSTUDY_CACHE")
+    printed = told(capsys)
+    assert value(printed, "folder") == "/.cache/decaystudy" and "~" not in printed
+
+
 def test_a_broken_installation_is_told_too(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')\n")
     said = subprocess.run(

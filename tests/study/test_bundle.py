@@ -18,12 +18,15 @@ import numpy as np
 import pytest
 
 from decaystudy.cli import main
+from decaystudy.runs.curves import read_curves
 from decaystudy.runs.folder import RunFolder
 from decaystudy.study.definition.expand import Run, Study, expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
 from decaystudy.study.sharing.archive import MANIFEST, pack, unpack
+from decaystudy.study.sharing.content import read_bundle
 from decaystudy.study.sharing.differences import differences
+from tests.runs import test_curves
 from tests.study import small, test_own_decay, test_scales, test_tuning
 from tests.study.planted import plant, write_answers
 
@@ -373,3 +376,18 @@ def test_runs_that_were_copied_without_weights_keep_their_answers(ended: Path) -
         weights.unlink()
     call("bundle", "small", "--out", ended / "out", "-o", other)
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_curves_are_in_it(ended: Path) -> None:
+    run = study_of(ended).runs()[0]
+    folder = Store(ended / "out").find(run)
+    assert folder is not None
+    test_curves.write(folder.path, "", range(0, 500))
+    call("bundle", "small", "--out", ended / "out", "-o", ended / "small.bundle")
+    curves = read_bundle(ended / "small.bundle").curves
+    assert [key for key, found in curves.items() if found] == [run.hash]
+    kept = read_curves(folder.path)
+    assert curves[run.hash].keys() == kept.keys()
+    for name, curve in curves[run.hash].items():
+        assert np.array_equal(curve.steps, kept[name].steps) and np.array_equal(curve.values, kept[name].values)
+    assert len((ended / "small.bundle").read_bytes()) < 40_000

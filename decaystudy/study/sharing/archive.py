@@ -123,8 +123,11 @@ class ArrayWriter:
     def add(self, values: NDArray[np.float64]) -> str:
         """The name under which an array is found."""
         kept: NDArray[Any] = np.ascontiguousarray(values, dtype="<f8")
-        whole = np.abs(kept).max(initial=0) < 2**31 and np.array_equal(kept, np.trunc(kept))
-        kept = kept.astype("<i4") if whole else kept
+        whole = bool((np.abs(kept) < 2**31).all()) and np.array_equal(kept, np.trunc(kept))
+        if whole:
+            kept = kept.astype("<i4")
+        elif np.array_equal(kept, kept.astype("<f4").astype("<f8"), equal_nan=True):
+            kept = kept.astype("<f4")
         name = hashlib.sha256(f"{kept.dtype.str} {kept.shape} ".encode() + kept.tobytes()).hexdigest()[:16]
         self._arrays[name] = kept
         return name

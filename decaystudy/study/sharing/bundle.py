@@ -11,7 +11,9 @@ from typing import Any
 from decaystudy.errors import UserError
 from decaystudy.formatting import size
 from decaystudy.io import read_mapping
+from decaystudy.runs.curves import read_curves
 from decaystudy.runs.evaluation import Evaluation
+from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import git_revision, versions
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState, states_text
@@ -26,7 +28,14 @@ from decaystudy.study.planning.record import read_plan
 from decaystudy.study.sharing.archive import ARRAYS, ArrayWriter, json_bytes, pack, write
 from decaystudy.study.sharing.content import About, judged, read_studies, results_name
 from decaystudy.study.sharing.private import Scrubber
-from decaystudy.study.sharing.schema import BundledCell, BundledDocuments, BundledFile, BundledRun, BundledStudy
+from decaystudy.study.sharing.schema import (
+    BundledCell,
+    BundledCurve,
+    BundledDocuments,
+    BundledFile,
+    BundledRun,
+    BundledStudy,
+)
 from decaystudy.versions import STATISTICS
 
 ANALYSIS = ("numpy", "scipy")
@@ -136,6 +145,7 @@ def bundled_run(outcome: Outcome, arrays: ArrayWriter) -> BundledRun:
         documents=None if outcome.documents is None else _documents(outcome.documents, arrays),
         evaluation=None if outcome.evaluation is None else _evaluation(outcome.evaluation),
         answers={task: arrays.add(values) for task, values in outcome.answers.items()},
+        curves={} if outcome.folder is None else _curves(outcome.folder, arrays),
     )
 
 
@@ -152,6 +162,13 @@ def _documents(documents: DocumentLosses, arrays: ArrayWriter) -> BundledDocumen
     return BundledDocuments(
         nll=arrays.add(documents.nll), tokens=arrays.add(documents.tokens), bytes=arrays.add(documents.bytes)
     )
+
+
+def _curves(folder: RunFolder, arrays: ArrayWriter) -> dict[str, BundledCurve]:
+    return {
+        name: BundledCurve(steps=arrays.add(curve.steps), values=arrays.add(curve.values))
+        for name, curve in read_curves(folder.path).items()
+    }
 
 
 def _studies(plan: RecordedPlan, store: Store) -> tuple[list[tuple[Study, list[Outcome]]], list[str]]:

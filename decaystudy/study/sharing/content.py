@@ -5,7 +5,7 @@ plan.json           how the study was called and planned
 SCALE/study.json    the study at a scale: a ``BundledStudy``
 SCALE/runs.json     its runs: a list of ``BundledRun``
 SCALE/results.json  what analysis made of them
-arrays.npz          losses and answers
+arrays.npz          losses, answers and curves
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaystudy.errors import UserError
+from decaystudy.runs.curves import Curve
 from decaystudy.serial import Mismatch, from_plain
 from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.results import StudyResults
@@ -57,6 +58,8 @@ class Bundle:
     """By scale, the study with the outcomes of its runs."""
     stored: Mapping[str, Any]
     """By scale, the stored results as plain data."""
+    curves: Mapping[str, Mapping[str, Curve]]
+    """By run (its hash) and TensorBoard's name, losses and median λ over training."""
 
     @cached_property
     def results(self) -> dict[str, StudyResults]:
@@ -76,7 +79,9 @@ def read_bundle(path: str | Path) -> Bundle:
     try:
         about = from_plain(About, plain)
         stored = {scale: json.loads(members[results_name(scale)]) for scale in about.scales}
-        return Bundle(about, read_studies(about, members), stored)
+        runs, arrays = read_runs(about, members), read_arrays(members[ARRAYS])
+        curves = {run.hash: _curves(run, arrays) for own in runs.values() for run in own}
+        return Bundle(about, read_studies(about, members), stored, curves)
     except UserError as error:
         raise UserError(f"{file} cannot be judged: {error}") from error
     except (Mismatch, KeyError, ValueError, TypeError, RecursionError) as error:
@@ -91,14 +96,24 @@ def read_studies(about: About, members: Mapping[str, bytes]) -> dict[str, Scaled
         ValueError: a member is not what it should be.
         KeyError: one is missing.
     """
-    arrays = read_arrays(members[ARRAYS])
+    arrays, runs = read_arrays(members[ARRAYS]), read_runs(about, members)
     studies = {}
     for scale in about.scales:
         study = from_plain(BundledStudy, json.loads(members[f"{scale}/study.json"]), f"{scale}/study.json")
-        runs = from_plain(list[BundledRun], json.loads(members[f"{scale}/runs.json"]), f"{scale}/runs.json")
         _ = study.claims  # so that one that can't be read is refused now
-        studies[scale] = Scaled(study, [_outcome(run, arrays) for run in runs])
+        studies[scale] = Scaled(study, [_outcome(run, arrays) for run in runs[scale]])
     return studies
+
+
+def read_runs(about: About, members: Mapping[str, bytes]) -> dict[str, list[BundledRun]]:
+    """By scale, the runs in the members of a bundle.
+
+    Raises:
+        ValueError: a member is not what it should be.
+        KeyError: one is missing.
+    """
+    names = {scale: f"{scale}/runs.json" for scale in about.scales}
+    return {scale: from_plain(list[BundledRun], json.loads(members[name]), name) for scale, name in names.items()}
 
 
 def judged(studies: Mapping[str, Scaled]) -> dict[str, StudyResults]:
@@ -133,3 +148,7 @@ def _documents(names: BundledDocuments, arrays: Arrays) -> DocumentLosses:
     if len({array.shape for array in found}) != 1 or found[0].ndim != 1:
         raise ValueError("losses, tokens and bytes of documents have different shapes")
     return DocumentLosses(*found)
+
+
+def _curves(run: BundledRun, arrays: Arrays) -> dict[str, Curve]:
+    return {name: Curve(arrays[curve.steps], arrays[curve.values]) for name, curve in run.curves.items()}

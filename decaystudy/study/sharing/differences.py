@@ -12,8 +12,8 @@ RELATIVE = 1e-9
 """By which equal numbers may differ: of other processors and libraries, which add in other orders."""
 ABSOLUTE = 1e-12
 """The same of numbers that are zero but for rounding."""
-WORDS = {"title", "question", "answer", "notes", "text", "why", "about", "message", "taken_from"}
-"""Fields of sentences, which a newer version may word otherwise."""
+WORDS = {"schema", "title", "question", "answer", "notes", "text", "why", "about", "message", "taken_from"}
+"""Fields that a newer version may word otherwise: sentences, and the number of the schema."""
 _NAMES = ("id", "name", "cell", "scale", "layer", "task", "seed")
 _VERDICTS = ("verdict", "status")
 

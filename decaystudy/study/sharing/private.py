@@ -32,9 +32,9 @@ class Scrubber:
     """
 
     def __init__(self, folders: Iterable[Path] = (), hosts: Iterable[str] = ()) -> None:
-        known = {str(kind(path)) for path in (Path.home(), *folders) for kind in (Path.absolute, Path.resolve)}
+        known = {str(kind(path)) for path in (*_home(), *folders) for kind in (Path.absolute, Path.resolve)}
         either = "|".join(re.escape(folder) for folder in sorted(known - {"/"}, key=len, reverse=True))
-        self._folders = re.compile(rf"(?:{either})(?![\w.-])")
+        self._folders = re.compile(rf"(?:{either})(?![\w.-])" if either else r"(?!)")
         names = [name for host in (socket.gethostname(), *hosts) if host for name in (host, host.partition(".")[0])]
         self._names = [(re.compile(rf"\b{re.escape(name)}\b"), HOST) for name in sorted(set(names), key=len)[::-1]]
         self._names += [(re.compile(rf"\b{re.escape(user)}\b"), USER) for user in _users()]
@@ -78,6 +78,13 @@ class Scrubber:
 def file_name(path: str) -> str:
     """The last part of a path, of any system."""
     return re.split(r"[\\/]", path.strip().rstrip("\\/"))[-1]
+
+
+def _home() -> list[Path]:
+    try:
+        return [Path.home()]
+    except RuntimeError:  # one without a home
+        return []
 
 
 def _users() -> list[str]:

@@ -84,6 +84,14 @@ class BundledDocuments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BundledCurve:
+    """A curve of a run, by the names of arrays."""
+
+    steps: str
+    values: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundledRun(NamedRun):
     """One run and what is known of it."""
 
@@ -106,6 +114,8 @@ class BundledRun(NamedRun):
     evaluation: Evaluation | None = None
     answers: dict[str, str] = field(default_factory=dict)
     """By task, the name of the array that has 1 or 0 for each question."""
+    curves: dict[str, BundledCurve] = field(default_factory=dict)
+    """Losses and median λ over training, by TensorBoard's names; thinned."""
 
 
 def _read_axis(value: Any, *path: str | int) -> tuple[str, ...]:
