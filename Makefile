@@ -24,7 +24,7 @@ help:
 	@echo "make coverage      how much of the package the tests run, child processes included"
 	@echo "make lint          ruff, codespell and mypy"
 	@echo "make docs-claims   docs/claims.md from the study files"
-	@echo "make bench         speed and memory of the operators, the data and decoding"
+	@echo "make bench         speed and memory of the operators, the data, decoding and start-up"
 	@echo "make test PYTHON=python3.13 VENV=.venv-3.13    with another Python"
 
 setup: $(STAMP)
@@ -110,7 +110,8 @@ bench: setup
 	$(BIN)/python benchmarks/ops.py
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/decode.py
-	@echo 'on a machine with a GPU also: python benchmarks/train.py'
+	$(BIN)/python benchmarks/startup.py
+	@echo 'on a machine with a GPU also: python benchmarks/train.py and ops_cuda.py'
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build *.egg-info .coverage* .pytest_cache .ruff_cache .mypy_cache
