@@ -29,7 +29,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
-from decaystudy.ops import triton_launch
+from decaystudy.ops import triton_launch, triton_scalar_launch
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 SHARED_KB = {80: 164, 90: 227}
@@ -73,11 +73,9 @@ def compiled(capability: int, keys: int, values: int, dtype: torch.dtype, scalar
         q, k, v, d_o = (empty(width, dtype=dtype) for width in (keys, keys, values, values))
         g = empty() if scalar else empty(keys)
         ceiling = torch.empty(SHAPE[:2], device="meta") if resets else None
-        states, _ = triton_launch.carry(k, v, g, ceiling, None, backward=False)
-        _, scores = triton_launch.output(q, k, v, g, ceiling, states, keep_scores=True)
-        d_states, _ = triton_launch.carry(q, d_o, g, ceiling, None, backward=True)
-        _, pairs = triton_launch.value_gradient(k, v, g, ceiling, d_o, scores, d_states)
-        triton_launch.gradient(q, k, v, g, ceiling, d_o, pairs, states, d_states, needs_decay=True)
+        launcher = triton_scalar_launch if scalar else triton_launch
+        _, _, states, scores = launcher.forward(q, k, v, g, ceiling, None, True)
+        launcher.backward(d_o, None, q, k, v, g, ceiling, states, scores, True)
     finally:
         JITFunction.run = launch
     return kernels

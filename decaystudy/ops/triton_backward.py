@@ -43,7 +43,7 @@ def value_gradient_kernel(
     T, H, chunks,
     k_b, k_t, k_h, v_b, v_t, v_h, g_b, g_t, g_h, o_b, o_t, o_h,
     DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    SCALAR: tl.constexpr, HAS_RESETS: tl.constexpr,
+    HAS_RESETS: tl.constexpr,
     PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """The gradients of a chunk's values, d_v = Aᵀ d_o + k̂ d_S, and of its scores, d_o vᵀ; one program a chunk.
@@ -86,7 +86,7 @@ def value_gradient_kernel(
         for tile in range(0, DK, BK):
             ks = tile + tl.arange(0, BK)[None, :]
             keys = load_rows(k, i, ks, k_t, inside, DK).to(tl.float32)
-            decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+            decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, HAS_RESETS)
             d_state = operand(load_rows(d_states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
             decayed = keys * tl.exp2(sums_of_rows(to_end, decay, PRECISION, INTERPRETED))
             first = narrow(decayed, PRECISION, INTERPRETED)
@@ -103,7 +103,7 @@ def gradient_kernel(
     T, H, chunks,
     q_b, q_t, q_h, k_b, k_t, k_h, v_b, v_t, v_h, g_b, g_t, g_h, o_b, o_t, o_h,
     DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    SCALAR: tl.constexpr, HAS_RESETS: tl.constexpr, NEEDS_DECAY: tl.constexpr,
+    HAS_RESETS: tl.constexpr, NEEDS_DECAY: tl.constexpr,
     PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """The gradients of BK channels of a chunk's queries, keys and log-decays, in one program.
@@ -140,7 +140,7 @@ def gradient_kernel(
     # of their factors in shared memory. benchmarks/kernel_resources.py shows whether it does.
     queries = load_rows(q, rows, ks, q_t, inside, DK)
     keys = load_rows(k, rows, ks, k_t, inside, DK)
-    decay = load_decay(g, ceilings, rows, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+    decay = load_decay(g, ceilings, rows, ks, g_t, inside, DK, HAS_RESETS)
     queries, keys = to_halves(queries).to(tl.float32), to_halves(keys).to(tl.float32)
     decay = to_halves(decay)
     until, after = load_members(members, READ, m, n), load_members(members, WRITE, m, n)
@@ -208,11 +208,4 @@ def gradient_kernel(
     if NEEDS_DECAY:
         # A token that forgets everything has no gradient, whatever its neighbours' magnitudes.
         dg = from_halves(tl.where(decay > CUT * LOG2_E, dg, 0.0))
-        if SCALAR:
-            # Each tile's part, (tiles, B, T, H).
-            d_g += tl.program_id(0) % tiles * (tl.num_programs(0) // (tiles * chunks) * T).to(tl.int64)
-            dg = tl.sum(tl.where(ks < DK, dg, 0.0), 1)
-            t = tl.arange(0, CHUNK)
-            tl.store(d_g + first + t * H, dg, mask=start + t < T)
-        else:
-            store_rows(d_g + first * DK, dg, rows, ks, H * DK, inside, DK)
+        store_rows(d_g + first * DK, dg, rows, ks, H * DK, inside, DK)

@@ -23,7 +23,7 @@ def carry_kernel(
     T, H, chunks,
     x_b, x_t, x_h, y_b, y_t, y_h, g_b, g_t, g_h,
     DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    BACKWARD: tl.constexpr, SCALAR: tl.constexpr, HAS_RESETS: tl.constexpr, HAS_FIRST: tl.constexpr,
+    BACKWARD: tl.constexpr, HAS_RESETS: tl.constexpr, HAS_FIRST: tl.constexpr,
     PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """S ← S diag(Λ) + yᵀ x̂ over the chunks, transposed (DV, DK); each chunk's S before it is stored.
@@ -60,7 +60,7 @@ def carry_kernel(
         chunk = head * 0 + (chunks - 1 - n if BACKWARD else n)  # in 64 bits
         start = chunk * CHUNK
         inside = start + rows < T
-        decay = load_decay(g + start * g_t, ceilings + start, rows, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+        decay = load_decay(g + start * g_t, ceilings + start, rows, ks, g_t, inside, DK, HAS_RESETS)
         wide = load_rows(x + start * x_t, rows, ks, x_t, inside, DK).to(tl.float32)
         values = operand(load_rows(y + start * y_t, rows, vs, y_t, inside, DV), PRECISION, INTERPRETED)
         narrowed = narrow(state, PRECISION, INTERPRETED)

@@ -28,7 +28,7 @@ def output_kernel(
     T, H, chunks,
     q_b, q_t, q_h, k_b, k_t, k_h, v_b, v_t, v_h, g_b, g_t, g_h,
     DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    SCALAR: tl.constexpr, HAS_RESETS: tl.constexpr, KEEP_SCORES: tl.constexpr,
+    HAS_RESETS: tl.constexpr, KEEP_SCORES: tl.constexpr,
     PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """o = A v + q̂ S: A the decayed scores, q̂ the queries decayed from the chunk's start.
@@ -62,7 +62,7 @@ def output_kernel(
         held = load_members(members, 0, i, j)
         queries = load_rows(q, i, ks, q_t, inside, DK)
         keys = load_rows(k, i, ks, k_t, inside, DK)
-        decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+        decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, HAS_RESETS)
         queries, keys = placed(queries, PRECISION, INTERPRETED), placed(keys, PRECISION, INTERPRETED)
         self_products += tl.sum(queries * keys, 1)
         # Not pipelined: where one tile holds all channels, Triton 3.6 then reads beyond its shared memory.
@@ -83,7 +83,7 @@ def output_kernel(
     for tile in range(0, DK, BK):
         ks = tile + tl.arange(0, BK)[None, :]
         queries = load_rows(q, i, ks, q_t, inside, DK).to(tl.float32)
-        decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, SCALAR, HAS_RESETS)
+        decay = load_decay(g, ceilings, i, ks, g_t, inside, DK, HAS_RESETS)
         state = operand(load_rows(states, vr, ks, DK, vr < DV, DK), PRECISION, INTERPRETED)
         decayed = narrow(queries * tl.exp2(sums_of_rows(until, decay, PRECISION, INTERPRETED)), PRECISION, INTERPRETED)
         out = tl.dot(decayed, tl.trans(state), out, input_precision=DOT)

@@ -2,7 +2,8 @@
 
 The kernels run in chunks of 64 tokens. `triton_carry` carries the state from chunk to chunk, `triton_forward` and
 `triton_backward` make each chunk's outputs and gradients, all chunks at once; `triton_levels` says how decays stay
-exact, `triton_launch` starts the kernels and `triton_operator` makes them a PyTorch operator. Triton is imported when a
+exact, `triton_launch` starts the kernels and `triton_operator` makes them a PyTorch operator. One log-decay per head
+has kernels of its own: `triton_scalar`, `triton_scalar_backward` and `triton_scalar_launch`. Triton is imported when a
 call needs it.
 """
 

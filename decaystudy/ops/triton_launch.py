@@ -1,4 +1,7 @@
-"""Launching the Triton kernels: buffers, precision and launch configurations, from shapes, dtypes and the device."""
+"""Launching the Triton kernels: buffers, precision and launch configurations, from shapes, dtypes and the device.
+
+The kernels here are those of a log-decay per channel.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -84,7 +87,8 @@ def ceilings(resets: Tensor | None) -> Tensor | None:
     return torch.where(resets, triton_levels.CUT.value, torch.inf)
 
 
-def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None) -> dict[str, object]:
+def launch_options(config: Config, q: Tensor, v: Tensor) -> dict[str, object]:
+    """What all kernels take in the end."""
     keys, values = q.shape[-1], v.shape[-1]
     kind = precision(q.dtype)
     if kind.name != "bf16" or not {keys, values} <= {*WIDTHS}:
@@ -92,10 +96,8 @@ def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | 
     return {
         "DK": keys,
         "DV": values,
-        "BK": config.keys,
+        "BK": min(config.keys, 64 if keys <= 64 else 128),
         "BV": min(config.values, 64 if values <= 64 else 128),
-        "SCALAR": g.dim() == 3,
-        "HAS_RESETS": ceiling is not None,
         "PRECISION": kind.name,
         "DOT": kind.dot,
         "INTERPRETED": INTERPRETED,
@@ -106,12 +108,12 @@ def _options(config: Config, q: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | 
     }
 
 
-def _tiles(width: int, tile: object) -> int:
+def tiles(width: int, tile: object) -> int:
     assert isinstance(tile, int)
     return -(-width // tile)
 
 
-def _strides(*tensors: Tensor) -> list[int]:
+def strides(*tensors: Tensor) -> list[int]:
     """Those of batch, time and heads."""
     return [stride for x in tensors for stride in x.stride()[:3]]
 
@@ -145,15 +147,35 @@ def new_final_state(q: Tensor, v: Tensor) -> Tensor:
     return q.new_empty(batch, heads, width, v.shape[-1], dtype=torch.float32)
 
 
+def forward(
+    q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None, first: Tensor | None, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """o, the final state, and for `backward` the chunks' states and scores (empty unless kept)."""
+    states, final = carry(k, v, g, ceiling, first, backward=False)
+    o, scores = output(q, k, v, g, ceiling, states, keep_scores=keep)
+    return o, final, states, scores
+
+
+def backward(
+    d_o: Tensor, d_final: Tensor | None, q: Tensor, k: Tensor, v: Tensor, g: Tensor, ceiling: Tensor | None,
+    states: Tensor, scores: Tensor, needs_decay: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """The gradients of q, k, v, g (empty unless needed) and the initial state."""
+    d_states, d_first = carry(q, d_o, g, ceiling, d_final, backward=True)
+    d_v, pairs = value_gradient(k, v, g, ceiling, d_o, scores, d_states)
+    d_q, d_k, d_g = gradient(q, k, v, g, ceiling, d_o, pairs, states, d_states, needs_decay)
+    return d_q, d_k, d_v, d_g, d_first
+
+
 def carry(
     x: Tensor, y: Tensor, g: Tensor, ceiling: Tensor | None, first: Tensor | None, backward: bool,
     config: Config = CARRY,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Each chunk's state before it (B·H, chunks·Dv, Dk), in the order of the carrying, and the last one."""
     batch, tokens, heads, width = x.shape
-    options = _options(config, x, y, g, ceiling)
+    options = launch_options(config, x, y)
     states, last = new_states(x, y), new_final_state(x, y)
-    programs = batch * heads * _tiles(width, options["BK"]) * _tiles(y.shape[-1], options["BV"])
+    programs = batch * heads * tiles(width, options["BK"]) * tiles(y.shape[-1], options["BV"])
     arguments = [readable(t) for t in (x, y, g)]
     carry_kernel[(programs,)](
         *arguments,
@@ -165,9 +187,10 @@ def carry(
         tokens,
         heads,
         chunks_of(tokens),
-        *_strides(*arguments),
+        *strides(*arguments),
         BACKWARD=backward,
         HAS_FIRST=first is not None,
+        HAS_RESETS=ceiling is not None,
         **options,
     )
     return states, last
@@ -184,8 +207,8 @@ def output(
     target = o.float() if INTERPRETED else o
     scores = new_scores(q, keep_scores)
     arguments = [readable(t) for t in (q, k, v, g)]
-    options = _options(config, q, v, g, ceiling)
-    output_kernel[(batch * heads * chunks * _tiles(v.shape[-1], options["BV"]),)](
+    options = launch_options(config, q, v)
+    output_kernel[(batch * heads * chunks * tiles(v.shape[-1], options["BV"]),)](
         *arguments,
         g if ceiling is None else ceiling,
         member_matrices(q.device),
@@ -195,8 +218,9 @@ def output(
         tokens,
         heads,
         chunks,
-        *_strides(*arguments),
+        *strides(*arguments),
         KEEP_SCORES=keep_scores,
+        HAS_RESETS=ceiling is not None,
         **options,
     )
     return o.copy_(target) if INTERPRETED else o, scores
@@ -225,8 +249,9 @@ def value_gradient(
         tokens,
         heads,
         chunks,
-        *_strides(*arguments),
-        **_options(config, k, v, g, ceiling),
+        *strides(*arguments),
+        HAS_RESETS=ceiling is not None,
+        **launch_options(config, k, v),
     )
     return d_v.copy_(target) if INTERPRETED else d_v, pairs
 
@@ -241,13 +266,10 @@ def gradient(
     d_q, d_k = grads = [x.new_empty(x.shape) for x in (q, k)]
     if INTERPRETED:
         d_q, d_k = (x.float() for x in grads)
-    options = _options(config, q, v, g, ceiling)
-    tiles = _tiles(width, options["BK"])
-    # Where a head has one log-decay, each tile of channels writes its part: adding them in turn stays reproducible.
-    scalar = g.dim() == 3
-    d_g = g.new_empty(((tiles,) if scalar else ()) + g.shape if needs_decay else (0,))
+    options = launch_options(config, q, v)
+    d_g = g.new_empty(g.shape if needs_decay else (0,))
     arguments = [readable(t) for t in (q, k, v, g, d_o)]
-    gradient_kernel[(batch * heads * chunks * tiles,)](
+    gradient_kernel[(batch * heads * chunks * tiles(width, options["BK"]),)](
         *arguments[:4],
         g if ceiling is None else ceiling,
         member_matrices(q.device),
@@ -261,10 +283,11 @@ def gradient(
         tokens,
         heads,
         chunks,
-        *_strides(*arguments),
+        *strides(*arguments),
         NEEDS_DECAY=needs_decay,
+        HAS_RESETS=ceiling is not None,
         **options,
     )
     if INTERPRETED:
         d_q, d_k = (x.copy_(y) for x, y in zip(grads, (d_q, d_k), strict=True))
-    return d_q, d_k, d_g.sum(0) if scalar and needs_decay else d_g
+    return d_q, d_k, d_g

@@ -221,19 +221,14 @@ def store_rows(x, values, rows, columns, stride, inside, WIDTH: tl.constexpr):
 
 @triton.jit
 def load_decay(
-    g, ceilings, rows, columns, stride, inside,
-    WIDTH: tl.constexpr, SCALAR: tl.constexpr, HAS_RESETS: tl.constexpr,
+    g, ceilings, rows, columns, stride, inside, WIDTH: tl.constexpr, HAS_RESETS: tl.constexpr
 ):  # fmt: skip
     """Log-decays (base 2) of rows, at least CUT, and CUT where `ceilings` (B, T) has it: at resets.
 
-    rows broadcast with columns. One log-decay per head comes with one column.
+    rows broadcast with columns.
     """
-    if SCALAR:
-        x = tl.load(g + rows * stride, mask=inside, other=0.0)
-    else:
-        x = load_rows(g, rows, columns, stride, inside, WIDTH)
+    x = load_rows(g, rows, columns, stride, inside, WIDTH)
     if HAS_RESETS:
         ceiling = tl.load(ceilings + rows, mask=inside, other=0.0)
         x = tl.minimum(x, ceiling, propagate_nan=tl.PropagateNan.ALL)
-    x = tl.maximum(x, CUT, propagate_nan=tl.PropagateNan.ALL) * LOG2_E
-    return x + tl.zeros_like(columns + rows).to(tl.float32) if SCALAR else x
+    return tl.maximum(x, CUT, propagate_nan=tl.PropagateNan.ALL) * LOG2_E

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from decaystudy.errors import UserError
-from decaystudy.ops import triton_launch
+from decaystudy.ops import triton_launch, triton_scalar_launch
 
 
 def decay_attention(
@@ -24,11 +24,14 @@ def decay_attention(
     " -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def _forward(q, k, v, log_decay, resets, initial_state, keep):
-    """o, the final state, and what the backward pass needs (empty unless kept): the chunks' states and scores."""
+    """o, the final state, and what the backward pass needs (empty unless kept): the chunks' states and scores.
+
+    One log-decay per head needs no scores kept.
+    """
     with torch.cuda.device_of(q):
+        launch = triton_scalar_launch if log_decay.dim() == 3 else triton_launch
         ceiling = triton_launch.ceilings(resets)
-        states, final = triton_launch.carry(k, v, log_decay, ceiling, initial_state, backward=False)
-        o, scores = triton_launch.output(q, k, v, log_decay, ceiling, states, keep_scores=keep)
+        o, final, states, scores = launch.forward(q, k, v, log_decay, ceiling, initial_state, keep)
     return o, final, states if keep else states.new_empty(0), scores
 
 
@@ -36,7 +39,7 @@ def _forward(q, k, v, log_decay, resets, initial_state, keep):
 def _(q, k, v, log_decay, resets, initial_state, keep):
     final = triton_launch.new_final_state(q, v)
     states = triton_launch.new_states(q, v) if keep else triton_launch.new_states(q, v).new_empty(0)
-    return q.new_empty(v.shape), final, states, triton_launch.new_scores(q, keep)
+    return q.new_empty(v.shape), final, states, triton_launch.new_scores(q, keep and log_decay.dim() == 4)
 
 
 @torch.library.custom_op(
@@ -48,13 +51,9 @@ def _(q, k, v, log_decay, resets, initial_state, keep):
 def _backward(d_o, d_final, q, k, v, log_decay, resets, states, scores, needs_decay):
     """Gradients of q, k, v, log_decay (empty unless needed) and the initial state."""
     with torch.cuda.device_of(q):
+        launch = triton_scalar_launch if log_decay.dim() == 3 else triton_launch
         ceiling = triton_launch.ceilings(resets)
-        d_states, d_initial = triton_launch.carry(q, d_o, log_decay, ceiling, d_final, backward=True)
-        d_v, pairs = triton_launch.value_gradient(k, v, log_decay, ceiling, d_o, scores, d_states)
-        d_q, d_k, d_decay = triton_launch.gradient(
-            q, k, v, log_decay, ceiling, d_o, pairs, states, d_states, needs_decay
-        )
-    return d_q, d_k, d_v, d_decay, d_initial
+        return launch.backward(d_o, d_final, q, k, v, log_decay, ceiling, states, scores, needs_decay)
 
 
 @_backward.register_fake

@@ -67,7 +67,7 @@ SHAPES = [
     ),
     *(
         pytest.param({"keys": keys, "values": values, "scalar": True, "tokens": 130}, id=f"{keys}-{values}-head")
-        for keys, values in ((64, 64), (128, 128), (64, 128), (96, 80), (256, 256))
+        for keys, values in ((64, 64), (128, 128), (64, 128), (128, 64), (48, 80), (96, 80), (192, 192), (256, 256))
     ),
     *(pytest.param({"keys": 64, "values": 64, "tokens": tokens}, id=f"{tokens}-tokens") for tokens in (1, 63, 64, 129)),
 ]

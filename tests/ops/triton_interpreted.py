@@ -47,9 +47,10 @@ def test_it_is_the_recurrence_at_any_length(tokens: int, scalar: bool) -> None:
     assert_exact(small_call(tokens, tokens=tokens, heads=2, scalar=scalar))
 
 
+@scalar_or_not
 @pytest.mark.parametrize(("keys", "values"), [(16, 48), (80, 16), (48, 64), (33, 96), (192, 17), (16, 256)])
-def test_it_is_the_recurrence_at_any_width(keys: int, values: int) -> None:
-    assert_exact(small_call(keys, keys=keys, values=values), resets_at(70, [5, 66]))
+def test_it_is_the_recurrence_at_any_width(keys: int, values: int, scalar: bool) -> None:
+    assert_exact(small_call(keys, keys=keys, values=values, scalar=scalar), resets_at(70, [5, 66]))
 
 
 @pytest.mark.slow
@@ -84,10 +85,20 @@ def test_every_strength_of_decay(strength: float, scalar: bool) -> None:
     assert_exact(call, resets_at(70, [0, 40, 41]))
 
 
-def test_all_strengths_side_by_side() -> None:
-    call = small_call(2, tokens=130)
+@scalar_or_not
+def test_all_strengths_side_by_side(scalar: bool) -> None:
+    call = small_call(2, tokens=130, scalar=scalar)
     draw = torch.randint(len(STRENGTHS), call["log_decay"].shape, generator=torch.Generator().manual_seed(0))
     call["log_decay"] = torch.tensor(STRENGTHS)[draw]
+    assert_exact(call)
+
+
+@scalar_or_not
+@pytest.mark.parametrize("strong", [-700.0, -9000.0, -1e6])
+def test_a_strong_decay_costs_weak_ones_no_digits(strong: float, scalar: bool) -> None:
+    call = small_call(17, tokens=80, scalar=scalar)
+    call["log_decay"] = torch.full_like(call["log_decay"], -0.01)
+    call["log_decay"][:, 3], call["log_decay"][:, 50] = strong, -0.7
     assert_exact(call)
 
 
@@ -103,12 +114,13 @@ def test_documents_are_as_if_alone(resets: Tensor, scalar: bool) -> None:
     assert not got["log_decay"][resets].any()
 
 
+@scalar_or_not
 @pytest.mark.parametrize("forgotten_by", ["reset", "-inf", "-200"])
 @pytest.mark.parametrize("huge", ["q", "k", "v", "initial_state"])
-def test_nothing_crosses_however_large(huge: str, forgotten_by: str) -> None:
+def test_nothing_crosses_however_large(huge: str, forgotten_by: str, scalar: bool) -> None:
     """Numbers of 1e30 that are forgotten change no bit of what comes later, and get no gradient from there."""
     place = 37
-    call = small_call(4, specials=False)
+    call = small_call(4, specials=False, scalar=scalar)
     resets = resets_at(70, [place]) if forgotten_by == "reset" else None
     if resets is None:
         call["log_decay"][:, place] = float(forgotten_by)
@@ -129,18 +141,20 @@ def test_nothing_crosses_however_large(huge: str, forgotten_by: str) -> None:
         assert not before.any(), name
 
 
-def test_no_bit_depends_on_a_later_token() -> None:
-    call = small_call(5, tokens=130)
+@scalar_or_not
+def test_no_bit_depends_on_a_later_token(scalar: bool) -> None:
+    call, other = small_call(5, tokens=130, scalar=scalar), small_call(6, tokens=130, scalar=scalar)
     whole = attend(call, "triton")[0]
     for place in (1, 17, 64, 100):
         changed = {name: x.clone() for name, x in call.items()}
         for name in ("q", "k", "v", "log_decay"):
-            changed[name][:, place:] = small_call(6, tokens=130)[name][:, place:]
+            changed[name][:, place:] = other[name][:, place:]
         assert torch.equal(attend(changed, "triton")[0][:, :place], whole[:, :place])
 
 
-def test_a_sequence_in_two_parts_equals_the_whole() -> None:
-    call = small_call(7, tokens=100)
+@scalar_or_not
+def test_a_sequence_in_two_parts_equals_the_whole(scalar: bool) -> None:
+    call = small_call(7, tokens=100, scalar=scalar)
     whole, final = attend(call, "triton")
     state, parts = call.pop("initial_state"), []
     for part in (slice(0, 37), slice(37, 100)):
@@ -150,8 +164,9 @@ def test_a_sequence_in_two_parts_equals_the_whole() -> None:
     torch.testing.assert_close(state, final, rtol=0, atol=1e-5)
 
 
-def test_without_an_initial_state_or_a_final_one() -> None:
-    call = small_call(8)
+@scalar_or_not
+def test_without_an_initial_state_or_a_final_one(scalar: bool) -> None:
+    call = small_call(8, scalar=scalar)
     zeros = call | {"initial_state": torch.zeros_like(call["initial_state"])}
     del call["initial_state"]
     o, state = decay_attention(**call, backend="triton")
@@ -184,9 +199,10 @@ def test_views_give_the_same_bits(view: Callable[[Call], Call], scalar: bool) ->
     assert all(torch.equal(of_views[name], x) for name, x in of_copies.items())
 
 
+@scalar_or_not
 @pytest.mark.parametrize("wanted", [("q",), ("k",), ("v",), ("log_decay",), ("initial_state",), ("k", "log_decay")])
-def test_only_wanted_gradients_are_made(wanted: tuple[str, ...]) -> None:
-    call = small_call(10)
+def test_only_wanted_gradients_are_made(wanted: tuple[str, ...], scalar: bool) -> None:
+    call = small_call(10, scalar=scalar)
     expected = with_triton(call)
     leaves = {name: x.clone().requires_grad_(name in wanted) for name, x in call.items()}
     outputs = outputs_and_gradients(
