@@ -16,7 +16,14 @@ def run(arguments: list[str]) -> int:
     """Parse and judge; returns the exit code."""
     parser = make_parser("rejudge", DESCRIPTION)
     parser.add_argument("files", nargs="+", metavar="FILE", help="bundles, as decaystudy bundle writes them")
+    parser.add_argument(
+        "--write",
+        type=str | None,
+        default=None,
+        metavar="DIR",
+        help="also write report, tables and figures to DIR/STUDY",
+    )
     given = parse(parser, arguments)
     from decaystudy.study.sharing.rejudge import rejudge
 
-    return rejudge(list(given.files))
+    return rejudge(list(given.files), write=given.write)

@@ -391,3 +391,25 @@ def test_curves_are_in_it(ended: Path) -> None:
     for name, curve in curves[run.hash].items():
         assert np.array_equal(curve.steps, kept[name].steps) and np.array_equal(curve.values, kept[name].values)
     assert len((ended / "small.bundle").read_bytes()) < 40_000
+
+
+def test_the_report_is_written_anew(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, before = bundled.parent / "again", bundled.parent / "away/small"
+    call("rejudge", bundled, "--write", folder)
+    made = folder / "small"
+    assert str(made / "report.html") in capsys.readouterr().err
+
+    def text(file: Path) -> str:
+        return re.sub("FileNotFoundError: .*", "", file.read_text())
+
+    assert text(made / "results.md") == text(before / "results.md")
+    assert (made / "report.tex").read_text() == (before / "report.tex").read_text()
+    for figure in (before / "figures").glob("*.svg"):
+        assert (made / "figures" / figure.name).read_bytes() == figure.read_bytes()
+    answer = re.compile(r'<p id="answer">.*?</p>', re.S)
+    pages = [answer.findall((place / "report.html").read_text()) for place in (made, before)]
+    assert pages[0] == pages[1] and len(pages[0]) == 1
+    call("rejudge", bundled, bundled, "--write", bundled.parent / "both", expect=2)
+    assert "are both of small" in capsys.readouterr().err
+    call("rejudge", bundled, "--write", bundled.parent / "away", expect=2)
+    assert "has the results of the study's own runs" in capsys.readouterr().err

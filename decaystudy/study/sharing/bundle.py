@@ -26,7 +26,7 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan_schema import RecordedPlan
 from decaystudy.study.planning.record import read_plan
 from decaystudy.study.sharing.archive import ARRAYS, ArrayWriter, json_bytes, pack, write
-from decaystudy.study.sharing.content import About, judged, read_studies, results_name
+from decaystudy.study.sharing.content import PLAN, About, judged, read_studies, results_name
 from decaystudy.study.sharing.private import Scrubber
 from decaystudy.study.sharing.schema import (
     BundledCell,
@@ -79,7 +79,7 @@ def content(
     hosts = {str(o.status["host"]) for _, outcomes in found for o in outcomes if "host" in o.status}
     scrub = Scrubber([store.out, Path.cwd()], hosts)
     arrays = ArrayWriter()
-    members = {"plan.json": json_bytes(scrub.plain(to_plain(plan)))}
+    members = {PLAN: json_bytes(scrub.plain(to_plain(plan)))}
     for study, outcomes in found:
         runs = [to_plain(bundled_run(outcome, arrays), omit_none=True) for outcome in outcomes]
         members[f"{study.scale}/study.json"] = json_bytes(scrub.plain(to_plain(bundled_study(study))))

@@ -27,9 +27,11 @@ from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.analysis.scales import Scaled
 from decaystudy.study.execution.outcomes import DocumentLosses, Outcome
+from decaystudy.study.planning.plan_schema import RecordedPlan
 from decaystudy.study.sharing.archive import ARRAYS, read_arrays, unpack
 from decaystudy.study.sharing.schema import BundledDocuments, BundledRun, BundledStudy
 
+PLAN = "plan.json"
 Arrays = Mapping[str, NDArray[np.float64]]
 
 
@@ -60,6 +62,20 @@ class Bundle:
     """By scale, the stored results as plain data."""
     curves: Mapping[str, Mapping[str, Curve]]
     """By run (its hash) and TensorBoard's name, losses and median λ over training."""
+    planned: Any
+    """How the study was called and planned, as plain data."""
+
+    @property
+    def plan(self) -> RecordedPlan:
+        """How the study was called and planned.
+
+        Raises:
+            UserError: this version of the package cannot read it.
+        """
+        try:
+            return from_plain(RecordedPlan, self.planned)
+        except Mismatch as error:
+            raise UserError(f"the plan in it cannot be read ({error})") from error
 
     @cached_property
     def results(self) -> dict[str, StudyResults]:
@@ -81,7 +97,7 @@ def read_bundle(path: str | Path) -> Bundle:
         stored = {scale: json.loads(members[results_name(scale)]) for scale in about.scales}
         runs, arrays = read_runs(about, members), read_arrays(members[ARRAYS])
         curves = {run.hash: _curves(run, arrays) for own in runs.values() for run in own}
-        return Bundle(about, read_studies(about, members), stored, curves)
+        return Bundle(about, read_studies(about, members), stored, curves, json.loads(members[PLAN]))
     except UserError as error:
         raise UserError(f"{file} cannot be judged: {error}") from error
     except (Mismatch, KeyError, ValueError, TypeError, RecursionError) as error:

@@ -11,6 +11,7 @@ from decaystudy.errors import UserError
 from decaystudy.runs.state import states_text
 from decaystudy.serial import to_plain
 from decaystudy.study.analysis.results import SCHEMA, StudyResults
+from decaystudy.study.execution.store import Store
 from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.sharing.content import About, Bundle, read_bundle
 from decaystudy.study.sharing.differences import Difference, differences, numbers
@@ -20,11 +21,12 @@ SHOWN = 5
 """Differences that are told one by one."""
 
 
-def rejudge(files: Sequence[str]) -> int:
+def rejudge(files: Sequence[str], *, write: str | None = None) -> int:
     """Judge each bundle again and print its answer and tables, as ``report`` does.
 
     Args:
         files: bundles.
+        write: a folder for the report, tables and figures of each, in a folder of the study's name.
 
     Returns:
         The exit code: 1 if a verdict or number differs from the one that is stored, under the same method.
@@ -32,6 +34,8 @@ def rejudge(files: Sequence[str]) -> int:
     bundles = [(file, read_bundle(file)) for file in files]  # first, so that nothing is printed beside a refusal
     for file, bundle in bundles:
         refuse_newer(file, bundle.about)
+    if write is not None:
+        write_reports(bundles, Path(write).expanduser())
     return max([judge_again(file, bundle) for file, bundle in bundles], default=0)
 
 
@@ -55,6 +59,32 @@ def judge_again(file: str, bundle: Bundle) -> int:
     if len(told) > SHOWN:
         print(f"decaystudy: {file}: and {len(told) - SHOWN} more fields differ", file=sys.stderr)
     return 1 if told else 0
+
+
+def write_reports(bundles: Sequence[tuple[str, Bundle]], folder: Path) -> None:
+    """Write report.html, report.tex, figures, results.csv and results.md of each bundle below a folder: in STUDY, or of
+    several scales in SCALE/STUDY.
+
+    Raises:
+        UserError: two of them would be in one place, or the study's own results are there.
+    """
+    places: dict[Path, str] = {}
+    for file, bundle in bundles:
+        for scale, results in bundle.results.items():
+            store = Store(folder if len(bundle.results) == 1 else folder / scale)
+            place = store.study_folder(results.study)
+            if place in places:
+                raise UserError(f"{places[place]} and {file} are both of {results.study}: write one of them elsewhere")
+            if (place / "plan.json").exists():
+                raise UserError(f"{place} has the results of the study's own runs: give another folder with --write")
+            places[place] = file
+            # matplotlib and jinja2 are needed by nothing else here
+            from decaystudy.study.reporting.report import write_report, write_tables
+
+            store.make(place)
+            write_tables(place, results)
+            write_report(results, bundle.plan, store)
+            print(f"{place / 'report.html'} (and report.tex, figures, results.csv, results.md)", file=sys.stderr)
 
 
 def heading(file: str, about: About, results: StudyResults) -> str:
