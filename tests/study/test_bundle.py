@@ -3,6 +3,7 @@
 import getpass
 import io
 import json
+import os
 import re
 import shutil
 import socket
@@ -413,3 +414,30 @@ def test_the_report_is_written_anew(bundled: Path, capsys: pytest.CaptureFixture
     assert "are both of small" in capsys.readouterr().err
     call("rejudge", bundled, "--write", bundled.parent / "away", expect=2)
     assert "has the results of the study's own runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("manifest", "study"),
+    [({"study": "../../evil"}, {"name": "../../evil"}), ({"scales": ["../.."]}, {}), ({}, {"name": "../../evil"})],
+)
+def test_a_bundle_writes_nowhere_else(
+    manifest: dict[str, Any], study: dict[str, Any], bundled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about, members = unpack(bundled)
+    about |= manifest
+    held = json.loads(members["tiny/study.json"]) | study
+    scale = about["scales"][0]
+    members |= {f"{scale}/{name}.json": members[f"tiny/{name}.json"] for name in ("runs", "results")}
+    members[f"{scale}/study.json"] = json.dumps(held).encode()
+    bundled.write_bytes(pack(members, {key: value for key, value in about.items() if key not in ("format", "members")}))
+    before = {path for path in bundled.parent.rglob("*")}
+    call("rejudge", bundled, "--write", bundled.parent / "a/b/c", expect=2)
+    assert capsys.readouterr().err.count("\n") == 1 and {path for path in bundled.parent.rglob("*")} == before
+
+
+def test_what_is_no_file_is_not_read(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(ended / "pipe")
+    call("rejudge", ended / "pipe", expect=2)
+    call("rejudge", "/dev/zero", expect=2)
+    call("bundle", "small", "--out", ended / "out", "-o", ended / "pipe", expect=2)
+    assert capsys.readouterr().err.count("\n") == 3

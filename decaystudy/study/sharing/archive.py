@@ -157,9 +157,11 @@ def _sorted(items: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give a file that decaystudy bundle wrote") from None
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: give a file that decaystudy bundle wrote") from None
+    wanted = "give a file that decaystudy bundle wrote"
+    if not path.exists():
+        raise UserError(f"{path} does not exist: {wanted}")
+    if not path.is_file():
+        raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no file'}: {wanted}")
+    if path.stat().st_size > _MOST_BYTES:
+        raise UserError(f"{path} is no bundle, being larger than any: {wanted}")
+    return path.read_bytes()

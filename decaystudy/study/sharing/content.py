@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 
 from decaystudy.errors import UserError
 from decaystudy.runs.curves import Curve
+from decaystudy.scales import SCALES
 from decaystudy.serial import Mismatch, from_plain
 from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.analysis.scales import Scaled
+from decaystudy.study.definition.cells import NAME
 from decaystudy.study.execution.outcomes import DocumentLosses, Outcome
 from decaystudy.study.planning.plan_schema import RecordedPlan
 from decaystudy.study.sharing.archive import ARRAYS, read_arrays, unpack
@@ -94,6 +96,7 @@ def read_bundle(path: str | Path) -> Bundle:
     plain = {key: item for key, item in manifest.items() if key not in ("format", "members")}
     try:
         about = from_plain(About, plain)
+        check_names(about)
         stored = {scale: json.loads(members[results_name(scale)]) for scale in about.scales}
         runs, arrays = read_runs(about, members), read_arrays(members[ARRAYS])
         curves = {run.hash: _curves(run, arrays) for own in runs.values() for run in own}
@@ -102,6 +105,19 @@ def read_bundle(path: str | Path) -> Bundle:
         raise UserError(f"{file} cannot be judged: {error}") from error
     except (Mismatch, KeyError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{file} is no bundle ({error}): give a file that decaystudy bundle wrote") from error
+
+
+def check_names(about: About) -> None:
+    """Refuse names that could not be those of a study and its scales, for reports are written under them.
+
+    Raises:
+        ValueError: one is something else.
+    """
+    if not NAME.fullmatch(about.study):
+        raise ValueError(f"{about.study!r:.60} is no study's name")
+    for scale in about.scales:
+        if scale not in SCALES:
+            raise ValueError(f"{scale!r:.60} is no scale of this version")
 
 
 def read_studies(about: About, members: Mapping[str, bytes]) -> dict[str, Scaled]:
@@ -116,6 +132,8 @@ def read_studies(about: About, members: Mapping[str, bytes]) -> dict[str, Scaled
     studies = {}
     for scale in about.scales:
         study = from_plain(BundledStudy, json.loads(members[f"{scale}/study.json"]), f"{scale}/study.json")
+        if (study.name, study.scale) != (about.study, scale):
+            raise ValueError(f"{scale}/study.json is of another study or scale")
         _ = study.claims  # so that one that can't be read is refused now
         studies[scale] = Scaled(study, [_outcome(run, arrays) for run in runs[scale]])
     return studies
