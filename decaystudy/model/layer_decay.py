@@ -136,9 +136,15 @@ class LayerDecay(nn.Module):
             elif bool((log_decay > 0).any()):
                 wrong = f"of {float(log_decay.max()):.4g}, which is above 0: λ would be above 1"
         if wrong is not None:
-            kind = type(self.decay)
-            file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-            raise UserError(f"decay {kind.__module__}.{kind.__qualname__} in {file} gave log λ {wrong}")
+            raise UserError(f"{self._named()} gave log λ {wrong}")
+
+    def _named(self) -> str:
+        """The decay by its class and file where it is the user's own, else by its name."""
+        if not self._own:
+            return f"decay {self.decay.name!r}"
+        kind = type(self.decay)
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        return f"decay {kind.__module__}.{kind.__qualname__} in {file}"
 
     def _logit(self, projected: list[Tensor], key_logit: Tensor) -> Tensor | dict[str, Tensor] | None:
         """The outputs of the projections as the decay expects them, float32 or float64."""
@@ -156,7 +162,7 @@ class LayerDecay(nn.Module):
         context = self.context
         if log_decay.dim() == 0 or log_decay.shape[-1] != context.size:
             raise UserError(
-                f"decay {self.decay.name!r} gave log λ of shape {tuple(log_decay.shape)}: at granularity "
+                f"{self._named()} gave log λ of shape {tuple(log_decay.shape)}: at granularity "
                 f"{context.granularity} its last dimension must be {context.size}"
             )
         log_decay = log_decay.expand(*x.shape[:2], -1)

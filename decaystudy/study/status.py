@@ -15,7 +15,7 @@ from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.several import union
 from decaystudy.study.execution.job_file import RecordedJob, read_job
 from decaystudy.study.execution.jobs import JobKind
-from decaystudy.study.execution.launcher import LAUNCHERS, ExecutionOptions, open_launcher
+from decaystudy.study.execution.launcher import LAUNCHERS, ExecutionOptions, open_launcher, reports
 from decaystudy.study.execution.outcomes import Outcome, read_outcome
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import is_evaluated
@@ -78,11 +78,11 @@ def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
         launcher = open_launcher(ExecutionOptions(launcher=name))
         try:
             launcher.check(runs)
-            reports = launcher.poll([job.id for job in recorded.values()])
+            told = reports(launcher, [job.id for job in recorded.values()])
         except UserError:  # on another machine, or the cluster does not answer: what is on disk must do
             continue
         for (key, kind), job in recorded.items():
-            state, folder = reports[job.id].state, folders[key]
+            state, folder = told[job.id].state, folders[key]
             if key not in found and not state.ended:
                 found[key] = f"{'evaluation ' if kind is JobKind.EVALUATE else ''}job {job.id} {state}"
             elif kind is JobKind.EVALUATE and state_of(folder) == "finished" and not is_evaluated(folder, job.tasks):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -359,6 +360,32 @@ def test_arrays_hold_what_needs_the_same_and_no_more_than_the_cluster_takes(runs
     # Task by task an array can only follow the first tasks of another.
     assert launcher.next_batch(evaluation[1:]) == evaluation[1:2]
     assert launcher.next_batch([]) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "words"),
+    [
+        ("poll", "return None", "its poll gives nothing; give a JobReport for each id"),
+        ("poll", "return {}", "its poll gives nothing for the job '1_0'"),
+        ("poll", "return dict.fromkeys(ids, 'running')", "its poll gives text for the job '1_0'"),
+        ("submit", "return None", "its submit gives nothing; give a text for each job"),
+        ("submit", "return ['1', '2', '3', '4']", "its submit gives 4 for 3 jobs"),
+        ("submit", "return [1, 2, 3]", "its submit gives 3 for 3 jobs; give a text for each job"),
+    ],
+)
+def test_a_launcher_that_talks_nonsense(
+    method: str, body: str, words: str, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope: dict[str, object] = {}
+    exec(f"def said(self, {'ids' if method == 'poll' else 'jobs'}): {body}", scope)
+    monkeypatch.setattr(Pretender, method, scope["said"])
+    monkeypatch.setattr(Pretender, "batches", [])
+    monkeypatch.setattr(Pretender, "cancel", lambda self, ids: None)
+    if method == "poll":
+        monkeypatch.setattr(Pretender, "submit", lambda self, jobs: [f"1_{task}" for task in range(len(jobs))])
+    scheduler = Scheduler(runs, Store(tmp_path / "out"), Pretender(ExecutionOptions()), Notes())
+    with pytest.raises(UserError, match=re.escape(words)):
+        scheduler.run()
 
 
 def test_gpus_are_dealt_out_and_given_back(runs: list[Run], tmp_path: Path) -> None:

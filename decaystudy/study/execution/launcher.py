@@ -42,6 +42,8 @@ __all__ = [
     "Preview",
     "Resources",
     "open_launcher",
+    "reports",
+    "submitted",
 ]
 
 
@@ -201,3 +203,34 @@ def open_launcher(options: ExecutionOptions) -> Launcher:
     if not hasattr(made, "options"):
         raise UserError(f"--launcher {name}: its __init__ must call super().__init__(options)")
     return made
+
+
+def reports(launcher: Launcher, ids: Sequence[str]) -> dict[str, JobReport]:
+    """What the launcher says of these jobs, each of them.
+
+    Raises:
+        UserError: it says something else.
+    """
+    said: Any = launcher.poll(ids) if ids else {}
+    if not isinstance(said, Mapping) or not all(isinstance(said.get(id), JobReport) for id in ids):
+        wrong = f"{kind_of(said)}" if not isinstance(said, Mapping) else _wrong_report(said, ids)
+        raise UserError(f"--launcher {launcher.options.launcher}: its poll gives {wrong}; give a JobReport for each id")
+    return {id: said[id] for id in ids}
+
+
+def submitted(launcher: Launcher, jobs: Sequence[Job]) -> list[str]:
+    """The ids of jobs that the launcher has taken.
+
+    Raises:
+        UserError: it gives something else than an id for each.
+    """
+    said: Any = launcher.submit(jobs)
+    if not isinstance(said, list) or len(said) != len(jobs) or not all(isinstance(id, str) for id in said):
+        given = f"{len(said)} for {len(jobs)} jobs" if isinstance(said, list) else kind_of(said)
+        raise UserError(f"--launcher {launcher.options.launcher}: its submit gives {given}; give a text for each job")
+    return said
+
+
+def _wrong_report(said: Mapping[str, Any], ids: Sequence[str]) -> str:
+    wrong = next(id for id in ids if not isinstance(said.get(id), JobReport))
+    return f"{kind_of(said[wrong])} for the job {wrong!r}" if wrong in said else f"nothing for the job {wrong!r}"

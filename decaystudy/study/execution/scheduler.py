@@ -15,7 +15,7 @@ from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.endings import error_in, record_end, why_not_evaluated
 from decaystudy.study.execution.job_file import read_job, write_job
 from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState, log_tail
-from decaystudy.study.execution.launcher import Launcher
+from decaystudy.study.execution.launcher import Launcher, reports, submitted
 from decaystudy.study.execution.progress import Event, EventKind, Observer
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import is_evaluated
@@ -157,7 +157,7 @@ class Scheduler:
                 if recorded is not None and not is_done(folder, kind, recorded.tasks):
                     job = Job(run, folder, kind, recorded.tasks, self.launcher.resources(run, kind))
                     found[recorded.id] = ActiveJob(job, recorded.id, None)
-        for id, report in (self.launcher.poll(list(found)) if found else {}).items():
+        for id, report in reports(self.launcher, list(found)).items():
             job = found[id].job
             if not (report.state.ended and retry):
                 self.active[id] = found[id]
@@ -212,7 +212,7 @@ class Scheduler:
             return
         before = [job.folder.read_status() for job in ready]
         try:
-            ids = self.launcher.submit(ready)
+            ids = submitted(self.launcher, ready)
         except OSError as error:
             for job in ready:
                 self._not_started(job, error)
@@ -236,7 +236,7 @@ class Scheduler:
 
     def _collect(self) -> None:
         """See how the active jobs do, and take note of those that have ended."""
-        for id, report in (self.launcher.poll(list(self.active)) if self.active else {}).items():
+        for id, report in reports(self.launcher, list(self.active)).items():
             one = self.active.get(id)
             if one is None:  # an evaluation whose training has just failed
                 continue
