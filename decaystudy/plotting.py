@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, ACCENT, MUTED = "#1f2937", "#b45309", "#9ca3af"
+INK, MUTED = "#1f2937", "#9ca3af"
 WIDTH, HEIGHT = 8.0, 4.5
 """Of a figure, in inches, unless it says otherwise."""
-_LINES = ("-", "--", ":", "-.")
+HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999933", "#aa4499")
+"""Colours that those who see few colours can tell apart too (of Okabe and Ito, and of Tol)."""
+BETTER, WORSE = HUES[0], HUES[1]
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D")
 # Text stays text, and the same numbers give the same file.
-_SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "decaystudy", "font.size": 9}
+_SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "decaystudy", "font.size": 9, "pdf.fonttype": 42}
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """How a line is drawn, as matplotlib has it."""
+
+    colour: str
+    dash: str
+    marker: str
 
 
 def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -33,19 +47,15 @@ def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def colours(count: int) -> list[Any]:
-    """Colours that tell ``count`` lines apart."""
-    import matplotlib
-
-    chart = matplotlib.colormaps["viridis"]
-    return [chart(i / max(count - 1, 1) * 0.9) for i in range(count)]
+def line_style(hue: int, level: int = 0) -> LineStyle:
+    """A colour for what the line is of and a dash for its variant; markers tell more hues apart than colours can."""
+    marker = _MARKERS[hue // len(HUES) % len(_MARKERS)]
+    return LineStyle(HUES[hue % len(HUES)], _DASHES[level % len(_DASHES)], marker)
 
 
-def draw_line(axes: Axes, number: int, count: int, x: Sequence[float], y: Sequence[float], label: str) -> Any:
-    """Draw line ``number`` of ``count``, and return its colour."""
-    colour = colours(count)[number]
-    axes.plot(x, y, _LINES[number % len(_LINES)], marker="o", markersize=3, color=colour, label=label)
-    return colour
+def draw_line(axes: Axes, style: LineStyle, x: Sequence[float], y: Sequence[float], label: str) -> None:
+    """Draw a line through points."""
+    axes.plot(x, y, style.dash, marker=style.marker, markersize=4, color=style.colour, label=label)
 
 
 def draw_interval(axes: Axes, row: int, low: float, value: float, high: float, colour: str) -> None:
@@ -61,9 +71,13 @@ def whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def add_legend(axes: Axes) -> None:
-    """A legend to the right of the axes."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+def add_legend(axes: Axes, at: float = 1.01) -> None:
+    """A legend to the right of the axes.
+
+    Args:
+        at: where it begins, in widths of the axes.
+    """
+    axes.legend(loc="center left", bbox_to_anchor=(at, 0.5), frameon=False, fontsize=8)
 
 
 def svg(figure: Figure) -> str:

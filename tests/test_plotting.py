@@ -6,7 +6,7 @@ import pytest
 
 from decaystudy.errors import UserError
 from decaystudy.evaluation.figures import loss_by_position
-from decaystudy.plotting import colours, save, svg
+from decaystudy.plotting import line_style, save, svg
 from decaystudy.runs.evaluation import PositionLoss
 
 CURVES = {"a": (PositionLoss(0, 15, 3.0), PositionLoss(16, 31, 2.5)), "b": (PositionLoss(0, 15, 3.5),)}
@@ -31,5 +31,8 @@ def test_mistakes_get_a_sentence(tmp_path: Path) -> None:
         save(loss_by_position(CURVES, set()), tmp_path / "none" / "a.svg")
 
 
-def test_lines_have_colours_of_their_own() -> None:
-    assert len(set(colours(8))) == 8 and len(colours(1)) == 1
+def test_lines_are_told_apart_by_colour_dash_and_marker() -> None:
+    assert len({line_style(hue).colour for hue in range(8)}) == 8
+    assert len({line_style(hue, level) for hue in range(16) for level in range(4)}) == 64
+    same, other = line_style(3, 0), line_style(3, 1)
+    assert same.colour == other.colour and same.dash != other.dash

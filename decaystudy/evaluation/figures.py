@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from decaystudy.plotting import MUTED, add_legend, draw_line, new_figure, whole_numbers
+from decaystudy.plotting import MUTED, LineStyle, add_legend, draw_line, line_style, new_figure, whole_numbers
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -30,39 +29,36 @@ def median_by_layer(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure
         models: by name, a mapping per layer with ``median``, ``q25`` and ``q75``.
     """
     figure, axes = new_figure()
-    shades = draw_medians(axes, {name: [row["median"] for row in rows] for name, rows in models.items()})
+    for number, (name, rows) in enumerate(models.items()):
+        draw_line(axes, line_style(number), range(len(rows)), [row["median"] for row in rows], name)
     if len(models) == 1:
         (rows,) = models.values()
         low, high = [row["q25"] for row in rows], [row["q75"] for row in rows]
-        axes.fill_between(range(len(rows)), low, high, color=shades[0], alpha=0.2)
-    return figure
-
-
-def draw_medians(axes: Axes, medians: Mapping[str, Sequence[float]]) -> list[Any]:
-    """Draw median λ against the layer, one line per name; returns their colours."""
-    shades = [
-        draw_line(axes, i, len(medians), range(len(layers)), layers, name)
-        for i, (name, layers) in enumerate(medians.items())
-    ]
+        axes.fill_between(range(len(rows)), low, high, color=line_style(0).colour, alpha=0.2)
     axes.axhline(0.8, color=MUTED, linewidth=0.8)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("layer")
     axes.set_ylabel("median λ")
     whole_numbers(axes)
     add_legend(axes)
-    return shades
+    return figure
 
 
-def loss_by_position(models: Mapping[str, Sequence[Position]], training_lengths: Collection[int]) -> Figure:
+def loss_by_position(
+    models: Mapping[str, Sequence[Position]],
+    training_lengths: Collection[int],
+    styles: Mapping[str, LineStyle] = {},
+) -> Figure:
     """Loss against the position in the sequence, one line per model.
 
     Args:
         training_lengths: marked by grey lines.
+        styles: by name; one colour each unless given.
     """
     figure, axes = new_figure()
     for i, (name, positions) in enumerate(models.items()):
         middles = [(at.first + at.last) / 2 + 1 for at in positions]
-        draw_line(axes, i, len(models), middles, [at.loss for at in positions], name)
+        draw_line(axes, styles.get(name, line_style(i)), middles, [at.loss for at in positions], name)
     for length in sorted(training_lengths):
         axes.axvline(length, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)

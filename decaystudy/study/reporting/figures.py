@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 from decaystudy.evaluation import figures
 from decaystudy.evaluation.tasks.catalog import NEEDLE_DISTANCES
 from decaystudy.evaluation.tasks.chance import chance
-from decaystudy.plotting import ACCENT, INK, MUTED, add_legend, draw_interval, draw_line, new_figure
+from decaystudy.plotting import BETTER, INK, MUTED, WORSE, add_legend, draw_interval, draw_line, line_style, new_figure
+from decaystudy.study.analysis.answer import share_text, tokens_text
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults, in_bits
 from decaystudy.study.definition.tuning import Tried
+from decaystudy.study.reporting.decay_figures import decays, loss_by_decay
+from decaystudy.study.reporting.styles import cell_styles
+from decaystudy.study.reporting.tables.fields import seeds_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,18 +32,32 @@ def all_figures(results: StudyResults) -> dict[str, Figure]:
         "decays": decays(results),
         "loss_by_decay": loss_by_decay(results),
     }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+    found = {name: figure for name, figure in drawn.items() if figure is not None}
+    for figure in found.values():
+        figure.axes[0].set_title(about(results), loc="left", fontsize=7, color=INK)
+    return found
+
+
+def about(results: StudyResults) -> str:
+    """What stands above each figure, wherever it is shown: study, scale, seeds, tokens."""
+    tokens = tokens_text(results)
+    trained = [f"{tokens} ({share_text(results)} per parameter)"] if tokens else []
+    seeds = f"seed{'' if len(results.seeds) == 1 else 's'} {seeds_text(results.seeds)}"
+    return ", ".join([f"{results.study} at {results.scale}", seeds, *trained])
 
 
 def differences(results: StudyResults) -> Figure | None:
-    """Differences with their intervals, in grey unless one cell is better; None with one seed, which has none."""
-    rows = []
+    """Differences with their intervals, coloured where one cell is better, and the margins within which they count as
+    none; None with one seed, which has no intervals."""
+    rows, margins = [], []
+    colours = {ComparisonVerdict.BETTER: BETTER, ComparisonVerdict.WORSE: WORSE}
     for row in map(in_bits, results.comparisons) if results.tokenizers > 1 else results.comparisons:
         if row.difference is not None and row.low is not None and row.high is not None and row.unit == results.unit:
-            ranked = row.verdict in (ComparisonVerdict.BETTER, ComparisonVerdict.WORSE)
-            rows.append((f"{row.a} − {row.b}", row.low, row.difference, row.high, ACCENT if ranked else MUTED))
+            colour = colours.get(row.verdict, MUTED)
+            rows.append((f"{row.a} − {row.b}", row.low, row.difference, row.high, colour))
+            margins.append(row.margin)
     label = f"difference in validation loss, {results.unit} (below zero: the first is better)"
-    return intervals(rows, label, zero=True)
+    return intervals(rows, label, zero=True, margins=margins)
 
 
 def losses(results: StudyResults) -> Figure | None:
@@ -52,12 +70,19 @@ def losses(results: StudyResults) -> Figure | None:
     return intervals(rows, "validation loss, nats per token")
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, *, zero: bool = False) -> Figure | None:
+def intervals(
+    rows: Sequence[tuple[str, float, float, float, str]],
+    label: str,
+    *,
+    zero: bool = False,
+    margins: Sequence[float | None] = (),
+) -> Figure | None:
     """Values with their intervals, from above; None where there are none.
 
     Args:
         rows: name, low, value, high and colour of each.
         zero: mark zero by a line.
+        margins: of each row, shaded on both sides of zero; None for a row that has none.
     """
     if not rows:
         return None
@@ -65,24 +90,13 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], label: str, 
     upward = list(reversed(rows))
     for y, (_, low, value, high, colour) in enumerate(upward):
         draw_interval(axes, y, low, value, high, colour)
+    for y, margin in enumerate(reversed(margins)):
+        if margin is not None:
+            axes.barh(y, 2 * margin, left=-margin, height=0.8, color=MUTED, alpha=0.25, linewidth=0, zorder=0)
     if zero:
         axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [name for name, *_ in upward])
     axes.set_xlabel(label)
-    return figure
-
-
-def decays(results: StudyResults) -> Figure | None:
-    """Median λ against the layer, one line per cell (the mean over its seeds)."""
-    seeds: dict[str, list[list[float]]] = {}
-    for run in results.runs:
-        if run.decay and not run.tuning:
-            seeds.setdefault(run.cell, []).append([layer.median for layer in run.decay])
-    if not seeds:
-        return None
-    figure, axes = new_figure()
-    means = {name: [sum(layer) / len(layer) for layer in zip(*medians, strict=True)] for name, medians in seeds.items()}
-    figures.draw_medians(axes, means)
     return figure
 
 
@@ -95,11 +109,14 @@ def tuning(results: StudyResults) -> Figure | None:
         return None
     (name,) = names
     figure, axes = new_figure()
+    styles = cell_styles(results)
     for i, cell in enumerate(curves):
         known = sorted((one for one in cell.curve if one.loss is not None), key=lambda one: float(one.settings[name]))
         x = [float(one.settings[name]) for one in known]
         y, errors = zip(*(curve_point(one, results) for one in known), strict=True) if known else ((), ())
-        colour = draw_line(axes, i, len(curves), x, y, cell.cell)
+        style = styles.get(cell.cell, line_style(i))
+        colour = style.colour
+        draw_line(axes, style, x, y, cell.cell)
         axes.errorbar(x, y, errors, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2)
         for at, loss, one in zip(x, y, known, strict=True):
             if one.settings == cell.chosen:
@@ -124,7 +141,7 @@ def loss_by_position(results: StudyResults) -> Figure | None:
     if not measured:
         return None
     lengths = {cell.lengths[0].length for cell in measured if cell.lengths}
-    return figures.loss_by_position({cell.name: cell.positions for cell in measured}, lengths)
+    return figures.loss_by_position({cell.name: cell.positions for cell in measured}, lengths, cell_styles(results))
 
 
 def recall_by_distance(results: StudyResults) -> Figure | None:
@@ -135,39 +152,21 @@ def recall_by_distance(results: StudyResults) -> Figure | None:
     if not asked:
         return None
     figure, axes = new_figure()
-    for i, cell in enumerate(asked):
+    styles = cell_styles(results)
+    for cell in asked:
         found = [(at, cell.tasks[task]) for at, task in tasks.items() if task in cell.tasks]
         known = [(at, task) for at, task in found if task.accuracy is not None]
         distances = [at for at, _ in known]
         values = [task.accuracy or 0.0 for _, task in known]
-        colour = draw_line(axes, i, len(asked), distances, values, cell.name)
+        draw_line(axes, styles[cell.name], distances, values, cell.name)
         bounded = [(at, task.low, task.high) for at, task in known if task.low is not None and task.high is not None]
         if bounded:
             places, low, high = zip(*bounded, strict=True)
-            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(places, low, high, color=styles[cell.name].colour, alpha=0.15, linewidth=0)
     axes.axhline(chance(tasks[NEEDLE_DISTANCES[0]]) or 0.0, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("distance, tokens")
     axes.set_ylabel("accuracy")
     add_legend(axes)
-    return figure
-
-
-def loss_by_decay(results: StudyResults) -> Figure | None:
-    """Validation loss against median λ, one point per cell."""
-    points = [
-        (cell.name, cell.median_decay, loss)
-        for cell in results.cells
-        for loss in (cell.bits_per_byte if results.tokenizers > 1 else cell.val_loss,)
-        if cell.median_decay is not None and loss is not None
-    ]
-    if len(points) < 2:
-        return None
-    figure, axes = new_figure(4.0)
-    for name, median, loss in points:
-        axes.plot(median, loss, "o", color=ACCENT, markersize=5)
-        axes.annotate(name, (median, loss), xytext=(5, 3), textcoords="offset points", fontsize=7, color=INK)
-    axes.set_xlabel("median λ over layers")
-    axes.set_ylabel(f"validation loss, {results.unit}")
     return figure

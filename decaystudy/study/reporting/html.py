@@ -4,15 +4,19 @@ torch; imports jinja2 when it writes."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 from decaystudy.formatting import hours
-from decaystudy.plotting import svg
+from decaystudy.plotting import INK, svg
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.reporting import figures, tables
+from decaystudy.study.reporting.captions import alternatives, captions
 from decaystudy.study.reporting.families import outcome
+from decaystudy.study.reporting.provenance import BIBTEX, provenance
 from decaystudy.table import Table
 
 LOG_LINES = 20
@@ -41,7 +45,10 @@ def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, st
         outcome=outcome(results),
         plan=plan,
         tables=all_tables(results, plan),
-        figures=drawn_figures(results) if drawn is None else drawn,
+        figures=embedded(drawn_figures(results) if drawn is None else drawn, alternatives(results)),
+        captions=captions(results),
+        provenance=provenance(results, plan, out),
+        bibtex=BIBTEX,
         log_tails={run.id: tail(out / run.run / "log.txt") if run.run else "" for run in results.failures},
         took=took,
         planned=planned,
@@ -51,6 +58,20 @@ def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, st
 def drawn_figures(results: StudyResults) -> dict[str, str]:
     """The figures of a study as svg elements, by name."""
     return {name: svg(figure) for name, figure in figures.all_figures(results).items()}
+
+
+def embedded(drawn: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, str]:
+    """Figures as parts of a page: in its colours, light or dark, without ids that several would have, with a text for
+    those who can't see them."""
+    found = {}
+    for name, image in drawn.items():
+        image = re.sub(r"<(metadata|style)\b.*?</\1>", "", image, flags=re.DOTALL)
+        image = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", image)
+        image = re.sub(r'(id="|#)([mp][0-9a-f]{10})\b', rf"\g<1>{name}-\g<2>", image)
+        image = re.sub(f"{INK}|#000000", "currentColor", image)
+        image = image.replace("fill: #ffffff", "fill: none")
+        found[name] = image.replace("<svg", f'<svg role="img" aria-label="{escape(texts[name])}"', 1)
+    return found
 
 
 def all_tables(results: StudyResults, plan: Plan) -> dict[str, Table | None]:
