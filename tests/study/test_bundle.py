@@ -441,3 +441,15 @@ def test_what_is_no_file_is_not_read(ended: Path, capsys: pytest.CaptureFixture[
     call("rejudge", "/dev/zero", expect=2)
     call("bundle", "small", "--out", ended / "out", "-o", ended / "pipe", expect=2)
     assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_the_python_of_the_docs(
+    bundled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/share-a-study.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(bundled.parent)
+    bundled.rename(bundled.parent / "sharing.bundle")
+    exec(code, {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("At tiny, ") and printed.count("-seed") == 7
