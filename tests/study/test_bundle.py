@@ -435,6 +435,17 @@ def test_a_bundle_writes_nowhere_else(
     assert capsys.readouterr().err.count("\n") == 1 and {path for path in bundled.parent.rglob("*")} == before
 
 
+def test_a_bundle_that_does_not_fit_together(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about, members = unpack(bundled)
+    study = json.loads(members["tiny/study.json"])
+    study["cells"][0]["name"] = "another"
+    members["tiny/study.json"] = json.dumps(study).encode()
+    bundled.write_bytes(pack(members, {key: value for key, value in about.items() if key not in ("format", "members")}))
+    call("rejudge", bundled, expect=2)
+    said = capsys.readouterr().err
+    assert "the bundle of small doesn't fit together (" in said and said.count("\n") == 1
+
+
 def test_what_is_no_file_is_not_read(ended: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(ended / "pipe")
     call("rejudge", ended / "pipe", expect=2)

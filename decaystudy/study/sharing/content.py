@@ -81,8 +81,18 @@ class Bundle:
 
     @cached_property
     def results(self) -> dict[str, StudyResults]:
-        """By scale, what analysis makes of the runs now."""
-        return judged(self.studies)
+        """By scale, what analysis makes of the runs now.
+
+        Raises:
+            UserError: they are nothing that a study could have left.
+        """
+        try:
+            return judged(self.studies)
+        except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError, AssertionError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise UserError(
+                f"the bundle of {self.about.study} doesn't fit together ({what}): ask its author"
+            ) from error
 
 
 def read_bundle(path: str | Path) -> Bundle:
