@@ -4,10 +4,12 @@ import importlib.util
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 import decaystudy.cli
 
 HEAVY = ("torch", "lightning", "transformers", "datasets", "tokenizers", "pandas", "matplotlib", "rich", "lm_eval")
+BUNDLE = Path(decaystudy.__file__).resolve().parents[1] / "tests/golden/judged.bundle"
 CALLS = (
     "--help",
     "--version",
@@ -16,6 +18,9 @@ CALLS = (
     "fit --print_config --scale 1.45b",
     "run-study sharing --dry-run",
     "run-study sharing granularity --scale 160m --seeds 0,1 --dry-run --gpu a100-80gb --json",
+    f"rejudge {BUNDLE}",
+    f"compare {BUNDLE} {BUNDLE}",
+    "doctor",
 )
 
 installed = [name for name in HEAVY if importlib.util.find_spec(name)]
