@@ -80,6 +80,18 @@ def test_cells_beside_one_baseline_and_those_that_stand_apart(tmp_path: Path) ->
     assert "; not compared is d with a (d-seed1 diverged)." in found
 
 
+def test_many_pairs_that_stand_apart_are_counted(tmp_path: Path) -> None:
+    study = make(tmp_path, seeds="0,1,2")
+    store = Store(tmp_path / "out")
+    plant(study, store, {"b": 0.3})
+    for cell in "cdef":
+        folder = folder_of(study, store, cell, 1)
+        folder.result.unlink()
+        folder.write_status("diverged", step=7, message="the loss was nan")
+    found = answer_of(study, store).answer
+    assert "c with a (c-seed1 diverged); " in found and "; nor is 1 other pair." in found
+
+
 @pytest.mark.parametrize("name", [name for name, _ in describe_studies()])
 def test_every_study_of_the_package_has_an_answer_that_its_verdicts_bear_out(name: str, tmp_path: Path) -> None:
     study = expand(read_study(name), scale="tiny", seeds=(0, 1, 2))

@@ -51,7 +51,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 
 def test_it_fits_phones_dark_rooms_and_paper_and_loads_nothing(reported: tuple[Path, Any]) -> None:
-    _, page = reported
+    folder, page = reported
     assert "width=device-width" in page.xpath("//meta[@name='viewport']/@content")[0]
     (style,) = page.xpath("//style/text()")
     for words in ("prefers-color-scheme: dark", "@media print", "color-scheme: light dark", "white-space: nowrap"):
@@ -59,7 +59,9 @@ def test_it_fits_phones_dark_rooms_and_paper_and_loads_nothing(reported: tuple[P
     assert (
         not page.xpath("//link | //img | //iframe | //script[@src]") and "url(" not in style and "@import" not in style
     )
-    assert not [value for value in page.xpath("//@href | //@src") if not value.startswith("#")]
+    links = set(page.xpath("//a/@href"))
+    assert len(links) == 9 and all((folder / "out" / "small" / link / "result.json").is_file() for link in links)
+    assert page.xpath("//@src") == []
     ids = page.xpath("//@id")
     assert len(ids) == len(set(ids))
     used = set(re.findall(r"url\(#([^)]+)\)", svgs(page))) | {
@@ -192,6 +194,8 @@ def test_decays_are_drawn_as_half_lives_on_a_logarithmic_scale(tmp_path: Path) -
     assert left.get_yscale() == right.get_yscale() == "log" and left.get_ylim() == right.get_ylim()
     assert "half-life" in left.get_ylabel() and "0.99" in [label.get_text() for label in right.get_yticklabels()]
     lines = {line.get_label(): line for line in left.lines}
+    starts = [line for line in left.lines if line.get_fillstyle() == "none"]
+    assert len(starts) == 8 and list(starts[0].get_ydata()) == pytest.approx([half_life(0.99)] * 3)
     assert max(lines["gla-shared"].get_ydata()) <= 1e4 and min(lines["gla-shared"].get_ydata()) >= 0.1
     assert list(lines["hgrn2-shared"].get_ydata()) == pytest.approx([half_life(x) for x in (0.7, 0.8, 0.9)], rel=0.1)
     assert half_life(0.5) == pytest.approx(1) and half_life(0.0) == 0.1 and half_life(1.0) == 1e4

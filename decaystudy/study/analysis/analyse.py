@@ -131,6 +131,7 @@ def run_row(outcome: Outcome, chosen: Trial | None) -> RunRow:
         bits_per_byte=numbers.val_bits_per_byte if numbers else None,
         unigram_entropy=numbers.unigram_entropy if numbers else None,
         decay=numbers.decay if numbers else None,
+        decay_start=numbers.decay_start if numbers else None,
         run=outcome.path,
         message="" if outcome.finished else outcome.message,
         last_finite=result.last_finite if result and not outcome.finished else None,

@@ -24,6 +24,7 @@ from decaystudy.study.definition.claims.accuracy import MEAN
 MOST = 8
 """Names that are listed of one verdict."""
 MOST_CLAIMS = 5
+MOST_REASONS = 3
 JUDGED = (
     ComparisonVerdict.BETTER,
     ComparisonVerdict.WORSE,
@@ -196,10 +197,10 @@ def _apart(rows: Sequence[Row]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for row in rows:
         reasons.setdefault(row.why or str(row.verdict), []).append(f"{row.a} with {row.b}")
-    return [
-        f"not compared {'is' if len(pairs) == 1 else 'are'} {_listed(pairs, 3)} ({why})"
-        for why, pairs in reasons.items()
-    ]
+    shown = list(reasons.items())[:MOST_REASONS]
+    told = [f"not compared {'is' if len(pairs) == 1 else 'are'} {_listed(pairs, 3)} ({why})" for why, pairs in shown]
+    left = sum(map(len, reasons.values())) - sum(len(pairs) for _, pairs in shown)
+    return told + ([f"nor {'is 1 other pair' if left == 1 else f'are {left} other pairs'}"] if left else [])
 
 
 def _claims(results: StudyResults) -> str:
@@ -251,8 +252,8 @@ def _obstacle(results: StudyResults, accuracies: Sequence[AccuracyComparison]) -
         found += [_pair_obstacle(row) for row in accuracies]
         found = found or [_WHY.get(claim.why or "", claim.why or str(claim.verdict)) for claim in results.claims]
     reasons = list(dict.fromkeys(found))
-    more = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
-    return f"{'; and '.join(reasons[:3])}{more}"
+    more = f" (and {len(reasons) - MOST_REASONS} more)" if len(reasons) > MOST_REASONS else ""
+    return f"{'; and '.join(reasons[:MOST_REASONS])}{more}"
 
 
 def _pair_obstacle(row: Comparison | AccuracyComparison) -> str:

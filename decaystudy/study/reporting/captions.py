@@ -18,8 +18,9 @@ CAPTIONS = {
     "loss_by_position": "Loss against position, mean over seeds, without intervals; the grey line is the training "
     "length.",
     "decays": "Half-life of the median λ of each layer over validation text, geometric mean over seeds, with λ itself "
-    "on the right; colour for the decay, dash for the level. Bands, for up to four cells, span the quartiles of λ in a "
-    "layer: they show how λ spreads over tokens, heads and dimensions, and are no intervals. The grey line is λ = 0.8.",
+    "on the right; colour for the decay, dash for the level, hollow points for the start. Bands, for up to four cells, "
+    "span the quartiles of λ in a layer: they show how λ spreads over tokens, heads and dimensions, and are no "
+    "intervals. The grey line is λ = 0.8.",
     "loss_by_decay": f"Loss of each cell against its median λ over layers, mean over seeds. {_BAR} of the loss.",
 }
 _ALTS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from decaystudy.plotting import INK, MUTED, add_legend, draw_line, new_figure, whole_numbers
@@ -34,10 +34,8 @@ def half_life(decay: float) -> float:
 
 def decays(results: StudyResults) -> Figure | None:
     """Half-life of the median λ against the layer, one line per cell (geometric mean over its seeds)."""
-    seeds: dict[str, list[Sequence[LayerDecay]]] = {}
-    for run in results.runs:
-        if run.decay and not run.tuning:
-            seeds.setdefault(run.cell, []).append(run.decay)
+    seeds = _by_cell((run.cell, run.decay) for run in results.runs if not run.tuning)
+    starts = _by_cell((run.cell, run.decay_start) for run in results.runs if not run.tuning)
     if not seeds:
         return None
     figure, axes = new_figure()
@@ -49,6 +47,10 @@ def decays(results: StudyResults) -> Figure | None:
         if len(seeds) <= MOST_BANDS:
             low, high = ([_mean([getattr(one, key) for one in layer]) for layer in layers] for key in ("q25", "q75"))
             axes.fill_between(places, low, high, color=styles[name].colour, alpha=0.15, linewidth=0)
+    for name, runs in starts.items():
+        medians = [_mean([one.median for one in layer]) for layer in zip(*runs, strict=True)]
+        style = styles[name]
+        axes.plot(medians, style.marker, markersize=6, fillstyle="none", color=style.colour, markeredgewidth=0.6)
     axes.axhline(half_life(0.8), color=MUTED, linewidth=0.8)
     log_half_lives(axes)
     axes.set_xlabel("layer")
@@ -123,6 +125,17 @@ def log_half_lives(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _by_cell(
+    found: Iterable[tuple[str, Sequence[LayerDecay] | None]],
+) -> dict[str, list[Sequence[LayerDecay]]]:
+    """The layers of each run by cell, of runs that have any."""
+    cells: dict[str, list[Sequence[LayerDecay]]] = {}
+    for cell, layers in found:
+        if layers:
+            cells.setdefault(cell, []).append(layers)
+    return cells
 
 
 def _interval(cell: CellResult, loss: float) -> tuple[float, float]:

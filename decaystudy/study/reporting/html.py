@@ -47,6 +47,7 @@ def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, st
         tables=all_tables(results, plan),
         figures=embedded(drawn_figures(results) if drawn is None else drawn, alternatives(results)),
         captions=captions(results),
+        folders={run.id: run.run for run in results.runs if run.run is not None},
         provenance=provenance(results, plan, out),
         bibtex=BIBTEX,
         log_tails={run.id: tail(out / run.run / "log.txt") if run.run else "" for run in results.failures},

@@ -44,6 +44,8 @@ class RunRow(RunFields):
     """Entropy of the token frequencies of the validation text, nats per token."""
     decay: tuple[LayerDecay, ...] | None
     """λ of each layer; empty for softmax attention."""
+    decay_start: tuple[LayerDecay, ...] | None = None
+    """The same before the first step; empty where it was not recorded."""
     run: str | None
     """The run's folder, below the folder of all runs; None where it has none."""
     message: str = ""
