@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from lxml import html
 
 from decaystudy.cli import main
 from decaystudy.plotting import BETTER, WORSE, svg
@@ -27,6 +26,7 @@ from decaystudy.study.run import StudyRequest, run_study
 from tests.study import small
 from tests.study.planted import answer_of, plant
 
+html = pytest.importorskip("lxml.html")
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "decaystudy" / "study" / "reporting" / "templates"
 CLAIM = "  - {id: same, says: They are equal., difference: [hgrn2, mamba2], within: 0.05}\n"
