@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,14 @@ def decay_statistics(model: DecayTransformer, batches: Iterable[tuple[Tensor, Te
     for input_ids, resets in batches:
         for layer, log_decay in enumerate(model.log_decays(input_ids, resets=resets)):
             gathered[layer].append(log_decay.double().exp().flatten().cpu())
-    return [summary(layer, torch.cat(values)) for layer, values in enumerate(gathered)]
+    device = next(model.parameters()).device
+    # One layer at a time: all of a large model's at once would take gigabytes of a GPU.
+    return [summary(layer, torch.cat(values).to(device)) for layer, values in enumerate(gathered)]
 
 
 def summary(layer: int, values: Tensor) -> dict[str, Any]:
     """The statistics of one layer, from its λ, (N,) float64."""
-    ordered = values.sort().values
-    q25, median, q75 = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
+    q25, median, q75 = _quantiles(values, (0.25, 0.5, 0.75))
     return {
         "layer": layer,
         "median": median,
@@ -63,9 +64,21 @@ def summary(layer: int, values: Tensor) -> dict[str, Any]:
     }
 
 
-def _quantile(ordered: Tensor, q: float) -> float:
-    """A quantile by linear interpolation; torch.quantile refuses more than 16 M values."""
-    position = q * (len(ordered) - 1)
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return float(ordered[low] + (ordered[high] - ordered[low]) * (position - low))
+def _quantiles(values: Tensor, shares: Sequence[float]) -> list[float]:
+    """Quantiles by linear interpolation; torch.quantile refuses more than 16 M values.
+
+    A GPU sorts the values in a millisecond; a CPU only puts those in place that are asked for.
+    """
+    last = len(values) - 1
+    positions = [share * last for share in shares]
+    lows = [math.floor(position) for position in positions]
+    places = sorted({place for low in lows for place in (low, min(low + 1, last))})
+    if values.device.type == "cpu":
+        found = np.partition(values.numpy(), places)[places].tolist()
+    else:
+        found = values.sort().values[places].tolist()
+    at = dict(zip(places, found, strict=True))
+    return [
+        at[low] + (at[min(low + 1, last)] - at[low]) * (position - low)
+        for low, position in zip(lows, positions, strict=True)
+    ]
