@@ -77,7 +77,7 @@ def add_legend(axes: Axes, at: float = 1.01) -> None:
     Args:
         at: where it begins, in widths of the axes.
     """
-    axes.legend(loc="center left", bbox_to_anchor=(at, 0.5), frameon=False, fontsize=8)
+    axes.legend(loc="center left", bbox_to_anchor=(at, 0.5), handlelength=3.5, frameon=False, fontsize=8)
 
 
 def svg(figure: Figure) -> str:

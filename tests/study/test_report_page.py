@@ -154,6 +154,38 @@ console.log(JSON.stringify(found));
         assert (up, down, head) == ([*held, *empty], [*held[::-1], *empty], "ascending"), kind
 
 
+PROBE = """<script>
+const table = document.querySelectorAll("table")[1];
+const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].innerText);
+const found = { before: names(), loss: [], width: document.documentElement.scrollWidth <= innerWidth };
+const head = [...table.tHead.rows[0].cells].find((one) => one.innerText.trim() === "validation loss");
+for (const _ of [1, 2]) { head.querySelector("button").click(); found.loss.push(names()); }
+found.buttons = document.querySelectorAll("th").length === document.querySelectorAll("th button").length;
+found.ink = getComputedStyle(document.body).color;
+found.text = getComputedStyle(document.querySelector("svg text")).fill;
+document.body.dataset.found = JSON.stringify(found);
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to open the page")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True])
+def test_in_a_browser(reported: tuple[Path, Any], width: int, dark: bool, tmp_path: Path) -> None:
+    folder, _ = reported
+    page = tmp_path / "page.html"
+    page.write_text((folder / "out" / "small" / "report.html").read_text().replace("</html>", f"{PROBE}</html>"))
+    words = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    words += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom"]
+    words += ["--force-dark-mode"] if dark else []
+    done = subprocess.run([*words, page.as_uri()], capture_output=True, text=True, timeout=240, check=True)
+    assert "CONSOLE" not in done.stderr
+    found = json.loads(html.fromstring(done.stdout).xpath("//@data-found")[0])
+    assert found["before"] == ["mamba2", "gla", "hgrn2"] and found["buttons"] and found["width"]
+    assert found["loss"] == [["hgrn2", "mamba2", "gla"], ["gla", "mamba2", "hgrn2"]]
+    assert found["ink"] == found["text"] == ("rgb(229, 231, 235)" if dark else "rgb(31, 41, 55)")
+
+
 # -- figures -----------------------------------------------------------------------------------------------------
 
 

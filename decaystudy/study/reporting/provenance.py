@@ -41,7 +41,7 @@ def provenance(results: StudyResults, plan: Plan, out: Path) -> dict[str, tuple[
     found = list(_finished(results, out))
     facts = {
         "Data": _distinct(_named(one.data, {**_DATA, **_SIZES}) for one in found),
-        "Held-out documents": _distinct(one.data.get("validation_digest") for one in found),
+        "Digest of the held-out documents": _distinct(one.data.get("validation_digest") for one in found),
         "Versions": _distinct(", ".join(f"{name} {number}" for name, number in one.versions.items()) for one in found),
         "Commit of decaystudy": _distinct(one.git_revision for one in found),
         "Meaning of the numbers": _distinct(

@@ -102,9 +102,9 @@ def effect(claim: ClaimResult) -> str:
 
 def bounds(part: ClaimPart) -> str:
     """Where a claim's effect must lie: ``above 0 and below 0.1``."""
-    low, high = part.wanted
+    low, high = (None if end is None else f"{end:.4g}".replace("-", "−") for end in part.wanted)
     if part.outside:
-        return f"below {low:g} or above {high:g}"
-    words = [f"above {low:g}"] if low is not None else []
-    words += [f"below {high:g}"] if high is not None else []
+        return f"below {low} or above {high}"
+    words = [f"above {low}"] if low is not None else []
+    words += [f"below {high}"] if high is not None else []
     return " and ".join(words)

@@ -16,21 +16,22 @@ def comparisons_table(results: StudyResults) -> Table:
     tokenizers = results.tokenizers > 1
     columns = (
         Column("pair", Kind.WORDS),
-        Column("axis", Kind.WORDS),
-        Column("parameters"),
+        Column("the first is", Kind.VERDICT),
         *([] if tokenizers else [Column("difference, nats per token"), Column("interval")]),
         Column("bits per byte"),
         Column("seeds"),
         Column("resolvable"),
-        Column("the first is", Kind.VERDICT),
+        Column("axis", Kind.WORDS),
+        Column("parameters"),
     )
     rows = []
     for row in results.comparisons:
         difference = MISSING if row.difference is None else rounded(row.difference, row.standard_error, signed=True)
         nats = [] if tokenizers else [difference, interval(row)]
         shown = in_bits(row) if tokenizers else row
-        judged = (bits_field(row, tokenizers), str(row.seeds or MISSING), resolvable_field(shown), verdict_text(shown))
-        rows.append((f"{row.a} − {row.b}", ", ".join(row.axis), f"{row.parameters:+,}", *nats, *judged))
+        measured = (bits_field(row, tokenizers), str(row.seeds or MISSING), resolvable_field(shown))
+        differ = (", ".join(row.axis), f"{row.parameters:+,}".replace("-", "−"))
+        rows.append((f"{row.a} − {row.b}", verdict_text(shown), *nats, *measured, *differ))
     notes = [f"{row.a} − {row.b}: {note}." for row in results.comparisons for note in told(row)]
     return Table(columns, tuple(rows), title="Comparisons", notes=(*loss_notes(results), *notes))
 
