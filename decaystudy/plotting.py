@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,7 @@ def save(figure: Figure, file: str | Path) -> Path:
         UserError: it cannot be written, or not as that.
     """
     target = Path(file)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table that it leaves out of a font
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:
         figure.savefig(target, metadata=undated.get(target.suffix), dpi=200)

@@ -1,5 +1,6 @@
 """Figures: the same numbers give the same file, and what cannot be written is said in a sentence."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ def test_files_have_no_date(tmp_path: Path, ending: str) -> None:
     files = [save(loss_by_position(CURVES, {16}), tmp_path / f"{name}.{ending}") for name in ("one", "two")]
     one, two = (file.read_bytes() for file in files)
     assert one == two and b"CreationDate" not in one
+
+
+def test_fonts_go_into_a_file_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    save(loss_by_position(CURVES, {16}), tmp_path / "one.pdf")
+    assert caplog.text == ""
 
 
 def test_mistakes_get_a_sentence(tmp_path: Path) -> None:

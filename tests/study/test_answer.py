@@ -123,6 +123,31 @@ def test_every_study_of_the_package_has_an_answer_that_its_verdicts_bear_out(nam
         assert re.search(r"half-remembers-near, accuracy of constant-0.5 on recall_needle_\d.*: 0\.\d", claims), claims
 
 
+def test_claims_on_decays_are_told_where_nothing_is_compared(tmp_path: Path) -> None:
+    claims = "claims:\n  - {id: slow, says: y, decay: {cell: b, layers: mean}, above: 0.6}\n"
+    results = answered(tmp_path, HEAD.replace("axis: p\nbaseline: a\n", "") + claims, {})
+    assert re.fullmatch(
+        r"At tiny, 3 seeds, \S+ k tokens per run \(0\.15 tokens per parameter\): of 1 claim, 1 is supported "
+        r"\(slow, median λ, layers: mean, of b: 0\.8\d*\)\.",
+        results.answer,
+    ), results.answer
+
+
+def test_tasks_are_told_where_no_claim_is_about_them(tmp_path: Path) -> None:
+    study = make(tmp_path, seeds="0,1,2")
+    store = Store(tmp_path / "out")
+    plant(study, store, {})
+    for run in study.runs():
+        found = store.find(run)
+        assert found is not None
+        write_answers(found, dict.fromkeys(("piqa", "boolq"), 0.8 if run.cell == "b" else 0.5), run.seed)
+    told = answer_of(study, store).answer
+    assert re.search(
+        r"; in the mean over 2 tasks, beside a, b is better by 0\.\d+, and for c, d, e and f nothing is", told
+    )
+    assert "accuracy" not in told
+
+
 # -- nothing can be said -----------------------------------------------------------------------------------------
 
 
