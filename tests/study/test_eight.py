@@ -28,4 +28,4 @@ def test_all_eight(tmp_path: Path) -> None:
         assert all(row["verdict"] == "not judged" for row in results["comparisons"]), "two steps teach nothing"
         assert (tmp_path / name / "report.html").stat().st_size > 10_000
     again = small.run(*EIGHT, *short)
-    assert "started" not in again
+    assert "▸" not in again
