@@ -234,6 +234,7 @@ def test_every_output_opens_with_question_and_answer_then_claims_then_tables(tmp
         text = outputs(results, study, tmp_path / "out")[form]
         places = [text.index(words) for words in ("Q?", "At tiny, 3 seeds", "The claim.", "bits per byte")]
         assert places == sorted(places), form
+    assert f"\n% {results.answer}\n" in outputs(results, study, tmp_path / "out")["latex"]
     assert f'id="answer">{results.answer}<' in outputs(results, study, tmp_path / "out")["html"]
     assert as_text(results).split("\n")[2:4] == ["question: Q?", f"answer:   {results.answer}"]
 

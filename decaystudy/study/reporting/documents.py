@@ -50,7 +50,7 @@ def as_markdown(results: StudyResults) -> str:
     parts += [table.markdown() for table in tables(results)]
     by_seed, resolved = seeds_table(results), outcome(results)
     parts += [by_seed.markdown()] if by_seed is not None else []
-    parts += [f"In short: {markdown_escape(resolved)}."] if resolved else []
+    parts += [f"What the seeds resolve: {markdown_escape(resolved)}."] if resolved else []
     failures = ended_badly(results)
     if failures:
         parts += [
@@ -70,7 +70,7 @@ def as_tex(results: StudyResults) -> str:
     """The tables of cells, tasks and claims, to be \\input into a paper that uses booktabs."""
     about = f"{results.title} (scale {results.scale})."
     label = f"tab:{results.study}"
-    parts = [f"% {results.study} at scale {results.scale}, made by decaystudy report"]
+    parts = [f"% {results.study} at scale {results.scale}, made by decaystudy\n% {' '.join(results.answer.split())}"]
     parts.append(replace(cells_table(results), title=about).latex(label))
     tasks = tasks_table(results)
     if tasks is not None:
