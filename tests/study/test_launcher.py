@@ -438,11 +438,13 @@ def test_small_runs_share_a_gpu(runs: list[Run], tmp_path: Path) -> None:
 
 def test_how_many_runs_share_a_gpu(runs: list[Run]) -> None:
     config = runs[0].config
-    assert runs_that_share(config, None) == 4
-    assert runs_that_share(config, 2 * memory_bytes(config)) == 2
-    assert runs_that_share(config, 1) == 1
+    assert runs_that_share(config, None, 64) == 6
+    assert runs_that_share(config, 2 * memory_bytes(config), 64) == 2
+    assert runs_that_share(config, 1, 64) == 1
+    assert runs_that_share(config, None, 8) == 4
+    assert runs_that_share(config, None, 1) == 1
     large = expand_all(["sharing"], scale="160m")[0].runs()[0].config
-    assert runs_that_share(large, None) == 1
+    assert runs_that_share(large, None, 64) == 1
 
 
 def visible_gpus() -> list[str]:

@@ -202,7 +202,9 @@ class LocalLauncher(Launcher):
         """How many jobs of such runs share a GPU."""
         if self.options.devices > 1:
             return 1
-        return self.options.runs_per_gpu or runs_that_share(run.config, gpu_memory())
+        if self.options.runs_per_gpu is not None:
+            return self.options.runs_per_gpu
+        return runs_that_share(run.config, gpu_memory(), cpu_count() // max(1, len(self.gpus)))
 
     def _end(self, process: JobProcess) -> None:
         process.end()
