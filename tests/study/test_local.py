@@ -1,0 +1,89 @@
+"""Jobs on this machine: GPUs are dealt out, shared and given back."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from decaystudy.errors import UserError
+from decaystudy.runs.memory import memory_bytes
+from decaystudy.study.definition.expand import Run
+from decaystudy.study.definition.several import expand_all
+from decaystudy.study.execution.launcher import (
+    ExecutionOptions,
+    JobKind,
+    JobState,
+    Resources,
+)
+from decaystudy.study.execution.local import LocalLauncher
+from decaystudy.study.execution.sharing import runs_that_share
+from decaystudy.study.execution.store import Store
+from tests.study.pretending import TASKS, jobs_of
+
+
+def test_gpus_are_dealt_out_and_given_back(runs: list[Run], tmp_path: Path) -> None:
+    launcher = LocalLauncher(ExecutionOptions(devices=2), gpus=["0", "1", "2"])
+    training = jobs_of(runs, launcher, JobKind.TRAIN, [None] * 3)
+    assert launcher.at_once(runs) == 1 and launcher.on_gpu(runs)
+    assert launcher.next_batch(training) == training[:1]
+    with pytest.raises(UserError, match="--devices 2: this machine has 1 GPUs; ask for fewer"):
+        LocalLauncher(ExecutionOptions(devices=2), gpus=["0"]).check(runs)
+    with pytest.raises(UserError, match="ask for --jobs 1"):
+        LocalLauncher(ExecutionOptions(devices=2, jobs=2), gpus=["0", "1", "2"]).check(runs)
+    store = Store(tmp_path / "out")
+    for run in runs:
+        store.claim(run)
+    training = [replace(job, folder=store.place(job.run)) for job in training]
+    (first,) = launcher.submit(training[:1])
+    assert visible_gpus() == ["0,1"] and launcher.next_batch(training[1:]) == []
+    asks = replace(training[1], kind=JobKind.EVALUATE, tasks=TASKS, resources=Resources())
+    assert launcher.next_batch([training[1], asks]) == [asks], "one GPU is free"
+    (second,) = launcher.submit([asks])
+    assert visible_gpus() == ["0,1", "2"]
+    assert {report.state for report in launcher.poll([first, second]).values()} == {JobState.RUNNING}
+    launcher.cancel([first])
+    assert visible_gpus() == ["2"] and launcher.next_batch(training[1:]) == training[1:2]
+    launcher.close()
+    assert visible_gpus() == []
+
+
+def test_small_runs_share_a_gpu(runs: list[Run], tmp_path: Path) -> None:
+    launcher = LocalLauncher(ExecutionOptions(runs_per_gpu=2), gpus=["4"])
+    training = jobs_of(runs, launcher, JobKind.TRAIN, [None] * 3)
+    assert launcher.at_once(runs) == 2
+    with pytest.raises(UserError, match=r"needs 2 GPUs at 2 runs each .* ask for --jobs 2, or give --runs-per-gpu 3"):
+        LocalLauncher(ExecutionOptions(jobs=3, runs_per_gpu=2), gpus=["4"]).check(runs)
+    with pytest.raises(UserError, match="only runs on one GPU share it"):
+        ExecutionOptions(devices=2, runs_per_gpu=2)
+    store = Store(tmp_path / "out")
+    for run in runs:
+        store.claim(run)
+    training = [replace(job, folder=store.place(job.run)) for job in training]
+    assert launcher.next_batch(training) == training[:1]
+    (first,) = launcher.submit(training[:1])
+    assert launcher.next_batch(training[1:]) == training[1:2]
+    launcher.submit(training[1:2])
+    assert launcher.next_batch(training[2:]) == []
+    launcher.cancel([first])
+    assert launcher.next_batch(training[2:]) == training[2:]
+    launcher.close()
+
+
+def test_how_many_runs_share_a_gpu(runs: list[Run]) -> None:
+    config = runs[0].config
+    assert runs_that_share(config, None, 64) == 6
+    assert runs_that_share(config, 2 * memory_bytes(config), 64) == 2
+    assert runs_that_share(config, 1, 64) == 1
+    assert runs_that_share(config, None, 8) == 4
+    assert runs_that_share(config, None, 1) == 1
+    large = expand_all(["sharing"], scale="160m")[0].runs()[0].config
+    assert runs_that_share(large, None, 64) == 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that each child of this process was given."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    found = [Path(f"/proc/{child}/environ").read_text().split("\0") for child in children]
+    gpus = [line.partition("=")[2] for lines in found for line in lines if line.startswith("CUDA_VISIBLE_DEVICES=")]
+    return sorted(gpu for gpu in gpus if gpu)
