@@ -21,8 +21,8 @@ from decaystudy.study.reporting.documents import as_markdown, as_text
 from decaystudy.study.reporting.report import read_results, write_results
 from decaystudy.study.run import StudyRequest, run_study
 from tests.study import planted, small
+from tests.study.judged import HEAD, VERDICTS, folder_of, make, outputs
 from tests.study.planted import answer_of, plant, write_answers
-from tests.study.test_answers import HEAD, VERDICTS, folder_of, make, outputs
 
 GRID = """title: T
 question: Q?

@@ -1,4 +1,4 @@
-"""Kinds of claims beside those of test_answers: what they take, and when they hold."""
+"""Kinds of claims beside those of test_planted_claims: what they take, and when they hold."""
 
 import math
 from pathlib import Path

@@ -18,8 +18,8 @@ from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.html import as_html
 from decaystudy.study.run import write_all_results
 from tests.study import small
+from tests.study.judged import HEAD
 from tests.study.planted import answer_of, plant
-from tests.study.test_answers import HEAD
 
 CLAIMS = """claims:
   - {id: bad, says: b is worse., difference: [b, a], above: 0.02}
