@@ -13,7 +13,7 @@ from decaystudy.errors import UserError
 SUPERVISED = "DECAYSTUDY_SUPERVISOR"
 """Environment variable with the process id of the ``supervisor`` that has started this process."""
 INTERACTIVE = ("bash", "sh", "zsh", "interactive")
-"""SLURM's names of jobs in which somebody types commands."""
+"""SLURM's names of jobs of one task in which somebody types commands."""
 
 _OF_A_WORLD = re.compile(
     rf"(LOCAL_|GROUP_|ROLE_|NODE_)?RANK|(LOCAL_|GROUP_|ROLE_)?WORLD_SIZE|MASTER_(ADDR|PORT)|TORCHELASTIC_.*|{SUPERVISED}"
@@ -78,7 +78,7 @@ def find_world(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.e
         if count != size:
             raise mismatch("torchrun", count, number("LOCAL_WORLD_SIZE", count), f"torchrun --nproc-per-node {devices}")
         return World(devices, nodes, number("RANK"), number("LOCAL_RANK"), number("GROUP_RANK"))
-    if "SLURM_STEP_ID" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE:
+    if "SLURM_STEP_ID" in environment and not _typed(environment):
         count = number("SLURM_STEP_NUM_TASKS", number("SLURM_NTASKS", 1))
         if count != size:
             each = max(1, count // max(1, number("SLURM_STEP_NUM_NODES", number("SLURM_NNODES", 1))))
@@ -89,8 +89,19 @@ def find_world(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.e
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(environment) and number("WORLD_SIZE") == size:
         local = number("LOCAL_RANK", number("RANK") % devices)
         return World(devices, nodes, number("RANK"), local, number("RANK") // devices)
-    node = number("NODE_RANK", number("GROUP_RANK"))
+    node = number("NODE_RANK", number("GROUP_RANK")) if nodes > 1 else 0
+    if node >= nodes:
+        raise UserError(
+            f"NODE_RANK is {node}, and the machines of trainer.num_nodes {nodes} are numbered from 0 to {nodes - 1}: "
+            "give each its own number"
+        )
     return World(devices, nodes, node * devices, 0, node, started=False)
+
+
+def _typed(environment: Mapping[str, str]) -> bool:
+    """Whether somebody types commands in this step of SLURM, whose only task is then a shell."""
+    alone = environment.get("SLURM_STEP_NUM_TASKS", "1") == "1"
+    return alone and (environment.get("SLURM_JOB_NAME") in INTERACTIVE or "SLURM_PTY_PORT" in environment)
 
 
 def launched_by(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:

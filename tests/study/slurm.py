@@ -5,7 +5,11 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "srun")
 CONFIGURATION = """
@@ -45,6 +49,23 @@ def missing() -> str:
         return "slurmd needs root"
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     return f"not installed: {', '.join(absent)}" if absent else ""
+
+
+@contextmanager
+def running(folder: Path) -> Iterator["Cluster"]:
+    """A cluster, which this process's environment names while the block runs; without SLURM the test is skipped."""
+    if missing():
+        pytest.skip(f"no SLURM: {missing()}")
+    made = Cluster(folder)
+    before = dict(os.environ)
+    try:
+        made.start()
+        os.environ.update(made.environment)
+        yield made
+    finally:
+        made.stop()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Cluster:

@@ -19,7 +19,7 @@ from decaystudy.study.reporting.report import report
 from decaystudy.study.run import StudyRequest, run_study
 from decaystudy.study.status import status
 from tests.study import small
-from tests.study.slurm import Cluster, missing
+from tests.study.slurm import Cluster, running
 
 pytestmark = pytest.mark.slow
 TWO = small.STUDY.replace("[mamba2, gla, hgrn2]", "[mamba2, gla]").replace("max_steps: 40", "max_steps: 400")
@@ -28,18 +28,8 @@ ON_CLUSTER = ["--launcher", "slurm", "--slurm.gpus_per_node", "0", "--slurm.part
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    if missing():
-        pytest.skip(f"no SLURM: {missing()}")
-    made = Cluster(tmp_path / "slurm")
-    before = dict(os.environ)
-    try:
-        made.start()
-        os.environ.update(made.environment)
+    with running(tmp_path / "slurm") as made:
         yield made
-    finally:
-        made.stop()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def jobs_of(out: Path) -> dict[str, dict[str, Any]]:

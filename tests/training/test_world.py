@@ -23,6 +23,12 @@ def test_worlds():
     assert alone == World(2, 2, 2, 0, 1, started=False) and not alone.first
     typed = {**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_JOB_NAME": "bash"}
     assert not find_world({"devices": 2}, typed).started, "in a shell on a node, the run starts its own"
+    pty = {**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_JOB_NAME": "dev", "SLURM_PTY_PORT": "4321"}
+    assert not find_world({"devices": 2}, pty).started, "so it does in one whose job has a name of its own"
+    wrapped = {**srun, "SLURM_JOB_NAME": "bash"}
+    assert find_world(two, wrapped) == World(2, 2, 3, 1, 1), "srun bash -c 'decaystudy fit' starts several tasks"
+    stray = {"NODE_RANK": "1", "GROUP_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"}
+    assert find_world({"devices": 2}, stray) == World(2, started=False)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,11 @@ def test_another_number_of_processes_is_refused(trainer, environment, says):
     with pytest.raises(UserError) as refused:
         find_world(trainer, environment)
     assert says in str(refused.value)
+
+
+def test_a_machine_beyond_the_last_is_refused():
+    with pytest.raises(UserError, match=r"NODE_RANK is 2, and the machines .* from 0 to 1: give"):
+        find_world({"devices": 2, "num_nodes": 2}, {"NODE_RANK": "2"})
 
 
 def test_a_stray_rank_changes_nothing(tmp_path, monkeypatch, capsys):
