@@ -88,13 +88,31 @@ def blaming() -> Iterator[None]:
     except (UserError, Failure):
         raise
     except (Exception, SystemExit) as error:
-        frame = _own_frame(error)
-        if frame is None:
+        told = blamed(error)
+        if told is None:
             raise
-        top = frame[0].partition(".")[0]
-        named = [path for path in _OWN if path.partition(".")[0] == top]
-        path = max(named, key=lambda path: (path.rpartition(".")[0] == frame[0], path.rpartition(".")[2] in frame[3]))
-        raise UserError(f"the {_OWN[path]} {path} {_deed(error)}{_place(frame)}") from error
+        raise told from error
+
+
+def blamed(error: BaseException) -> UserError | None:
+    """The sentence for an error that code of the user's own has raised; None for any other."""
+    frame = _own_frame(error)
+    if frame is None:
+        return None
+    top = frame[0].partition(".")[0]
+    named = [path for path in _OWN if path.partition(".")[0] == top]
+    path = max(named, key=lambda path: (path.rpartition(".")[0] == frame[0], path.rpartition(".")[2] in frame[3]))
+    return UserError(f"the {_OWN[path]} {path} {_deed(error)}{_place(frame)}")
+
+
+def own_objects() -> dict[str, str]:
+    """What is known of the user's own code, for processes that this one starts."""
+    return dict(_OWN)
+
+
+def adopt_own_objects(known: Mapping[str, str]) -> None:
+    """Know in a new process what ``own_objects`` said in the one that started it."""
+    _OWN.update(known)
 
 
 def _own_frame(error: BaseException) -> tuple[str, str, int, str] | None:

@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,12 @@ def _escapes(error: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error(AS_WORDS, _words)
 codecs.register_error(AS_ESCAPES, _escapes)
+
+
+def show_log(level: int = logging.INFO) -> None:
+    """Print what this package logs to standard error, and of other libraries their warnings alone."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("decaystudy").setLevel(level)
 
 
 class Output:

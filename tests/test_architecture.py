@@ -51,6 +51,7 @@ WITH_TORCH = ("model", "ops", "training", "rehearsal", "hub")
 MORE_WITH_TORCH = {
     "data.stream.batches",
     "data.stream.datamodule",
+    "data.stream.loader",
     "decay.running_log_sum",
     "decay.scan_kernels",
     "evaluation.decays.ablation",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
 from decaystudy.commands.parsing import make_parser
 from decaystudy.io import json_text
-from decaystudy.output import print_json
+from decaystudy.output import print_json, show_log
 
 DESCRIPTION = """A source as tokens: documents, tokens, bytes per token, document lengths, a few decoded samples, and
 a hash of the first --tokens tokens that a run with this seed trains on."""
@@ -21,7 +18,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     add_data_settings(parser)
     config, seed, others = given_data(parser, arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    show_log()
     from decaystudy.data.stats import describe, stats
 
     facts = stats(config, seed=seed, tokens=count_tokens(others["tokens"]) or 1)

@@ -10,7 +10,7 @@ from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 from decaystudy.evaluation.tasks.given import choose
 from decaystudy.io import json_text
-from decaystudy.output import print_json
+from decaystudy.output import print_json, show_log
 from decaystudy.runs.evaluation import Evaluation
 from decaystudy.serial import to_plain
 
@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    show_log(logging.WARNING)
     chosen = choose(given.tasks, given.include_path)
     from decaystudy.evaluation.evaluate import evaluate
     from decaystudy.evaluation.tables import evaluation_text, one_tokenizer

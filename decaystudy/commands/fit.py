@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
-from decaystudy.output import shows
+from decaystudy.output import show_log, shows
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.records import dump_config
 
@@ -37,7 +36,7 @@ def run(arguments: list[str]) -> int:
     print_config = "--print_config" in arguments  # jsonargparse has a flag of this name itself
     words = [word for word in arguments if word != "--print_config"]
     settings, others = given_settings(parser, repeat_config(words))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    show_log()
     config = build_run(settings, fetch=not print_config)
     if print_config:
         text = dump_config(config)

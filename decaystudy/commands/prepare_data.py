@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
 from decaystudy.commands.parsing import make_parser
+from decaystudy.output import show_log
 
 DESCRIPTION = """Tokenize a source into the cache before training: all of it, or until there are --tokens tokens.
 
@@ -26,7 +24,7 @@ def run(arguments: list[str]) -> int:
     )
     add_data_settings(parser)
     config, seed, others = given_data(parser, arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    show_log()
     from decaystudy.data.prepare import prepare
 
     print(prepare(config, tokens=count_tokens(others["tokens"]), workers=others["workers"], seed=seed))

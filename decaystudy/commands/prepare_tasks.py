@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 from decaystudy.evaluation.tasks.given import choose
+from decaystudy.output import show_log
 
 DESCRIPTION = """Download the data of tasks into the hub's cache ($HF_HOME), so that evaluate then needs no network.
 
@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
         "--include-path", type=str | None, default=None, metavar="DIR", help="a folder of task files of your own"
     )
     given = parse(parser, arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    show_log(logging.WARNING)
     from decaystudy.evaluation.lm_eval.tasks import prepare_tasks
 
     for name, questions in prepare_tasks(choose(given.tasks, given.include_path)):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from typing import Any
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, given_settings
 from decaystudy.errors import UserError
+from decaystudy.output import show_log
 from decaystudy.study.execution.launcher import ExecutionOptions
 from decaystudy.study.execution.slurm_options import SlurmOptions, join_extra
 from decaystudy.study.run import StudyRequest, cancel_jobs, run_study, show_plan
@@ -85,7 +84,7 @@ def run(arguments: list[str]) -> int:
     settings, others = given_settings(parser, join_extra(arguments))
     if not others["studies"]:
         raise UserError("name at least one study, such as sharing (decaystudy list shows them), or give a study file")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    show_log()
     scale = settings.pop("scale", None)
     for key in ("seed", "model"):
         if key in settings:

@@ -163,3 +163,26 @@ def test_runs_studies_and_exports_under_an_ascii_locale(tmp_path):
         done = process(words, tmp_path, environment=ASCII_LOCALE)
         assert done.returncode == 0, (words, done.stderr.decode(errors="replace")[-2000:])
         assert done.stdout.isascii() and done.stderr.isascii() and (tmp_path / file).is_file(), words
+
+
+CHATTY = """\
+import logging
+from decaystudy.data import Source
+
+class Mine(Source):
+    summary = label = revision = "mine"
+
+    @classmethod
+    def open(cls, config):
+        logging.getLogger("fontTools.subset").info("Glyph names: many")
+        logging.getLogger("decaystudy").info("reading rows")
+        raise KeyError("stop here")
+"""
+
+
+@pytest.mark.parametrize("verb", ["data-stats", "prepare-data"])
+def test_other_libraries_keep_their_notes_to_themselves(verb, tmp_path):
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    ended = process([verb, "--data.source", "chatty.Mine"], tmp_path)
+    trouble = ended.stderr.decode()
+    assert ended.returncode == 2 and "reading rows" in trouble and "Glyph names" not in trouble, trouble

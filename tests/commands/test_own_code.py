@@ -1,5 +1,6 @@
 """Code of the user's own that fails is named in one sentence: which object, from which file, and what it did."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from decaystudy.cli import main
 from tests.training.small import SETTINGS
 
 DECAY = """\
+import os
 import sys
 from dataclasses import dataclass
 import torch
@@ -77,3 +79,49 @@ def test_a_logger_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     text = "def Mine(folder, config):\n    raise KeyError('no')\n"
     said = fails("mylogger", text, tmp_path, capsys, "fit", *SETTINGS, "--logger", "mylogger.Mine")
     assert "the logger mylogger.Mine raises KeyError: 'no'" in said and "mylogger.py, line 2" in said
+
+
+SOURCE = """\
+import os, random, signal, sys
+from decaystudy.data import Document, Part, Source
+from decaystudy.errors import UserError
+
+class Mine(Source):
+    summary, label, revision, tokenizer = "mine", "mine", "1", "bpe:300"
+
+    @classmethod
+    def open(cls, config):
+        return cls()
+
+    def parts(self):
+        return [Part("mine", start, start + 20) for start in range(0, 800, 20)]
+
+    def documents(self, part):
+        if os.getpid() != int(os.environ["FIRST_PROCESS"]):
+            BODY
+        for number in range(part.start, part.stop):
+            yield Document(f"mine:{number}", " ".join(random.Random(number).choices(["state", "decay", "key"], k=20)))
+"""
+LOADING = {
+    "raise KeyError('boom')": (2, "the data source source0.Mine raises KeyError: 'boom', in "),
+    "raise UserError('the rows are gone: fetch them')": (2, "decaystudy: the rows are gone: fetch them"),
+    "sys.exit(3)": (2, "the data source source2.Mine ends the program (sys.exit(3)), in "),
+    "os.kill(os.getpid(), signal.SIGKILL)": (1, "a process that loads batches was killed"),
+}
+
+
+@pytest.mark.parametrize("body", LOADING)
+def test_a_source_that_fails_in_a_process_that_loads(
+    body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first process has made the first shards, and another one is to make those that follow."""
+    monkeypatch.setenv("FIRST_PROCESS", str(os.getpid()))
+    monkeypatch.setenv("DECAYSTUDY_CACHE", str(tmp_path / "cache"))
+    name = f"source{list(LOADING).index(body)}"
+    (tmp_path / f"{name}.py").write_text(SOURCE.replace("BODY", body))
+    words = ["fit", *SETTINGS, "--data.validation_tokens", "100", "--data.validation_fraction", "0.1", "--out"]
+    words += [str(tmp_path / "run"), "--data.source", f"{name}.Mine", "--data.num_workers", "1"]
+    code, begun = LOADING[body]
+    assert main(words) == code
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and begun in said.splitlines()[-1], said

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
+from decaystudy.data.stream.loader import Loader, as_it_is, prepare_worker, told_errors
 from decaystudy.data.stream.order import TokenStream
 from decaystudy.data.stream.validation import ValidationSet
 from decaystudy.errors import UserError
+from decaystudy.imports import own_objects
 
 Batch = dict[str, torch.Tensor]
 """``tokens``: (micro_batch_size, sequence_length + 1) int64; ``blocks``: (micro_batch_size,) int64 block numbers."""
@@ -63,7 +66,9 @@ class TrainingBatches(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        at, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        return told_errors(self._batches(worker.id, worker.num_workers)) if worker else self._batches(0, 1)
+
+    def _batches(self, at: int, stride: int) -> Iterator[Batch]:
         at += self.first_step * self.layout.accumulation
         m = self.layout.micro_batch_size
         while True:
@@ -97,16 +102,13 @@ class ValidationBatches(Dataset[Batch]):
 
 
 def loader(batches: Dataset[Batch], num_workers: int = 0) -> DataLoader[Any]:
-    """A DataLoader that hands on ready batches in order."""
-    return DataLoader(
+    """A DataLoader that hands on ready batches in order, and raises here what its processes have failed with."""
+    return Loader(
         batches,
         batch_size=None,
         num_workers=num_workers,
-        collate_fn=_as_it_is,
+        collate_fn=as_it_is,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # its own, so that loading draws nothing from the global one
+        worker_init_fn=partial(prepare_worker, own_objects()) if num_workers else None,
     )
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

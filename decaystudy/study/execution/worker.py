@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import io
 import json
-import logging
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 
 from decaystudy.errors import STOPPED, UserError, exit_code
 from decaystudy.imports import blaming
+from decaystudy.output import show_log
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL
@@ -48,7 +48,7 @@ def fit(folder: str, layout: Mapping[str, Any]) -> int:
     """
     from decaystudy.training.process import train as train_run
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    show_log()
     command = [sys.executable, "-m", MODULE, JobKind.TRAIN, folder, "--layout", json.dumps(layout)]
 
     def train() -> int:
