@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 something failed, 2 a mistake in the call, 3 a run diverge
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import sys
 
 from decaystudy import __version__
@@ -45,6 +47,9 @@ GROUPS = {
     },
 }
 VERBS = {verb: line for verbs in GROUPS.values() for verb, line in verbs.items()}
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+"""Variables that Lightning reads as numbers when it is imported."""
 
 EPILOG = """examples:
   decaystudy run-study sharing                      the sharing study at scale tiny, offline, on this CPU
@@ -87,9 +92,29 @@ def dispatch(arguments: list[str]) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
+    check_surroundings()
     module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
     with blaming():
         return int(module.run(rest))
+
+
+def check_surroundings() -> None:
+    """Refuse what the libraries that are imported later end in the middle of.
+
+    Raises:
+        UserError: the working folder is gone, or a variable that numbers processes is no number.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the folder in which this command was called was removed: change to another one") from error
+    for name in RANKS:
+        rank = os.environ.get(name, "0")
+        if not re.fullmatch(r"-?[0-9]{1,9}", rank):
+            raise UserError(
+                f"the environment variable {name} is {shown(rank)}, and it numbers the processes of a run: unset it, "
+                "or give a whole number"
+            )
 
 
 def overview() -> str:

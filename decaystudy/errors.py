@@ -38,6 +38,11 @@ class Terminated(BaseException):
         super().__init__(f"ended by {signal_name(number)}")
 
 
+OF_THE_DISK = {
+    **dict.fromkeys((errno.ELOOP, errno.EROFS, errno.ENXIO), 2),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE), 1),
+}
+"""Errors that name a file and no fault of this package, with their exit codes: a mistake in the call, or a failure."""
 LONGEST_WORD = 100
 """Characters of an unknown name that its message shows."""
 LONGEST_PIECE = 300
@@ -88,6 +93,12 @@ def exit_code(action: Callable[[], int]) -> int:
         print(f"decaystudy: {misplaced(error)}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.errno in OF_THE_DISK and error.filename is not None:
+            print(
+                f"decaystudy: {error.filename}: {str(error.strerror).lower()}: mend that, or name another place",
+                file=sys.stderr,
+            )
+            return OF_THE_DISK[error.errno]
         if error.errno != errno.ENAMETOOLONG:
             raise
         print(f"decaystudy: {within_bounds(repr(error.filename))} is too long for the name of a file", file=sys.stderr)

@@ -9,6 +9,9 @@ from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.output import reader_gone
 
+COLDEST = 1e-4
+"""The least temperature, by which logits can be divided; the most likely token is all but certain at it."""
+
 DESCRIPTION = """Continue a text, token by token, with the model of a run or of an exported folder.
 
   decaystudy generate runs/a --prompt "The state of a linear attention"
@@ -40,6 +43,10 @@ def run(arguments: list[str]) -> int:
         raise UserError("name one run folder, such as runs/a")
     check_whole("--tokens", given.tokens, 1, MOST_STEPS)
     check_number("--temperature", given.temperature, 0, 1e6)
+    if 0 < given.temperature < COLDEST:
+        raise UserError(
+            f"--temperature is {given.temperature:g}: give 0 for the most likely token, or {COLDEST:g} or more"
+        )
     check_whole("--top-k", given.top_k, 0, MOST_STEPS)
     check_number("--top-p", given.top_p, 0, 1, without_low=True)
     check_whole("--seed", given.seed, 0, LARGEST_SEED)

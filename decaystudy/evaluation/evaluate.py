@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from decaystudy.checks import MOST_STEPS, check_whole
 from decaystudy.errors import UserError
 from decaystudy.evaluation.lm_eval.quiet import quiet
 from decaystudy.evaluation.lm_eval.tasks import load_tasks
@@ -71,8 +72,8 @@ def evaluate(
 
     chosen = tasks if isinstance(tasks, Chosen) else choose(tasks)
     names, hashes = chosen.names, {name: content_hash(path) for name, path in chosen.files.items()}
-    if limit is not None and limit < 1:
-        raise UserError(f"--limit is {limit}: give a whole number of at least 1")
+    if limit is not None:
+        check_whole("--limit", limit, 1, MOST_STEPS)
     a_run = not is_hub_folder(folder)
     if a_run:
         run_folder, config = finished_run(folder)

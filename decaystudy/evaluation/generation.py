@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from decaystudy.errors import UserError
 from decaystudy.evaluation.lm_eval.quiet import quiet
 from decaystudy.evaluation.tasks.compatibility import closed_words
 from decaystudy.hub.from_run import hub_model, hub_tokenizer, is_hub_folder, load_hub_folder
@@ -45,7 +46,7 @@ def stream(
         else:
             run = load_run(folder)
             model, tokenizer = hub_model(run), hub_tokenizer(run)
-    from transformers import StoppingCriteriaList, TextIteratorStreamer
+    from transformers import LogitsProcessorList, StoppingCriteriaList, TextIteratorStreamer
 
     ids = tokenizer(prompt, return_tensors="pt")["input_ids"].long() if prompt else None
     if ids is None or ids.shape[1] == 0:
@@ -61,6 +62,15 @@ def stream(
     # A closed vocabulary's word for all others is special too, and is shown; the end of the document never is.
     pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=not closed)
     failed: list[BaseException] = []
+
+    def numbers(made: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        if logits.isnan().any() or logits.isposinf().any():
+            raise UserError(
+                f"the model in {folder} gives logits that are not numbers: its training has diverged or its weights "
+                "are damaged, so take another"
+            )
+        return logits
+
     unheard = Event()
 
     def work() -> None:
@@ -71,6 +81,7 @@ def stream(
                 max_new_tokens=tokens,
                 pad_token_id=tokenizer.eos_token_id,
                 streamer=pieces,
+                logits_processor=LogitsProcessorList([numbers]),
                 stopping_criteria=StoppingCriteriaList(
                     [lambda made, scores: torch.full((len(made),), unheard.is_set(), device=made.device)]
                 ),

@@ -28,6 +28,9 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
         yes: don't ask.
     """
     store = Store(out)
+    if not store.path.is_dir():
+        print(f"nothing to remove: {out} holds no runs")
+        return 0
     needed = {key for name in studies_of(store) for key in needed_runs(store, name)}
     idle = [folder for folder in store.folders() if is_ours(folder) and condition(folder) != RunState.RUNNING]
     unneeded = [folder for folder in idle if folder.identity not in needed]

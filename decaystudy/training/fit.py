@@ -42,11 +42,10 @@ from decaystudy.training.processes import Processes
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
 from decaystudy.training.strategy import full_weights, make_strategy
-from decaystudy.training.world import World, find_world, uses_gpu
+from decaystudy.training.world import UNREACHED, World, find_world, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
 REMOVED = "{} was removed while the run trained: the same command starts the run again"
-
 
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "remote process", "Socket")
 """What errors say in which another process of the run has gone away."""
@@ -145,6 +144,8 @@ def fit(
                     f"a process of this run has lost the connection to another one, which has ended: "
                     f"{resumption(folder)}"
                 ) from error
+            if isinstance(error, (torch.distributed.DistNetworkError, torch.distributed.DistStoreError)):
+                raise Failure(UNREACHED.format(str(error).strip().splitlines()[0])) from error
             raise
 
 

@@ -15,6 +15,11 @@ SUPERVISED = "DECAYSTUDY_SUPERVISOR"
 INTERACTIVE = ("bash", "sh", "zsh", "interactive")
 """SLURM's names of jobs of one task in which somebody types commands."""
 
+UNREACHED = (
+    "the processes of this run don't reach each other ({}): see that all are started, that MASTER_ADDR is where the "
+    "first one is, and that nobody else has MASTER_PORT"
+)
+
 _OF_A_WORLD = re.compile(
     rf"(LOCAL_|GROUP_|ROLE_|NODE_)?RANK|(LOCAL_|GROUP_|ROLE_)?WORLD_SIZE|MASTER_(ADDR|PORT)|TORCHELASTIC_.*|{SUPERVISED}"
     "|SLURM_(STEP_.*|STEPID|PROCID|LOCALID|NODEID)"
@@ -89,6 +94,11 @@ def find_world(trainer: Mapping[str, Any], environment: Mapping[str, str] = os.e
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(environment) and number("WORLD_SIZE") == size:
         local = number("LOCAL_RANK", number("RANK") % devices)
         return World(devices, nodes, number("RANK"), local, number("RANK") // devices)
+    if nodes > 1 and not {"NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"} & set(environment):
+        raise UserError(
+            f"trainer.num_nodes is {nodes}, and nothing tells these machines of each other: start the run on each with "
+            "srun or torchrun, or with MASTER_ADDR, MASTER_PORT and NODE_RANK set"
+        )
     node = number("NODE_RANK", number("GROUP_RANK")) if nodes > 1 else 0
     if node >= nodes:
         raise UserError(

@@ -255,3 +255,32 @@ def test_tokenizers_that_cannot_read_every_text(tmp_path, draw, capsys):
     assert "in silence: choose a byte-level one" in stats(capsys, "a.txt", "--data.tokenizer=./drops", expect=2)
     assert "fails on 'Zürich 中文'" in stats(capsys, "a.txt", "--data.tokenizer=./raises", expect=2)
     assert stats(capsys, "a.txt", "--data.tokenizer=./knows")["vocabulary"] == 28
+
+
+def test_text_without_spaces_takes_up_little_of_a_tokenizers_training(tmp_path, draw, capsys, caplog, monkeypatch):
+    """Of two kinds of it, the first fills what is trained on; words count whole."""
+    monkeypatch.setattr("decaystudy.data.tokenizers.training.UNSPACED_BYTES", 30_000)
+    caplog.set_level("INFO")
+    words = [sentence(draw, 12) for _ in range(300)]
+    for name, kind in {"one": "ACGT", "lines": "wxyz"}.items():
+        letters = "".join(draw.choices(kind, k=200_000))
+        step = 76 if name == "lines" else len(letters)
+        words.append("\n".join(letters[at : at + step] for at in range(0, len(letters), step)))
+    rows(tmp_path / "a.jsonl", words)
+    stats(capsys, "a.jsonl")
+    assert "1 MB of text without spaces are left out of the tokenizer's training" in caplog.text
+    [file] = (tmp_path / "cache" / "tokenizers").glob("bpe-400-*/tokenizer.json")
+    learned = {token for token in json.loads(file.read_text())["model"]["vocab"] if len(token) > 1}
+    assert any(set(token) <= set("ACGT") for token in learned)
+    assert not any(set(token) <= set("wxyz") for token in learned)
+
+
+def test_text_of_words_trains_a_tokenizer_whole(tmp_path, draw, capsys, caplog, monkeypatch):
+    """Long words, ruled lines and scripts without spaces are no text without spaces."""
+    monkeypatch.setattr("decaystudy.data.tokenizers.training.UNSPACED_BYTES", 0)
+    caplog.set_level("INFO")
+    chinese = ["".join(draw.choices("東京大學研究所的線性注意力", k=9)) + "，" for _ in range(200)]
+    texts = [f"{sentence(draw)} https://example.org/{'a' * 50}?b={'c' * 50} {'-' * 79} {'=' * 79}" for _ in range(200)]
+    rows(tmp_path / "a.jsonl", [*texts, "".join(chinese)])
+    stats(capsys, "a.jsonl")
+    assert "without spaces" not in caplog.text

@@ -20,6 +20,11 @@ log = logging.getLogger("decaystudy")
 LONG_RUN = re.compile(r"\S{256}")
 """Runs without a space are cut here while training, whose time grows with the square of a word's length."""
 
+UNSPACED = re.compile(r"[A-Za-z0-9+/]{60,}|[\w+/=-]{256}")
+"""What is left of such runs, and a line of base64: no word of a language, and hardly ever the same one twice."""
+UNSPACED_BYTES = 2 * 2**20
+"""Of these, so much is trained on, which takes seconds per megabyte; no text of words holds as much of them."""
+
 
 def training_texts(source: Source, below: int) -> Iterator[str]:
     """Texts of the documents that are not held out, as many as the source gives for this.
@@ -53,6 +58,8 @@ def train(name: str, texts: Iterable[str], folder: Path, label: str) -> None:
     assert size is not None
     log.info("training a tokenizer of %d tokens on %s, once", size, label)
     fast, trainer = (closed if trained_kind(name) == "words" else byte_level)(size)
+    if trained_kind(name) == "bpe":
+        texts = capped(texts)
     seen = itertools.count()
     fast.train_from_iterator((text for text, _ in zip(texts, seen, strict=False)), trainer)
     if next(seen) == 0:
@@ -60,6 +67,25 @@ def train(name: str, texts: Iterable[str], folder: Path, label: str) -> None:
     if fast.get_vocab_size() < size:
         log.warning("%s is too small for %d tokens: its tokenizer uses %d", label, size, fast.get_vocab_size())
     store(folder, fast.to_str(), name=name, revision=None, eos_id=0, vocab_size=size)
+
+
+def capped(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, with no more than ``UNSPACED_BYTES`` of what stands in them without a space."""
+    room, left_out = UNSPACED_BYTES, 0
+
+    def keep(run: re.Match[str]) -> str:
+        nonlocal room, left_out
+        size = len(run[0].encode())
+        if size > room:
+            left_out += size
+            return ""
+        room -= size
+        return run[0]
+
+    for text in texts:
+        yield UNSPACED.sub(keep, text)
+    if left_out:
+        log.info("%d MB of text without spaces are left out of the tokenizer's training", -(-left_out // 10**6))
 
 
 def byte_level(size: int) -> tuple[Any, Any]:

@@ -25,8 +25,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from decaystudy.checks import check_whole
 from decaystudy.errors import UserError, kind_of, unknown
 from decaystudy.imports import import_object
+from decaystudy.runs.trainer import MOST_DEVICES
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources, log_tail
 from decaystudy.study.execution.slurm_options import SlurmOptions
@@ -68,8 +70,8 @@ class ExecutionOptions:
     def __post_init__(self) -> None:
         numbers = {"jobs": self.jobs, "devices": self.devices, "runs-per-gpu": self.runs_per_gpu}
         for name, number in numbers.items():
-            if number is not None and number < 1:
-                raise UserError(f"--{name} is {number}: give at least 1")
+            if number is not None:
+                check_whole(f"--{name}", number, 1, MOST_DEVICES)
         if self.devices > 1 and (self.runs_per_gpu or 1) > 1:
             raise UserError(
                 f"--runs-per-gpu {self.runs_per_gpu} with --devices {self.devices}: only runs on one GPU share it; "

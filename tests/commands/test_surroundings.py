@@ -1,0 +1,98 @@
+"""Odd surroundings and odd values, through the command line: one sentence, and no traceback."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from decaystudy.cli import main
+from tests.training import small
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("surroundings") / "run"
+    assert small.fit(out, "--trainer.max_steps", 2, "--recipe.warmup_steps", 1) == 0
+    return out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: object, code: int = 2) -> str:
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == code
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("decaystudy: ") and not any("Traceback" in line for line in said), said
+    return said[-1]
+
+
+def test_a_working_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "was removed: change to another" in refusal(capsys, "fit", "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+def test_a_rank_that_is_no_number(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rank in ("y", ""):
+        monkeypatch.setenv(name, rank)
+        said = refusal(capsys, "fit", "--print_config")
+        assert f"variable {name} is '{rank}', and it numbers the processes" in said
+
+
+def test_machines_that_know_nothing_of_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fit", *small.SETTINGS, "--out", tmp_path / "run", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
+    assert "trainer.num_nodes is 2, and nothing tells these machines" in refusal(capsys, *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", [["status"], ["report"], ["clean"], ["bundle", "mini"]])
+def test_links_that_lead_to_themselves(verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    if verb == ["clean"]:
+        assert main(["clean", "--out", str(tmp_path / "a")]) == 0
+        assert "holds no runs" in capsys.readouterr().out
+    else:
+        refusal(capsys, *verb, "--out", tmp_path / "a")
+
+
+@pytest.mark.parametrize("temperature", ["1e-300", "1e-45", "1e-5"])
+def test_a_temperature_that_logits_cannot_be_divided_by(
+    temperature: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refusal(capsys, "generate", run, "--temperature", temperature)
+    assert "give 0 for the most likely token, or 0.0001 or more" in said
+    assert main(["generate", str(run), "--temperature", "0.0001", "--tokens", "3"]) == 0
+
+
+@pytest.mark.parametrize("temperature", ["0", "1"])
+def test_text_from_weights_that_are_no_numbers(
+    temperature: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    weights = {name: weight * float("nan") for name, weight in load_file(broken / "model.safetensors").items()}
+    save_file(weights, broken / "model.safetensors")
+    said = refusal(capsys, "generate", broken, "--temperature", temperature)
+    assert f"the model in {broken} gives logits that are not numbers" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["evaluate", "RUN", "--tasks", "offline", "--limit", "9" * 25], "--limit is 9999"),
+        (["run-study", "sharing", "--dry-run", "--devices", "9" * 25], "--devices is 9999"),
+        (["run-study", "sharing", "--dry-run", "--jobs", "9" * 25], "--jobs is 9999"),
+        (["run-study", "sharing", "--dry-run", "--runs-per-gpu", "9" * 25], "--runs-per-gpu is 9999"),
+        (["probe", "sharing", "--jobs", "9" * 25], "--jobs is 9999"),
+    ],
+)
+def test_numbers_beyond_all_use(words: list[str], says: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, *(str(run) if word == "RUN" else word for word in words))
+    assert says in said and "give a whole number of at least 1 and at most" in said
