@@ -156,3 +156,19 @@ def test_a_second_study_takes_over_when_the_first_is_killed(undisturbed: Path, t
     output = second.communicate(timeout=600)[0]
     assert second.returncode == 0, output
     assert small.results(tmp_path) == small.results(undisturbed)
+
+
+def test_a_store_that_is_removed_is_named_and_filled_again(undisturbed: Path, tmp_path: Path) -> None:
+    file, out = small.write_study(tmp_path / "file"), tmp_path / "out"
+    process = small.start(str(file), "--out", str(out), "--jobs", "1")
+    deadline = time.monotonic() + 120
+    while not list(out.glob("store/*/checkpoints/*.ckpt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    (out / "store").rename(tmp_path / "removed")
+    output = process.communicate(timeout=180)[0]
+    assert process.returncode == 1 and "Traceback" not in output
+    assert "was removed while it ran: the same command trains it again" in output
+    assert "(log: " not in output, "there is no log any more"
+    small.run(str(file), "--out", str(out))
+    assert small.losses(out) == small.losses(undisturbed)

@@ -39,6 +39,8 @@ def record_end(one: ActiveJob, log: Callable[[], str]) -> tuple[RunState, str]:
     try:
         folder.write_status(state, **facts, message=message)
     except OSError as error:
+        if not folder.path.exists():
+            return state, f"{folder.path} was removed while it ran: the same command trains it again"
         reason = (error.strerror or str(error)).lower()
         return state, f"{message} (and its folder cannot be written to: {reason})"
     return state, ""

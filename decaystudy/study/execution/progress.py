@@ -190,5 +190,5 @@ def doing(one: ActiveJob) -> str:
 
 
 def log_of(event: Event) -> str:
-    """Where the log of a run is."""
-    return f" (log: {event.folder.log})" if event.folder else ""
+    """Where the log of a run is; empty if there is none, as where its folder was removed."""
+    return f" (log: {event.folder.log})" if event.folder and event.folder.log.exists() else ""
