@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from decaystudy.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -94,7 +96,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in ``path``, or None if the file is missing, was cut short or is no JSON."""
+    """The JSON in ``path``, or None if the file is missing, was cut short or is no JSON.
+
+    Raises:
+        UserError: it is a pipe or a device, which might be read for ever.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is a pipe or a device, and no file: name another, or move it away")
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """Odd surroundings and odd values, through the command line: one sentence, and no traceback."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_machines_that_know_nothing_of_each_other(tmp_path: Path, capsys: pytest
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("verb", [["status"], ["report"], ["clean"], ["bundle", "mini"]])
+@pytest.mark.parametrize("verb", [["fit"], ["status"], ["report"], ["clean"], ["bundle", "mini"]])
 def test_links_that_lead_to_themselves(verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
@@ -96,3 +97,10 @@ def test_text_from_weights_that_are_no_numbers(
 def test_numbers_beyond_all_use(words: list[str], says: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, *(str(run) if word == "RUN" else word for word in words))
     assert says in said and "give a whole number of at least 1 and at most" in said
+
+
+def test_a_pipe_in_place_of_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        said = refusal(capsys, "run-study", "sharing", "--dry-run", "--rates-from", place, "--out", tmp_path)
+        assert f"{place} is a pipe or a device, and no file" in said

@@ -105,6 +105,30 @@ def test_values_in_files_are_shown_as_they_are_written(text, says, capsys, tmp_p
     assert says in said and not JARGON.search(said), said
 
 
+STUDY = "title: a\naxis: decay\nseeds: [0]\ngrid: {decay: [gla, simple]}\n"
+CLAIM = STUDY + "claims:\n- {id: a, says: b, difference: [gla, simple], "
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (STUDY.replace("[0]", "true"), "seeds are true: give whole numbers"),
+        (STUDY.replace("[0]", "{0: null}"), "seeds are {0: null}: give whole numbers"),
+        (STUDY.replace("[gla, simple]", "[gla, null]"), "decay is null: give a word"),
+        (STUDY.replace("axis: decay", "axis: {a: null}"), "axis is {a: null}: name a setting"),
+        (STUDY + "evaluate: [true]\n", "evaluate is [true]: name tasks"),
+        (STUDY + "reference: false\n", "reference is false: the only reference is softmax"),
+        (CLAIM + "above: true}\n", "above is true: give a number"),
+        (CLAIM + "above: 0, holds_for: true}\n", "holds_for is true: all"),
+    ],
+)
+def test_values_in_studies_are_shown_as_they_are_written(text, says, capsys, tmp_path):
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    assert main(["run-study", str(tmp_path / "s.yaml"), "--dry-run", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert says in said and not JARGON.search(said) and said.count("\n") == 1, said
+
+
 def test_what_is_too_long_is_cut_between_words():
     text = "the hub does not answer: it is asked three times, and each time the connection is closed before a word"
     assert shortened(text, 200) == text

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.runs.config import RunConfig
 from decaystudy.study.definition.facts import RunFacts
 from decaystudy.study.definition.settings import Setting, SettingNames, read_settings
@@ -64,7 +65,7 @@ def read_cells(document: YamlDocument, names: SettingNames) -> tuple[CellSpec, .
         raise document.error("a study needs cells: or grid: with at least one cell")
     reference = values.get("reference")
     if reference not in (None, "softmax"):
-        raise document.error(f"reference is {reference!r}: the only reference is softmax", "reference")
+        raise document.error(f"reference is {shown(reference)}: the only reference is softmax", "reference")
     if reference:
         settings: dict[Setting, Any] = {("model", "mixer"): "softmax"}
         cells.append(CellSpec("softmax", settings, {}, document.line("reference"), reference=True))

@@ -199,7 +199,7 @@ def _read_seeds(document: YamlDocument, key: str) -> tuple[int, ...]:
     items = value if isinstance(value, list) else [value]
     try:
         if not items or any(isinstance(item, bool) or not isinstance(item, (int, str)) for item in items):
-            raise UserError(f"{key} are {value!r}: give whole numbers such as [0, 1, 2]")
+            raise UserError(f"{key} are {shown(value)}: give whole numbers such as [0, 1, 2]")
         return parse_seeds(",".join(str(item) for item in items))
     except UserError as error:
         raise document.error(str(error), key) from error
@@ -220,7 +220,7 @@ def _read_axis(document: YamlDocument, names: SettingNames, value: Any, *path: s
     words = value if isinstance(value, list) else [value]
     for name in words:
         if not isinstance(name, str):
-            raise document.error(f"axis is {value!r}: name a setting, such as sharing", *path)
+            raise document.error(f"axis is {shown(value)}: name a setting, such as sharing", *path)
         if not axis_settings([name], names):
             raise document.unknown_key(name, sorted(names.short), *path, what="setting")
     return tuple(words)
@@ -270,5 +270,5 @@ def _read_evaluate(document: YamlDocument) -> str | None:
         return None
     tasks = value if isinstance(value, list) else [value]
     if not tasks or not all(isinstance(task, str) and task.strip(", ") for task in tasks):
-        raise document.error(f"evaluate is {value!r}: name tasks, such as paper or [piqa, boolq]", "evaluate")
+        raise document.error(f"evaluate is {shown(value)}: name tasks, such as paper or [piqa, boolq]", "evaluate")
     return ",".join(tasks)

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.data.config import DataConfig
 from decaystudy.decay import DECAYS
 from decaystudy.decay.base import option_names
@@ -245,7 +246,7 @@ def read_settings(
             try:
                 value_as_typed = coerce(setting, item)
             except TypeError as error:
-                raise document.error(f"{name} is {item!r}: {error}", *where) from error
+                raise document.error(f"{name} is {shown(item)}: {error}", *where) from error
             _add(document, settings, setting, value_as_typed, where)
     return settings
 

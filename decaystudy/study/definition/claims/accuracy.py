@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.evaluation.tasks.chance import chance, chance_text, mean_chance
 from decaystudy.statistics.effects import Pair
 from decaystudy.study.definition.claims.base import (
@@ -45,7 +46,7 @@ class Accuracy(Claim):
         tasks = task if isinstance(task, list) else [task]
         if not tasks or not all(isinstance(name, str) and name for name in tasks):
             raise document.error(
-                f"task is {task!r}: name a task such as piqa, several in a list, or mean", *where, "task"
+                f"task is {shown(task)}: name a task such as piqa, several in a list, or mean", *where, "task"
             )
         if "pairs" in value:
             if "cell" in value or "minus" in value:

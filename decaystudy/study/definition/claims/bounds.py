@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.statistics.claims import Bound
 from decaystudy.statistics.half_life import decay_at, log_half_life
 from decaystudy.statistics.planning import Goal
@@ -110,13 +111,13 @@ def _number(document: YamlDocument, written: Any, unit: str, *where: str | int) 
         name = written.removeprefix("-")
         if name not in MARGINS:
             known = ", ".join(MARGINS)
-            raise document.error(f"{where[-1]} is {written!r}: give a number, or a margin of {known}", *where)
+            raise document.error(f"{where[-1]} is {shown(written)}: give a number, or a margin of {known}", *where)
         margin = MARGINS[name]
         if margin.unit != unit:
             raise document.error(f"{name} is a margin in {margin.unit}, and this claim is about {unit}", *where)
         return -margin.value if written.startswith("-") else margin.value
     if isinstance(written, bool) or not isinstance(written, (int, float)) or not math.isfinite(written):
-        raise document.error(f"{where[-1]} is {written!r}: give a number", *where)
+        raise document.error(f"{where[-1]} is {shown(written)}: give a number", *where)
     return float(written)
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.statistics.claims import ClaimVerdict
 from decaystudy.statistics.half_life import decay_at
 from decaystudy.statistics.optimum import judge_optimum
@@ -35,7 +36,7 @@ class Optimum(Claim):
         read_mapping(document, value, ("at", "cells", "statistic"), "{at: 0.8} and perhaps cells: [a, b, c, d]", *where)
         at = value.get("at", 0.8)
         if isinstance(at, bool) or not isinstance(at, (int, float)) or not 0 < at < 1:
-            raise document.error(f"at is {at!r}: give a λ between 0 and 1", *where, "at")
+            raise document.error(f"at is {shown(at)}: give a λ between 0 and 1", *where, "at")
         statistic = value.get("statistic", "median")
         if statistic not in STATISTICS:
             raise document.unknown_key(statistic, list(STATISTICS), *where, "statistic", what="statistic")

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.imports import import_object
 from decaystudy.study.definition.claims.accuracy import Accuracy
@@ -98,7 +99,7 @@ def _find_kind(document: YamlDocument, name: str, *where: str | int) -> type[Cla
 def _read_statements(document: YamlDocument, value: Any, *where: str | int) -> tuple[str, ...]:
     ids = [] if value is None else value if isinstance(value, list) else [value]
     if not all(isinstance(one, str) and one for one in ids):
-        raise document.error(f"statement is {value!r}: give the id of a statement, or several in a list", *where)
+        raise document.error(f"statement is {shown(value)}: give the id of a statement, or several in a list", *where)
     return tuple(ids)
 
 
@@ -116,5 +117,5 @@ def _read_scales(document: YamlDocument, value: Any, scales: Sequence[str], *whe
 
 def _read_quantifier(document: YamlDocument, value: Any, *where: str | int) -> bool:
     if value not in ("all", "any"):
-        raise document.error(f"holds_for is {value!r}: all (of its pairs) or any", *where)
+        raise document.error(f"holds_for is {shown(value)}: all (of its pairs) or any", *where)
     return bool(value == "any")
