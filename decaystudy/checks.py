@@ -75,6 +75,12 @@ def check_text(name: str, value: Any) -> None:
         raise UserError(f"{name} holds half of a surrogate pair: write the character itself") from None
 
 
+def check_batch_size(size: int | str) -> None:
+    """Refuse what is neither a number of questions per batch nor ``auto``."""
+    if str(size) != "auto" and (not str(size).isdecimal() or len(str(size)) > 9 or int(size) < 1):
+        raise UserError(f"--batch-size is {shown(size)}: give a whole number of at least 1, or auto")
+
+
 def refusal(name: str, value: Any, wanted: str, advice: str = "") -> UserError:
     """The error for a setting of another kind or out of its range."""
     return UserError(f"{name} is {shown(value)}: give {wanted}{', ' if advice else ''}{advice}")

@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 8.0, 4.5
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999933", "#aa4499")
 """Colours that those who see few colours can tell apart too (of Okabe and Ito, and of Tol)."""
 BETTER, WORSE = HUES[0], HUES[1]
+ENDINGS = (".svg", ".pdf", ".png")
 _DASHES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D")
 # Text stays text, and the same numbers give the same file.
@@ -88,12 +89,26 @@ def svg(figure: Figure) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
+def check_target(file: str | Path) -> None:
+    """Refuse what no figure can be written to, before the work whose result it shows.
+
+    Raises:
+        UserError: the ending is another, or there is no such folder.
+    """
+    target = Path(file)
+    if target.suffix.lower() not in ENDINGS or target.is_dir():
+        raise UserError(f"cannot draw {target}: name a file that ends in .svg, .pdf or .png")
+    if not target.parent.is_dir():
+        raise UserError(f"cannot write {target}: no such file or directory")
+
+
 def save(figure: Figure, file: str | Path) -> Path:
     """Write a figure; the ending says as what (svg, pdf or png).
 
     Raises:
         UserError: it cannot be written, or not as that.
     """
+    check_target(file)
     target = Path(file)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table that it leaves out of a font
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
@@ -101,6 +116,4 @@ def save(figure: Figure, file: str | Path) -> Path:
         figure.savefig(target, metadata=undated.get(target.suffix), dpi=200)
     except OSError as error:
         raise UserError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:
-        raise UserError(f"cannot draw {target}: name a file that ends in .svg, .pdf or .png") from error
     return target

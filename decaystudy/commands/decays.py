@@ -8,6 +8,7 @@ from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.io import json_text
 from decaystudy.output import print_json
+from decaystudy.plotting import check_target
 
 DESCRIPTION = """Quantiles of λ by layer and head over real text, half-lives in tokens (ln ½ / ln median λ), and the
 shares of λ that are saturated near 0 (below 0.01) and near 1 (above 0.999).
@@ -32,6 +33,8 @@ def run(arguments: list[str]) -> int:
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
+    if given.figure is not None:
+        check_target(given.figure)
     from decaystudy.evaluation.decays.distribution import decay_distribution
     from decaystudy.evaluation.tables import decays_table
     from decaystudy.runs.loading import load_run

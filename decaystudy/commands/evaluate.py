@@ -11,6 +11,7 @@ from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
 from decaystudy.evaluation.tasks.given import choose
 from decaystudy.io import json_text
 from decaystudy.output import print_json, show_log
+from decaystudy.plotting import check_target
 from decaystudy.runs.evaluation import Evaluation
 from decaystudy.serial import to_plain
 
@@ -60,6 +61,8 @@ def run(arguments: list[str]) -> int:
     given = parse(parser, arguments)
     if not given.runs:
         raise UserError("name at least one run's folder, such as runs/a")
+    if given.figure is not None:
+        check_target(given.figure)
     show_log(logging.WARNING)
     chosen = choose(given.tasks, given.include_path)
     from decaystudy.evaluation.evaluate import evaluate
@@ -78,7 +81,9 @@ def run(arguments: list[str]) -> int:
             trusted=given.trust_remote_code,
         )
     measured = {folder: model.positions for folder, model in found.items() if model.positions}
-    if given.figure is not None and measured:
+    if given.figure is not None and not measured:
+        raise UserError("--figure draws losses by position, which none of these have: leave --lengths false out")
+    if given.figure is not None:
         if not one_tokenizer(found):
             raise UserError(
                 "--figure draws losses per token, and these models have different tokenizers: draw one figure for each"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from decaystudy.checks import MOST_STEPS, check_whole
+from decaystudy.checks import MOST_STEPS, check_batch_size, check_whole
 from decaystudy.errors import UserError
 from decaystudy.evaluation.lm_eval.quiet import quiet
 from decaystudy.evaluation.lm_eval.tasks import load_tasks
@@ -72,6 +72,7 @@ def evaluate(
 
     chosen = tasks if isinstance(tasks, Chosen) else choose(tasks)
     names, hashes = chosen.names, {name: content_hash(path) for name, path in chosen.files.items()}
+    check_batch_size(batch_size)
     if limit is not None:
         check_whole("--limit", limit, 1, MOST_STEPS)
     a_run = not is_hub_folder(folder)

@@ -104,3 +104,29 @@ def test_a_pipe_in_place_of_results(tmp_path: Path, capsys: pytest.CaptureFixtur
     for place in (tmp_path / "pipe", Path("/dev/zero")):
         said = refusal(capsys, "run-study", "sharing", "--dry-run", "--rates-from", place, "--out", tmp_path)
         assert f"{place} is a pipe or a device, and no file" in said
+
+
+@pytest.mark.parametrize("verb", [["evaluate", "--tasks", "offline"], ["decays"]])
+@pytest.mark.parametrize("name", ["a.xyz", "plain", "folder.svg", "none/a.svg", "a.jpg"])
+def test_a_figure_that_cannot_be_written_is_refused_at_once(
+    verb: list[str], name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.svg").mkdir()
+    said = refusal(capsys, *verb, run, "--figure", tmp_path / name)
+    assert "no such file or directory" in said if "/" in name else "ends in .svg, .pdf or .png" in said
+
+
+def test_what_evaluate_would_not_use(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", run, "--tasks", "offline", "--limit", "1", "--lengths", "false"]
+    assert main([str(word) for word in words]) == 0
+    for size in ("x", "0", "1e3", "auto:4"):  # also where nothing is left to evaluate
+        assert "--batch-size is '" in refusal(capsys, *words, "--batch-size", size)
+    said = refusal(capsys, *words, "--figure", tmp_path / "a.svg")
+    assert "--figure draws losses by position" in said and not (tmp_path / "a.svg").exists()
+
+
+def test_a_text_that_is_none(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "binary").write_bytes(bytes(range(256)) * 9)
+    assert "not UTF-8 text at byte 128" in refusal(capsys, "decays", run, "--text", tmp_path / "binary")
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a pipe or a device" in refusal(capsys, "decays", run, "--text", tmp_path / "pipe")

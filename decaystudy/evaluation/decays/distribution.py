@@ -77,12 +77,16 @@ def text_blocks(run: LoadedRun, file: Path) -> NDArray[np.integer[Any]]:
     """The tokens of a file in blocks of the run's sequence length, (N, T); a shorter text is one shorter block.
 
     Raises:
-        UserError: it cannot be read, or it is empty.
+        UserError: it cannot be read as text, or it is empty.
     """
     try:
-        content = file.read_text(encoding="utf-8", errors="replace")
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise UserError(f"--text {file} is a pipe or a device: give a file with some text")
+        content = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read --text {file}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--text {file} is not UTF-8 text at byte {error.start}: save it as UTF-8") from error
     ids = np.array(run.tokenizer.encode(content), dtype=np.int64)
     if not len(ids):
         raise UserError(f"--text {file} is empty: give a file with some text")

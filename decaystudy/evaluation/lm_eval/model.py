@@ -14,6 +14,7 @@ from torch.nn.functional import log_softmax
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from decaystudy.checks import check_batch_size
 from decaystudy.errors import UserError
 from decaystudy.evaluation.perplexity import rows_at_once
 from decaystudy.hub import DecayStudyForCausalLM
@@ -36,9 +37,8 @@ def language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, b
     """
     common: dict[str, Any] = {"pretrained": model, "tokenizer": tokenizer, "backend": "causal"}
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    check_batch_size(batch_size)
     if str(batch_size) != "auto":
-        if not str(batch_size).isdecimal() or len(str(batch_size)) > 9 or int(batch_size) < 1:
-            raise UserError(f"--batch-size is {batch_size!r}: give a whole number of at least 1, or auto")
         return GeneratingLM(**common, batch_size=int(batch_size))
     if isinstance(model, DecayStudyForCausalLM):
         return SharedContextLM(**common, batch_size="auto")
