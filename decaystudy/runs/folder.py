@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from decaystudy.errors import UserError
 from decaystudy.io import read_mapping, write_json
@@ -76,6 +76,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.log = self.path / "log.txt"
         self._lock = self.path / "lock"
+        self._holding: IO[bytes] | None = None
 
     def create(self) -> None:
         """Make the folder.
@@ -94,9 +95,10 @@ class RunFolder:
 
     def remove_if_empty(self) -> None:
         """Remove the folder if it holds no file, as after a refusal."""
-        for path in (self.checkpoints, self.path):
-            with suppress(OSError):
-                path.rmdir()
+        with suppress(OSError):
+            if all(path == self.checkpoints for path in self.path.iterdir()):
+                for path in (self.checkpoints, self.path):
+                    path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -114,7 +116,22 @@ class RunFolder:
                 raise UserError(
                     f"{self.path} is being trained{who}: wait for it, or give this run another --out"
                 ) from error
-            yield
+            self._holding = handle
+            try:
+                yield
+            finally:
+                self._holding = None
+
+    def lost(self) -> bool:
+        """Whether this process holds the run, and its folder was removed since then, or replaced by another one."""
+        if self._holding is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._holding.fileno()), self._lock.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # a file system that doesn't answer for a while takes nothing away
 
     def held(self) -> bool:
         """Whether a process on this machine (or, on a file system with shared locks, any machine) is training it."""

@@ -30,6 +30,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
-                self.folder.write_status("running", **dict(self.facts))
+                if not self.folder.lost():
+                    self.folder.write_status("running", **dict(self.facts))
             except OSError:
                 continue  # a full disk must not end training; the next beat tries again

@@ -26,6 +26,7 @@ from decaystudy.runs.result import RunResult
 from decaystudy.runs.time_limit import seconds_of
 from decaystudy.training.callbacks.checkpoints import Checkpoints
 from decaystudy.training.callbacks.curves import Curves
+from decaystudy.training.callbacks.ownership import REMOVED, Ownership, stop_if_lost
 from decaystudy.training.callbacks.progress import Progress
 from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
@@ -45,8 +46,6 @@ from decaystudy.training.strategy import full_weights, make_strategy
 from decaystudy.training.world import UNREACHED, World, find_world, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
-REMOVED = "{} was removed while the run trained: the same command starts the run again"
-
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "remote process", "Socket")
 """What errors say in which another process of the run has gone away."""
 
@@ -160,7 +159,8 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World)
     # The order matters: each callback reads what those before it have measured.
     writer = CurveWriter(folder.path, config.logger)
     start = StartDecays(writer)
-    callbacks = [losses, throughput, start, Curves(writer, losses, throughput, every), progress, checkpoints, stop]
+    curves = Curves(writer, losses, throughput, every)
+    callbacks = [Ownership(folder), losses, throughput, start, curves, progress, checkpoints, stop]
     trainer = _trainer(config, folder, layout, world, callbacks)
     return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
 
@@ -193,8 +193,7 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
     if trainer.is_global_zero:
         if session.progress.heartbeat is not None:
             session.progress.heartbeat.stop()  # a late beat must not say "running" of a finished run
-        if not folder.config.exists():
-            raise Failure(REMOVED.format(folder.path))
+        stop_if_lost(folder)
         prune(folder, kept=1)
         write_finished(folder, config, result, module, data, weights)
     trainer.strategy.barrier()
@@ -295,6 +294,7 @@ def _owned(folder: RunFolder, world: World) -> Iterator[Heartbeat | None]:
             state = "killed" if ended else "out-of-memory" if isinstance(error, OutOfMemory) else "failed"
             facts = {**heartbeat.facts, "message": str(error).strip().split("\n")[0] or type(error).__name__}
             with contextlib.suppress(OSError):
-                folder.write_status(state, **facts)
+                if not folder.lost():
+                    folder.write_status(state, **facts)
             raise
         heartbeat.stop()

@@ -119,3 +119,22 @@ def test_a_folder_that_is_removed_while_it_trains(tmp_path, monkeypatch, capsys)
     said = capsys.readouterr().err
     assert "was removed while the run trained" in said and "Traceback" not in said
     assert not (out / "result.json").exists()
+
+
+def test_a_folder_that_another_run_has_taken_is_left_alone(tmp_path, monkeypatch, capsys):
+    """Someone removes the folder of a run that goes on in the background, and starts another run there."""
+    out = tmp_path / "run"
+    other = {"config.yaml": b"seed: 1", "lock": b"", "status.json": b"{}", "metrics.csv": b"step,train/loss\n2,1.0\n"}
+
+    def replace():
+        shutil.rmtree(out)
+        (out / "checkpoints").mkdir(parents=True)
+        for name, content in other.items():
+            (out / name).write_bytes(content)
+
+    small.at_step(monkeypatch, 5, replace)
+    assert small.fit(out) == 1
+    said = capsys.readouterr().err
+    assert "was replaced while the run trained: give this run another --out" in said and "Traceback" not in said
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == other
+    assert small.saved(out) == []
