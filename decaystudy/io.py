@@ -95,14 +95,24 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json_text(content) + "\n")
 
 
+def check_file(path: Path, what: str = "") -> None:
+    """Refuse what may be read for ever: a pipe by name, or a device. What a shell hands over as /dev/fd/N is a file.
+
+    Args:
+        what: begins the message, such as "--text ".
+    """
+    handed = path.parts[1:2] in (("dev",), ("proc",)) and path.is_fifo()
+    if path.exists() and not (path.is_file() or path.is_dir() or handed):
+        raise UserError(f"{what}{path} is a pipe or a device, and no file: name another, or move it away")
+
+
 def read_json(path: Path) -> Any:
     """The JSON in ``path``, or None if the file is missing, was cut short or is no JSON.
 
     Raises:
         UserError: it is a pipe or a device, which might be read for ever.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(f"{path} is a pipe or a device, and no file: name another, or move it away")
+    check_file(path)
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from decaystudy.errors import UserError, nearest
+from decaystudy.io import check_file
 
 Path_ = tuple[str | int, ...]
 
@@ -95,6 +96,7 @@ def load(file: Path) -> YamlDocument:
     """
     document = YamlDocument(file)
     try:
+        check_file(file)
         with file.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # a path may hold NUL

@@ -13,8 +13,10 @@ from decaystudy.errors import UserError
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Create ``folder`` and turn a full or unwritable disk under it into a UserError."""
+    made = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        made = True
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -22,7 +24,7 @@ def writing_to(folder: Path) -> Iterator[None]:
                 f"the disk that holds the cache {folder} is full: free some space or point DECAYSTUDY_CACHE at another "
                 "disk, then run the same command again (what is already tokenized is kept)"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if not made or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise UserError(
                 f"the cache folder {folder} cannot be written ({error.strerror}): point DECAYSTUDY_CACHE elsewhere"
             ) from error

@@ -34,13 +34,16 @@ def claim(folder: RunFolder, config: RunConfig) -> bool:
         Whether the folder was new.
 
     Raises:
-        UserError: the folder holds a run with other settings, or one that other code or data has begun.
+        UserError: the folder holds a run with other settings, or one that other code or data has begun, or weights of
+            no run, as an exported model's, which the run would replace.
     """
     origin = origin_to_train(config)
     refuse_other_settings(folder, config)
     if folder.begun():
         refuse_other_origin(folder, config, origin)
     new = not folder.config.exists()
+    if new and folder.weights.exists():
+        raise UserError(f"{folder.weights} is of no run (there is no config.yaml beside it): choose another --out")
     if new:
         write_text(folder.config, dump_config(config))
     write_origin(folder, replace(origin, identity=config.identity_hash()))

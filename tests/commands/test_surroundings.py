@@ -130,3 +130,35 @@ def test_a_text_that_is_none(run: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "not UTF-8 text at byte 128" in refusal(capsys, "decays", run, "--text", tmp_path / "binary")
     os.mkfifo(tmp_path / "pipe")
     assert "is a pipe or a device" in refusal(capsys, "decays", run, "--text", tmp_path / "pipe")
+
+
+def test_a_pipe_in_place_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "is a pipe or a device" in refusal(capsys, "fit", "--print_config", "--config", tmp_path / "pipe.yaml")
+
+
+def test_settings_that_a_shell_hands_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in --config <(command)."""
+    reading, writing = os.pipe()
+    os.write(writing, b"seed: 7\n")
+    os.close(writing)
+    assert main(["fit", "--print_config", "--config", f"/dev/fd/{reading}"]) == 0
+    os.close(reading)
+    assert "seed: 7" in capsys.readouterr().out
+
+
+def test_a_cache_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DECAYSTUDY_CACHE", "/proc/none")
+    words = ["fit", *small.SETTINGS, "--data.tokenizer", "bpe:300", "--out", tmp_path / "run"]
+    assert "point DECAYSTUDY_CACHE elsewhere" in refusal(capsys, *words)
+
+
+def test_an_exported_model_is_not_trained_over(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(run), str(tmp_path / "model")]) == 0
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    said = refusal(capsys, "fit", *small.SETTINGS, "--out", tmp_path / "model")
+    assert "model.safetensors is of no run" in said
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    assert not {"config.yaml", "result.json"} & {path.name for path in (tmp_path / "model").iterdir()}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from decaystudy.errors import UserError
 from decaystudy.evaluation.perplexity import held_out_blocks
+from decaystudy.io import check_file
 from decaystudy.metrics import half_life
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.loading import LoadedRun
@@ -80,8 +81,7 @@ def text_blocks(run: LoadedRun, file: Path) -> NDArray[np.integer[Any]]:
         UserError: it cannot be read as text, or it is empty.
     """
     try:
-        if file.exists() and not (file.is_file() or file.is_dir()):
-            raise UserError(f"--text {file} is a pipe or a device: give a file with some text")
+        check_file(file, "--text ")
         content = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read --text {file}: {(error.strerror or str(error)).lower()}") from error
