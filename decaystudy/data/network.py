@@ -26,6 +26,8 @@ NO_CONNECTION = {
 }
 
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
+CLOSED = "client has been closed"
+"""What a request says whose client another thread of the hub's library has closed, after an error of its own."""
 TRANSPORT = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "fsspec"}
 
 
@@ -68,6 +70,8 @@ def transient(error: BaseException) -> bool:
         if kind.__name__ in ("OfflineModeIsEnabled", "UserError"):
             return False
         if isinstance(link, ConnectionError | TimeoutError) or kind.__module__.partition(".")[0] in TRANSPORT:
+            return True
+        if isinstance(link, RuntimeError) and CLOSED in str(link):
             return True
     return False
 
