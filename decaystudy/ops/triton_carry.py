@@ -14,6 +14,7 @@ from decaystudy.ops.triton_levels import (
     narrow,
     operand,
     sums_of_rows,
+    tile_of,
 )
 
 
@@ -32,16 +33,10 @@ def carry_kernel(
     chunk, x is q, decayed from the chunk's start, and y is the gradient of o.
     One program holds BV × BK channels of one head. first and last are (B, H, DK, DV) in float32.
     """
-    k_tiles: tl.constexpr = (DK + BK - 1) // BK
-    v_tiles: tl.constexpr = (DV + BV - 1) // BV
-    program = tl.program_id(0)
-    k_tile = program % k_tiles
-    v_tile = (program // k_tiles) % v_tiles
-    head = (program // (k_tiles * v_tiles)).to(tl.int64)
+    head, key, value = tile_of(tl.program_id(0), DK, DV, BK, BV)
     b, h = head // H, head % H
-    ks = k_tile * BK + tl.arange(0, BK)[None, :]
-    vs = v_tile * BV + tl.arange(0, BV)[None, :]
-    vr = v_tile * BV + tl.arange(0, BV)[:, None]
+    ks, vs = key + tl.arange(0, BK)[None, :], value + tl.arange(0, BV)[None, :]
+    vr = value + tl.arange(0, BV)[:, None]
     rows = tl.arange(0, CHUNK)[:, None]
     x += b * x_b + h * x_h
     y += b * y_b + h * y_h

@@ -29,6 +29,15 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
+def tile_of(program, DK: tl.constexpr, DV: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr):
+    """The head (in 64 bits) and the first channels of keys and values of a program that holds BV × BK channels."""
+    k_tiles: tl.constexpr = (DK + BK - 1) // BK
+    v_tiles: tl.constexpr = (DV + BV - 1) // BV
+    head = (program // (k_tiles * v_tiles)).to(tl.int64)
+    return head, program % k_tiles * BK, (program // k_tiles) % v_tiles * BV
+
+
+@triton.jit
 def round_bits(x, DROPPED: tl.constexpr):
     """float32 without its last DROPPED bits, rounded to nearest."""
     bits = x.to(tl.int32, bitcast=True)

@@ -20,6 +20,7 @@ from decaystudy.ops.triton_levels import (
     operand,
     store_rows,
     sums_of_rows,
+    tile_of,
 )
 
 
@@ -74,16 +75,10 @@ def scalar_carry_kernel(
     PRECISION: tl.constexpr, DOT: tl.constexpr, INTERPRETED: tl.constexpr,
 ):  # fmt: skip
     """As `carry_kernel`: S ← λ S + yᵀ x̂ over the chunks, where one number λ is a chunk's decay."""
-    k_tiles: tl.constexpr = (DK + BK - 1) // BK
-    v_tiles: tl.constexpr = (DV + BV - 1) // BV
-    program = tl.program_id(0)
-    k_tile = program % k_tiles
-    v_tile = (program // k_tiles) % v_tiles
-    head = (program // (k_tiles * v_tiles)).to(tl.int64)
+    head, key, value = tile_of(tl.program_id(0), DK, DV, BK, BV)
     b, h = head // H, head % H
-    ks = k_tile * BK + tl.arange(0, BK)[None, :]
-    vs = v_tile * BV + tl.arange(0, BV)[None, :]
-    vr = v_tile * BV + tl.arange(0, BV)[:, None]
+    ks, vs = key + tl.arange(0, BK)[None, :], value + tl.arange(0, BV)[None, :]
+    vr = value + tl.arange(0, BV)[:, None]
     rows = tl.arange(0, CHUNK)[:, None]
     x += b * x_b + h * x_h
     y += b * y_b + h * y_h
