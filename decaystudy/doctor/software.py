@@ -84,7 +84,7 @@ def environment_facts() -> Facts:
 def _memory() -> str:
     """What Linux says of the whole machine's memory."""
     try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         total, free = (int(lines[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable"))
     except (OSError, ValueError, KeyError, IndexError):
         return ""

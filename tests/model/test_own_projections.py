@@ -209,7 +209,7 @@ def test_refusals(changes, words):
 
 def test_a_wrong_shape_is_named():
     config = ModelConfig.preset("tiny", **SMALL, decay="tests.decay.own.Misdeclared", decay_options={"size": 8})
-    with pytest.raises(UserError, match=r"'misdeclared' gave log λ of shape \(2, 14, 8\).*must be 32"):
+    with pytest.raises(UserError, match=r"own\.Misdeclared in .*own\.py gave log λ of shape \(2, 14, 8\).*must be 32"):
         DecayTransformer(config)(TOKENS)
 
 

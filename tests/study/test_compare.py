@@ -77,7 +77,7 @@ def test_a_pair_the_other_way_round_is_turned(tmp_path: Path, capsys: pytest.Cap
 
 def test_other_tokenizers_are_compared_in_bits_per_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = made(tmp_path / "one", EFFECTS)
-    other = STUDY.replace("  data.validation_tokens", "  data.tokenizer: bpe:300\n  data.validation_tokens")
+    other = STUDY.replace("  data.validation_tokens", "  data.tokenizer: bpe:317\n  data.validation_tokens")
     two = made(
         tmp_path / "two", EFFECTS, other, data={name: {"tokenizer_digest": "other"} for name in ("mamba2", *EFFECTS)}
     )
