@@ -261,6 +261,7 @@ def without_question(tmp_path: Path) -> tuple[Study, Path]:
     return study, tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_a_study_without_a_question_has_an_answer_on_the_command_line(
     without_question: tuple[Study, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

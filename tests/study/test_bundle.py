@@ -273,6 +273,7 @@ def test_own_files_are_named_without_their_folders(tmp_path: Path, capsys: pytes
     call("rejudge", tmp_path / "small.bundle")
 
 
+@pytest.mark.slow
 def test_several_scales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = test_scales.run_at(tmp_path, test_scales.at({"b": 0.1, "c": 0.1}, "tiny", "160m"))
     capsys.readouterr()
@@ -285,6 +286,7 @@ def test_several_scales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert stored["every_scale"] == kept["every_scale"] and len(kept["every_scale"]) == 2
 
 
+@pytest.mark.slow
 def test_chosen_rates_and_those_taken_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study, store = test_tuning.make(tmp_path), Store(tmp_path / "out")
     test_tuning.planted(study, store)
@@ -306,6 +308,7 @@ def test_chosen_rates_and_those_taken_over(tmp_path: Path, capsys: pytest.Captur
     assert not any(str(tmp_path) in texts(tmp_path / f"{name}.bundle") for name in ("small", "taking"))
 
 
+@pytest.mark.slow
 def test_a_decay_of_ones_own_is_not_needed_again(tmp_path: Path) -> None:
     file = test_own_decay.write(tmp_path, tmp_path)
     code = """
@@ -394,6 +397,7 @@ def test_curves_are_in_it(ended: Path) -> None:
     assert len((ended / "small.bundle").read_bytes()) < 40_000
 
 
+@pytest.mark.slow
 def test_the_report_is_written_anew(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, before = bundled.parent / "again", bundled.parent / "away/small"
     call("rejudge", bundled, "--write", folder)

@@ -47,6 +47,7 @@ def row(printed: str, name: str) -> str:
     return str(line)
 
 
+@pytest.mark.slow
 def test_verdicts_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = made(tmp_path / "one", EFFECTS, answers=0.7)
     two = made(tmp_path / "two", {"gla": 0.3, "hgrn2": 0.1, "lightnet": -0.06}, answers=0.3, key=1)
@@ -64,6 +65,7 @@ def test_verdicts_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "disagree" not in same.replace("0 disagree", "") and "(first)" in same and "(second)" in same
 
 
+@pytest.mark.slow
 def test_a_pair_the_other_way_round_is_turned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = made(tmp_path / "one", EFFECTS)
     two = made(
@@ -88,6 +90,7 @@ def test_other_tokenizers_are_compared_in_bits_per_byte(tmp_path: Path, capsys: 
     assert row(printed, "gla-worse").split()[1:] == ["–", "supported", "–", "supported", "agree"]
 
 
+@pytest.mark.slow
 def test_scales_of_one_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     effects = {"tiny": {"b": 0.1, "c": 0.1}, "160m": {"b": 0.1, "c": -0.1}}
     test_scales.run_at(tmp_path, effects)
@@ -100,6 +103,7 @@ def test_scales_of_one_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "has results at scale 160m only" in compared(capsys, f"{tmp_path}/out/small:tiny", bundle, expect=2)
 
 
+@pytest.mark.slow
 def test_a_claim_of_other_bounds_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = made(tmp_path / "one", EFFECTS)
     two = made(tmp_path / "two", EFFECTS, STUDY.replace("gla, mamba2], above: 0", "gla, mamba2], above: 0.02"))
