@@ -12,7 +12,7 @@ import pytest
 
 from tests.training import small
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 RIGHTS = ["--bounding-set=-dac_override,-dac_read_search"]
 """Of root, which may otherwise write where nobody may."""
 
