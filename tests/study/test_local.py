@@ -1,15 +1,18 @@
 """Jobs on this machine: GPUs are dealt out, shared and given back."""
 
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from decaystudy.errors import UserError
+from decaystudy.errors import UserError, exit_code
 from decaystudy.runs.memory import memory_bytes
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.definition.several import expand_all
+from decaystudy.study.execution import local
 from decaystudy.study.execution.launcher import (
     ExecutionOptions,
     JobKind,
@@ -17,6 +20,7 @@ from decaystudy.study.execution.launcher import (
     Resources,
 )
 from decaystudy.study.execution.local import LocalLauncher
+from decaystudy.study.execution.processes import Fresh
 from decaystudy.study.execution.sharing import runs_that_share
 from decaystudy.study.execution.store import Store
 from tests.study.pretending import TASKS, jobs_of
@@ -84,6 +88,49 @@ def test_how_many_runs_share_a_gpu(runs: list[Run]) -> None:
 def visible_gpus() -> list[str]:
     """The GPUs that each child of this process was given."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    found = [Path(f"/proc/{child}/environ").read_text().split("\0") for child in children]
-    gpus = [line.partition("=")[2] for lines in found for line in lines if line.startswith("CUDA_VISIBLE_DEVICES=")]
+    gpus = [
+        line.partition("=")[2]
+        for child in children
+        for line in environment(child).split("\0")
+        if line.startswith("CUDA_VISIBLE_DEVICES=")
+    ]
     return sorted(gpu for gpu in gpus if gpu)
+
+
+def environment(child: str) -> str:
+    """What a process was given; Linux shows nothing for a moment while it is started."""
+    text = ""
+    while not text:
+        text = Path(f"/proc/{child}/environ").read_text()
+    return text
+
+
+def test_a_signal_while_a_job_is_started_leaves_no_process_behind(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found as a study that said that it had ended, and waited for a run that nobody had told to."""
+    begun = []
+
+    class Interrupted(Fresh):
+        """The signal comes when the process runs already and is known to nobody."""
+
+        def __init__(self, process: Any, gpus: tuple[str, ...]) -> None:
+            super().__init__(["sleep", "60"], {}, gpus)
+            begun.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(local, "Forked", Interrupted)
+    launcher = LocalLauncher(ExecutionOptions(), gpus=[])
+    (job,) = jobs_of(runs[:1], launcher, JobKind.TRAIN, [None])
+    store = Store(tmp_path / "out")
+    store.claim(job.run)
+
+    def study() -> int:
+        try:
+            launcher.submit([replace(job, folder=store.place(job.run))])
+        finally:
+            launcher.close()
+        return 0
+
+    assert exit_code(study) == 128 + signal.SIGTERM
+    assert [process.report().state.ended for process in begun] == [True]

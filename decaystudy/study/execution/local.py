@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from decaystudy.errors import UserError
+from decaystudy.errors import UserError, signals_held
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher
@@ -87,11 +87,15 @@ class LocalLauncher(Launcher):
     def submit(self, jobs: Sequence[Job]) -> list[str]:
         ids = []
         for job in jobs:
-            process = self._start(job)
             self._last_id += 1
             ids.append(str(self._last_id))
-            self._running[ids[-1]] = (job, process)
+            self._begin(ids[-1], job)
         return ids
+
+    def _begin(self, id: str, job: Job) -> None:
+        """Start a job and remember it; a signal between the two would leave a process that nobody ends."""
+        with signals_held():
+            self._running[id] = (job, self._start(job))
 
     def poll(self, ids: Sequence[str]) -> Mapping[str, JobReport]:
         reports = {id: self._restart(id, self._running[id][1].report()) for id in ids}
@@ -112,7 +116,7 @@ class LocalLauncher(Launcher):
         LOG.warning("  ▸ %s was %s: it resumes once from its last checkpoint", job.name, report.reason)
         self._restarted.add(id)
         self._end(process)
-        self._running[id] = (job, self._start(job))
+        self._begin(id, job)
         return JobReport(JobState.RUNNING)
 
     def cancel(self, ids: Sequence[str]) -> None:
