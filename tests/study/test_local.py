@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,9 @@ def visible_gpus() -> list[str]:
 
 def environment(child: str) -> str:
     """What a process was given; Linux shows nothing for a moment while it is started."""
-    text = ""
-    while not text:
-        text = Path(f"/proc/{child}/environ").read_text()
+    deadline = time.monotonic() + 5
+    while not (text := Path(f"/proc/{child}/environ").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
     return text
 
 
