@@ -13,7 +13,7 @@ from decaystudy.runs.folder import STALE_SECONDS, RunFolder, state_of
 from decaystudy.runs.lease import latest, take_lease
 from decaystudy.study.definition.expand import Run, expand
 from decaystudy.study.definition.schema import read_study
-from decaystudy.study.execution.scheduler import last_line
+from decaystudy.study.execution.endings import last_line
 from decaystudy.study.execution.store import Store
 from tests.study import small
 

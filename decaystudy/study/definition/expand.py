@@ -10,11 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from decaystudy.errors import UserError, nearest
+from decaystudy.errors import UserError
 from decaystudy.runs.config import RunConfig, merge, scale_defaults
 from decaystudy.scales import find_scale
 from decaystudy.study.definition.cells import Cell, CellSpec
 from decaystudy.study.definition.claims import Claim
+from decaystudy.study.definition.cross_checks import check_distinct, check_names, check_overrides
 from decaystudy.study.definition.facts import NamedRun, RunFacts
 from decaystudy.study.definition.pairs import CellPair, differing, find_pairs
 from decaystudy.study.definition.schema import StudySpec
@@ -146,11 +147,11 @@ def expand(
     """
     chosen = _choose_scale(spec, scale)
     changed = flatten(overrides or {})
-    _check_overrides(spec, changed)
+    check_overrides(spec, changed)
     cells = [_make_cell(spec, cell, chosen, changed) for cell in spec.cells]
-    _check_distinct(spec, cells)
+    check_distinct(spec, cells)
     by_name = {cell.name: cell for cell in cells}
-    _check_names(spec, by_name)
+    check_names(spec, by_name)
     skipped = () if all_cells else spec.extra_cells.get(chosen, ())
     left_out = {cell.name for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in skipped)}
     kept = tuple(cell for cell in cells if cell.name not in left_out)
@@ -209,20 +210,6 @@ def _choose_scale(spec: StudySpec, scale: str | None) -> str:
     return scale
 
 
-def _check_overrides(spec: StudySpec, overrides: Mapping[Setting, Any]) -> None:
-    if overrides.get(("data", "tuning")):
-        raise UserError("--data.tuning is for the trials of a study, which sets it itself: use --tune")
-    for cell in spec.cells:
-        for setting in cell.settings:
-            for other in overrides:
-                if setting[: len(other)] == other or other[: len(setting)] == setting:
-                    name = ".".join(other)
-                    raise UserError(
-                        f"--{name} is set by cell {cell.name!r} of {spec.file}:{cell.line}: leave the flag out, "
-                        "or write a study file with other cells"
-                    )
-
-
 def _make_cell(spec: StudySpec, cell: CellSpec, scale: str, overrides: Mapping[Setting, Any]) -> Cell:
     shared = {**spec.settings, **overrides}
     if cell.reference:
@@ -262,43 +249,6 @@ def _tried(spec: StudySpec, cell: Cell, trial: Trial) -> RunConfig:
         return RunConfig.new(merge(cell.config.as_given(), nest(settings)))
     except UserError as error:
         raise UserError(f"cell {cell.name!r} under {trial.label}: {error}") from error
-
-
-def _check_distinct(spec: StudySpec, cells: Sequence[Cell]) -> None:
-    seen: dict[str, Cell] = {}
-    for cell in cells:
-        digest = cell.config.identity_hash()
-        if digest in seen:
-            other = seen[digest]
-            raise spec.error(
-                f"cells {other.name!r} (line {other.line}) and {cell.name!r} are the same run: remove one", cell.line
-            )
-        seen[digest] = cell
-
-
-def _check_names(spec: StudySpec, cells: Mapping[str, Cell]) -> None:
-    def check(name: str, what: str, line: int) -> None:
-        if name not in cells:
-            close = nearest(name, cells)
-            hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
-            raise spec.error(f"{what} refers to unknown cell {name!r}: {hint}", line)
-
-    for comparison in spec.comparisons:
-        check(comparison.a, "this comparison", comparison.line)
-        check(comparison.b, "this comparison", comparison.line)
-    for claim in spec.claims:
-        for name in sorted(claim.named_cells()):
-            check(name, f"claim {claim.id!r}", claim.line)
-        layers = max(cell.config.model.layers for cell in cells.values())
-        complaint = claim.complaint(layers)
-        if complaint is not None:
-            raise spec.error(f"claim {claim.id!r} {complaint}", claim.line)
-    for scale, patterns in spec.extra_cells.items():
-        for i, pattern in enumerate(patterns):
-            if not any(fnmatchcase(name, pattern) for name in cells):
-                close = nearest(pattern, cells)
-                hint = f"did you mean {close!r}?" if close else f"choose from {', '.join(cells)}"
-                raise spec.document.error(f"{pattern!r} fits no cell: {hint}", "extra_cells", scale, i)
 
 
 def _make_search(spec: StudySpec, scale: str, sweep: str | None) -> Search | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from decaystudy.runs.folder import state_of
+from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.state import FINAL, RunState
-from decaystudy.study.execution.jobs import ActiveJob, JobReport, JobState
+from decaystudy.study.execution.jobs import ActiveJob, JobReport, JobState, log_tail
 from decaystudy.study.execution.worker import EVALUATION_FAILED
 
 BY_THE_RUN = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.KILLED)
@@ -58,3 +58,8 @@ def error_in(log: str) -> str:
     """The last line of a log that is not empty, which holds the error; empty if there is none."""
     lines = log.strip().splitlines()
     return lines[-1].strip() if lines else ""
+
+
+def last_line(folder: RunFolder, code: int | None) -> str:
+    """The last line of the run's log, which holds its error."""
+    return error_in(log_tail(folder)) or f"ended with exit code {code}"

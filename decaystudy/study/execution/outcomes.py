@@ -18,7 +18,7 @@ from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.judged import JudgedRun
-from decaystudy.study.execution.scheduler import last_line
+from decaystudy.study.execution.endings import last_line
 from decaystudy.study.execution.store import Store
 
 Values = NDArray[np.float64]

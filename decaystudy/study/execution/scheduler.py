@@ -12,9 +12,9 @@ from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.lease import take_lease
 from decaystudy.runs.state import FINAL
 from decaystudy.study.definition.expand import Run
-from decaystudy.study.execution.endings import error_in, record_end, why_not_evaluated
+from decaystudy.study.execution.endings import record_end, why_not_evaluated
 from decaystudy.study.execution.job_file import read_job, write_job
-from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState, log_tail
+from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState
 from decaystudy.study.execution.launcher import Launcher, reports, submitted
 from decaystudy.study.execution.progress import Event, EventKind, Observer
 from decaystudy.study.execution.store import Store
@@ -297,8 +297,3 @@ class Scheduler:
 def is_done(folder: RunFolder, kind: JobKind, tasks: str) -> bool:
     """Whether there is nothing left for a job of that kind."""
     return state_of(folder) in FINAL if kind is JobKind.TRAIN else is_evaluated(folder, tasks)
-
-
-def last_line(folder: RunFolder, code: int | None) -> str:
-    """The last line of the run's log, which holds its error."""
-    return error_in(log_tail(folder)) or f"ended with exit code {code}"
