@@ -61,7 +61,8 @@ coverage: setup
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-all: test test-slow test-long test-extras test-oldest test-minimal test-wheel lint coverage
+# `coverage` runs the tests of `make test`, so that these are not run twice.
+test-all: lint coverage test-slow test-long test-extras test-oldest test-minimal test-wheel
 
 # Each of the following has an environment of its own, so that none changes what the others test.
 test-extras: $(VENV)-extras/.ready

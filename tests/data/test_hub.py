@@ -157,6 +157,7 @@ def parts_served(hub: LoopbackHub) -> list[tuple[str, str]]:
     return [request for request in hub.requests if request[0].startswith("sample/")]
 
 
+@pytest.mark.long
 def test_a_bad_network_changes_nothing(hub: LoopbackHub, read: Reader) -> None:
     calm = read("calm")
     assert calm["revision"] == hub.commit(PAGES) and calm["tokens"] > 1000

@@ -77,6 +77,7 @@ def test_verbs_import_nothing_unasked(work: Path, verb: str) -> None:
     assert (work / "imported").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("before", ["", "import decaystudy.hub; "])
 def test_so_does_transformers(work: Path, before: str) -> None:
     code = before + "import torch; from transformers import AutoModelForCausalLM as Model; OPEN; print(type(model))"

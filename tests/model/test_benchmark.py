@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "decode.py"
 
 
+@pytest.mark.long
 def test_the_state_keeps_its_size_and_the_cache_does_not() -> None:
     command = [sys.executable, str(SCRIPT), "--scale", "tiny", "--lengths", "64,128,512", "--tokens", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

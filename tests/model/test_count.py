@@ -48,6 +48,7 @@ def test_the_papers_sizes(scale, millions):
     assert abs(count / 1e6 / millions - 1) < 0.015
 
 
+@pytest.mark.long
 def test_flops_outside_the_operator_equal_torchs_own_count():
     for combination in valid_combinations():
         if combination["dplr"] and combination["position"] != "none":

@@ -42,6 +42,7 @@ def test_every_learned_tensor_matters():
             assert parameter.grad.abs().max() > 0, (combination, name)
 
 
+@pytest.mark.long
 def test_one_step_of_160m_on_the_cpu():
     model = DecayTransformer(ModelConfig.preset("160m"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)

@@ -165,6 +165,7 @@ def test_a_kind_of_ones_own_is_one_file(tmp_path: Path) -> None:
         claim(tmp_path / "short", "ownkinds.Best: [b], below: 0", {})
 
 
+@pytest.mark.long
 def test_the_levels_of_decay_value_tell_one_optimum_from_another(tmp_path: Path) -> None:
     for best, verdict in ((0.6, "refuted"), (0.8, "supported"), (0.95, "refuted")):
         study = expand(read_study("decay-value"), seeds=(0, 1, 2))

@@ -77,6 +77,7 @@ def test_a_pair_the_other_way_round_is_turned(tmp_path: Path, capsys: pytest.Cap
     assert row(printed, "hgrn2 − gla").endswith("(second)") and row(printed, "hgrn2 − mamba2").endswith("(first)")
 
 
+@pytest.mark.long
 def test_other_tokenizers_are_compared_in_bits_per_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = made(tmp_path / "one", EFFECTS)
     other = STUDY.replace("  data.validation_tokens", "  data.tokenizer: bpe:317\n  data.validation_tokens")
@@ -112,6 +113,7 @@ def test_a_claim_of_other_bounds_is_told(tmp_path: Path, capsys: pytest.CaptureF
     )
 
 
+@pytest.mark.long
 def test_what_cannot_be_compared_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

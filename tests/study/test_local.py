@@ -53,7 +53,15 @@ def test_gpus_are_dealt_out_and_given_back(runs: list[Run], tmp_path: Path) -> N
     assert visible_gpus() == []
 
 
-def test_small_runs_share_a_gpu(runs: list[Run], tmp_path: Path) -> None:
+class Sleeping(Fresh):
+    """A process in the place of a training, where only its GPUs matter."""
+
+    def __init__(self, process: Any, gpus: tuple[str, ...]) -> None:
+        super().__init__(["sleep", "60"], {}, gpus)
+
+
+def test_small_runs_share_a_gpu(runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "Forked", Sleeping)
     launcher = LocalLauncher(ExecutionOptions(runs_per_gpu=2), gpus=["4"])
     training = jobs_of(runs, launcher, JobKind.TRAIN, [None] * 3)
     assert launcher.at_once(runs) == 2
@@ -112,11 +120,11 @@ def test_a_signal_while_a_job_is_started_leaves_no_process_behind(
     """Found as a study that said that it had ended, and waited for a run that nobody had told to."""
     begun = []
 
-    class Interrupted(Fresh):
+    class Interrupted(Sleeping):
         """The signal comes when the process runs already and is known to nobody."""
 
-        def __init__(self, process: Any, gpus: tuple[str, ...]) -> None:
-            super().__init__(["sleep", "60"], {}, gpus)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
             begun.append(self)
             signal.raise_signal(signal.SIGTERM)
 

@@ -26,6 +26,8 @@ NAMES = {
     "leading nowhere": b"..",
     "not UTF-8": b"\xff\xfe-HASH",
 }
+QUICK = ("of another run", "leading out")
+"""Those that every change is tested with."""
 
 
 @pytest.fixture
@@ -52,7 +54,9 @@ def names(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "out/store/.names").iterdir() if not path.name.startswith("."))
 
 
-@pytest.mark.parametrize("what", NAMES)
+@pytest.mark.parametrize(
+    "what", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in NAMES]
+)
 def test_a_name_that_is_none_is_found_again(finished: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = study(finished)
     assert len(set(before.values())) == 3

@@ -59,7 +59,10 @@ def write(folder: Path, decays: Path, setting: str = "decay: mypackage.decays.Ha
     return file
 
 
-@pytest.mark.parametrize("beside", [True, False], ids=["beside the study file", "in the working directory"])
+@pytest.mark.parametrize(
+    "beside",
+    [pytest.param(True, id="beside"), pytest.param(False, id="in the working directory", marks=pytest.mark.long)],
+)
 def test_an_option_of_ones_own_decay_is_a_setting_like_any_other(tmp_path, beside):
     folder, work = tmp_path / "study", tmp_path / "work"
     work.mkdir()
@@ -102,6 +105,7 @@ def test_fit_finds_a_decay_in_the_working_directory(tmp_path):
     assert done.returncode == 2 and "run decaystudy from the folder that holds mypackage" in done.stderr, done.stderr
 
 
+@pytest.mark.long
 def test_an_edited_formula_is_trained_again_and_a_comment_is_not(tmp_path):
     folder = tmp_path / "study"
     file = write(folder, folder)
@@ -124,6 +128,7 @@ def test_an_edited_formula_is_trained_again_and_a_comment_is_not(tmp_path):
     assert started() == 3
 
 
+@pytest.mark.long
 def test_fit_refuses_results_of_other_code(tmp_path):
     write(tmp_path / "study", tmp_path)
     run = [f"--model.{name}" for name in ("layers=1", "d_model=32", "heads=2", "glu_width=64")]

@@ -146,6 +146,7 @@ def test_a_rewritten_corpus_and_a_swapped_tokenizer_are_trained_on_again(work):
     assert study(work)[0] == 0
 
 
+@pytest.mark.long
 def test_runs_on_other_data_are_not_paired(work):
     assert study(work)[0] == 2
     gla = next((work / "out" / "store").glob("gla-*"))
@@ -157,6 +158,7 @@ def test_runs_on_other_data_are_not_paired(work):
     assert (row["verdict"], row["why"], row["difference"]) == ("incomplete", "judged on other data", None)
 
 
+@pytest.mark.long
 def test_half_trained_runs_are_not_resumed_on_other_data(work):
     assert study(work)[0] == 2
     for folder in (work / "out" / "store").glob("*-seed0-*"):  # as a kill before the end would have left them
@@ -180,6 +182,7 @@ def raised(name: str, folder: Path) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_a_raised_version_is_trained_again(work):
     assert study(work)[0] == 2
     run = next((work / "out" / "store").glob("gla-*"))
@@ -207,6 +210,7 @@ def refused(done: subprocess.CompletedProcess[str], says: str) -> None:
     assert len([line for line in lines if line.startswith("decaystudy: ")]) == 1 and len(lines) <= 2
 
 
+@pytest.mark.long
 def test_the_code_of_ones_own_source_counts(work):
     (work / "own.py").write_text(SOURCE)
     settings = "data.source: own.Lines, data.files: corpus.jsonl"
@@ -238,6 +242,7 @@ class Halved(Decay):
 """
 
 
+@pytest.mark.long
 def test_verbs_refuse_a_run_whose_code_has_changed(work):
     own = ("--data.source", "recall", "--model.decay", "mine.Halved", "--data.sequence_length", "40")
     (work / "mine.py").write_text(DECAY)
@@ -265,6 +270,7 @@ def test_verbs_refuse_a_run_whose_code_has_changed(work):
     assert fit(work, *own).returncode == 0
 
 
+@pytest.mark.long
 def test_a_record_from_before_is_never_misread(work):
     own = ("--data.source", "files", "--data.files", "corpus.jsonl", "--data.tokenizer", "tokenizer")
     assert fit(work, *own).returncode == 0

@@ -47,6 +47,7 @@ def verdicts(results: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     return {claim["id"]: (claim["verdict"], claim["why"]) for claim in results["every_scale"]}
 
 
+@pytest.mark.long
 def test_every_scale_must_support_and_one_may_refute(tmp_path: Path) -> None:
     worse, better = {"b": 0.1, "c": 0.1}, {"b": -0.1, "c": 0.1}
     assert verdicts(run_at(tmp_path / "all", at(worse))) == {
@@ -76,6 +77,7 @@ def test_a_scale_that_was_not_run_leaves_a_claim_open_unless_another_refutes_it(
     assert verdicts(refuted) == {"always": ("refuted", None)}, "a claim about other scales is not shown here"
 
 
+@pytest.mark.long
 def test_every_form_shows_them_and_one_seed_judges_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_at(tmp_path / "three", at({"b": 0.1, "c": 0.1}))
     printed = capsys.readouterr().out

@@ -65,6 +65,7 @@ def study(folder: Path, tune: str, cells: str = GRID) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_a_search_of_ones_own_proposes_from_results(tmp_path: Path) -> None:
     file, out = study(tmp_path / "file", "{search: mine.searches.Walk, start: 2e-4, most: 3}"), tmp_path / "out"
     done = decaystudy("run-study", str(file), "--out", str(out), cwd=tmp_path)
