@@ -41,12 +41,14 @@ class Table:
     Args:
         title: stands above it in LaTeX (the caption) and Markdown (a heading); other forms leave it to the page.
         notes: lines that stand below it.
+        bold: (row, column) of fields that LaTeX sets in bold.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
     notes: tuple[str, ...] = ()
+    bold: frozenset[tuple[int, int]] = frozenset()
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -86,7 +88,10 @@ class Table:
         """
         settings = {Kind.NUMBER: "r", Kind.PROSE: "p{8cm}"}
         columns = "".join(settings.get(column.kind, "l") for column in self.columns)
-        body = [" & ".join(self._latex_field(field, i) for i, field in enumerate(row)) + r" \\" for row in self.rows]
+        body = [
+            " & ".join(self._latex_field(field, at, i) for i, field in enumerate(row)) + r" \\"
+            for at, row in enumerate(self.rows)
+        ]
         notes = [r"\par\smallskip " + latex_escape(note) for note in self.notes]
         return "\n".join(
             [
@@ -110,8 +115,10 @@ class Table:
         is_code = self.columns[place].kind == Kind.CODE and re.fullmatch(r"[^`|\s]+", field)
         return f"`{field}`" if is_code else markdown_escape(field)
 
-    def _latex_field(self, field: str, place: int) -> str:
+    def _latex_field(self, field: str, row: int, place: int) -> str:
         text = latex_escape(field)
+        if (row, place) in self.bold:
+            return rf"\textbf{{{text}}}"
         return rf"\texttt{{{text}}}" if text and self.columns[place].kind == Kind.CODE else text
 
 

@@ -89,7 +89,8 @@ def draw() -> None:
 
     (EVIDENCE / "figures").mkdir(exist_ok=True)
     for path in sorted(EVIDENCE.glob("*.bundle")):
-        for name, figure in all_figures(next(iter(read_bundle(path).results.values()))).items():
+        bundle = read_bundle(path)
+        for name, figure in all_figures(next(iter(bundle.results.values())), bundle.curves).items():
             if name in FIGURES:
                 figure.savefig(EVIDENCE / "figures" / f"{path.stem}-{name}.svg", metadata={"Date": None})
 

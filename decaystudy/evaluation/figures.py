@@ -48,17 +48,23 @@ def loss_by_position(
     models: Mapping[str, Sequence[Position]],
     training_lengths: Collection[int],
     styles: Mapping[str, LineStyle] = {},
+    bands: Mapping[str, Sequence[tuple[float, float]]] = {},
 ) -> Figure:
     """Loss against the position in the sequence, one line per model.
 
     Args:
         training_lengths: marked by grey lines.
         styles: by name; one colour each unless given.
+        bands: by name, the interval at each position, of those models that have them.
     """
     figure, axes = new_figure()
     for i, (name, positions) in enumerate(models.items()):
+        style = styles.get(name, line_style(i))
         middles = [(at.first + at.last) / 2 + 1 for at in positions]
-        draw_line(axes, styles.get(name, line_style(i)), middles, [at.loss for at in positions], name)
+        draw_line(axes, style, middles, [at.loss for at in positions], name)
+        if name in bands:
+            low, high = zip(*bands[name], strict=True)
+            axes.fill_between(middles, low, high, color=style.colour, alpha=0.15, linewidth=0)
     for length in sorted(training_lengths):
         axes.axvline(length, color=MUTED, linewidth=0.8)
     axes.set_xscale("log", base=2)

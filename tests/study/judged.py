@@ -76,5 +76,5 @@ def outputs(results: StudyResults, study: Study, out: Path) -> dict[str, str]:
         "latex": as_tex(results),
         "html": re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL),
         "json": json.dumps([plain["comparisons"], plain["claims"], plain["every_scale"], plain["cells"]]),
-        "figures": "".join(svg(figure) for figure in figures.all_figures(results).values()),
+        "figures": "".join(svg(figure) for figure in figures.all_figures(results, {}).values()),
     }

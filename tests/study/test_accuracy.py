@@ -210,7 +210,7 @@ def test_recall_is_drawn_against_its_distance(planted):
     assert figure is not None
     drawn = svg(figure)
     assert "distance, tokens" in drawn and all(cell.name in drawn for cell in study.cells)
-    page = as_html(found, a_plan(study), store.path)
+    page = as_html(found, a_plan(study), store.path, {"recall_by_distance": drawn})
     assert "distance, tokens" in page and "the grey line is chance" in page
     without = tuple(replace(cell, tasks={"wikitext": cell.tasks["wikitext"]}) for cell in found.cells)
     assert recall_by_distance(replace(found, cells=without)) is None

@@ -246,7 +246,7 @@ def test_losses_stand_over_their_decays_with_intervals_and_labels_apart(tmp_path
 
 def test_every_figure_says_of_which_runs_it_is(tmp_path: Path) -> None:
     _, results = planted_sharing(tmp_path)
-    for name, figure in figures.all_figures(results).items():
+    for name, figure in figures.all_figures(results, {}).items():
         assert re.search(
             r"sharing at tiny, seeds 0-2, .* tokens per run \(0\.15 to 0\.16 per parameter\)", svg(figure)
         ), name

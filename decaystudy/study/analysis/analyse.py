@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from decaystudy.study.analysis.expected import finer_scale
 from decaystudy.study.analysis.judgement import finite
 from decaystudy.study.analysis.losses import NATS, OTHER_DATA, Losses
 from decaystudy.study.analysis.measurements import Unavailable
+from decaystudy.study.analysis.positions import position_rows
 from decaystudy.study.analysis.results import (
     AccuracyComparison,
     CellLength,
@@ -66,6 +67,7 @@ def analyse(study: JudgedStudy, outcomes: Sequence[Outcome], others: Sequence[Sc
     answered = compare_answers(study, answers)
     tuning = tuning_of(study, outcomes, seed_sd)
     to_baseline = first_by_cell(comparisons)
+    positions = position_rows({cell.name: answers.evaluations(cell.name) for cell in study.cells})
     answered_to_baseline = first_by_cell([row for row in answered if row.task == MEAN])
     found = StudyResults(
         study=study.name,
@@ -83,7 +85,7 @@ def analyse(study: JudgedStudy, outcomes: Sequence[Outcome], others: Sequence[Sc
             CellResult(
                 **cell_facts(cell, kept[cell.name], study.chosen.get(cell.name)),
                 **loss_facts(cell.name, kept[cell.name], losses),
-                **answer_facts(cell.name, answers),
+                **answer_facts(cell.name, answers, positions),
                 difference=to_baseline.get(cell.name),
                 accuracy_difference=answered_to_baseline.get(cell.name),
             )
@@ -202,8 +204,12 @@ def loss_facts(cell: str, outcomes: Sequence[Outcome], losses: Losses) -> dict[s
     }
 
 
-def answer_facts(cell: str, answers: Answers) -> dict[str, Any]:
-    """What the evaluated runs of a cell answered."""
+def answer_facts(cell: str, answers: Answers, positions: Mapping[str, tuple[CellPosition, ...]]) -> dict[str, Any]:
+    """What the evaluated runs of a cell answered.
+
+    Args:
+        positions: by cell.
+    """
     facts: dict[str, Any] = {"tasks": task_rows(answers, cell)}
     effect = answers.accuracy(cell, MEAN)
     if effect is not None:
@@ -221,15 +227,7 @@ def answer_facts(cell: str, answers: Answers) -> dict[str, Any]:
             )
             for same in zip(*(evaluation.lengths or () for evaluation in evaluations), strict=False)
         )
-        facts["positions"] = tuple(
-            CellPosition(
-                first=same[0].first,
-                last=same[0].last,
-                loss=(loss := mean([at.loss for at in same])),
-                perplexity=perplexity(loss),
-            )
-            for same in zip(*(evaluation.positions or () for evaluation in evaluations), strict=False)
-        )
+        facts["positions"] = positions.get(cell, ())
     return facts
 
 

@@ -11,12 +11,15 @@ CAPTIONS = {
     "differences": f"Differences in validation loss. {_BAR}: with that probability all cover the true values. "
     "Blue is better, orange worse; grey is neither. Shaded is the margin within which the claims on a pair call it "
     "equivalent; a pair without a margin has none.",
+    "loss_curves": "Loss of finished runs over training: validation with its points, mean over seeds, shaded from the "
+    "least to the greatest seed, which is no interval; thin, the training loss in a running mean.",
     "tuning": "Loss of each cell on tuning documents. A bar is one standard error over documents, and no interval of a "
     "difference; a circle is what was chosen.",
     "recall_by_distance": "Recall against distance. A band is a simultaneous {level} interval over seeds and "
     "questions; the grey line is chance.",
-    "loss_by_position": "Loss against position, mean over seeds, without intervals; the grey line is the training "
-    "length.",
+    "loss_by_position": "Loss against position, mean over seeds; the grey line is the training length. A band is a "
+    "{level} interval of one cell at one position, for other seeds on the same sequences: it holds neither the choice "
+    "of the text nor what a seed does to all cells alike. With one seed there is none.",
     "decays": "Half-life of the median λ of each layer over validation text, geometric mean over seeds, with λ itself "
     "on the right; colour for the decay, dash for the level, hollow points for the start. Bands, for up to four cells, "
     "span the quartiles of λ in a layer: they show how λ spreads over tokens, heads and dimensions, and are no "
@@ -26,6 +29,7 @@ CAPTIONS = {
 _ALTS = {
     "losses": "Validation loss of {cells} cells, each a point with its interval.",
     "differences": "Forest plot of {differences} differences in validation loss, each a point with its interval.",
+    "loss_curves": "Lines of the validation loss and of the training loss against tokens, one pair per cell.",
     "tuning": "Lines of the loss on tuning documents against the value tried, one per cell.",
     "recall_by_distance": "Lines of recall against distance in tokens, one per cell.",
     "loss_by_position": "Lines of loss against position in the sequence, one per cell.",

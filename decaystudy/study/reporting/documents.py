@@ -19,6 +19,8 @@ from decaystudy.study.reporting.tables import (
     tasks_table,
     trials_table,
 )
+from decaystudy.study.reporting.tables.best import shown_best
+from decaystudy.study.reporting.tables.cells import LOSS
 from decaystudy.study.reporting.tables.fields import trial_text
 from decaystudy.table import Table, markdown_escape, markdown_line
 
@@ -71,7 +73,7 @@ def as_tex(results: StudyResults) -> str:
     about = f"{results.title} (scale {results.scale})."
     label = f"tab:{results.study}"
     parts = [f"% {results.study} at scale {results.scale}, made by decaystudy\n% {' '.join(results.answer.split())}"]
-    parts.append(replace(cells_table(results), title=about).latex(label))
+    parts.append(replace(with_best(cells_table(results), results), title=about).latex(label))
     tasks = tasks_table(results)
     if tasks is not None:
         parts.append(replace(tasks, title=f"Tasks: {about}").latex(f"{label}-tasks"))
@@ -82,6 +84,16 @@ def as_tex(results: StudyResults) -> str:
         title = f"Claims about every scale: {results.title}."
         parts.append(replace(over_scales, title=title).latex(f"{label}-scales"))
     return "\n\n".join(parts) + "\n"
+
+
+def with_best(table: Table, results: StudyResults) -> Table:
+    """The table of cells with the loss of the best one in bold, where one is shown to be the best."""
+    best = shown_best(results)
+    if best is None:
+        return table
+    row = [cell.name for cell in results.cells].index(best)
+    note = f"Bold: shown to be below all others ({results.loss_family.level:.0%}, all intervals together)."
+    return replace(table, bold=frozenset({(row, table.headings.index(LOSS))}), notes=(*table.notes, note))
 
 
 def as_csv(results: StudyResults) -> str:

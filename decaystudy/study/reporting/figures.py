@@ -13,6 +13,7 @@ from decaystudy.plotting import BETTER, INK, MUTED, WORSE, add_legend, draw_inte
 from decaystudy.study.analysis.answer import share_text, tokens_text
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults, in_bits
 from decaystudy.study.definition.tuning import Tried
+from decaystudy.study.reporting.curve_figures import Curves, loss_curves
 from decaystudy.study.reporting.decay_figures import decays, loss_by_decay
 from decaystudy.study.reporting.styles import cell_styles
 from decaystudy.study.reporting.tables.fields import seeds_text
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def all_figures(results: StudyResults) -> dict[str, Figure]:
-    """By name, those that this study has."""
+def all_figures(results: StudyResults, curves: Curves) -> dict[str, Figure]:
+    """By name, those that this study has.
+
+    Args:
+        curves: of its runs, as far as they are known.
+    """
     drawn = {
         "losses": losses(results),
         "differences": differences(results),
+        "loss_curves": loss_curves(results, curves),
         "tuning": tuning(results),
         "recall_by_distance": recall_by_distance(results),
         "loss_by_position": loss_by_position(results),
@@ -136,12 +142,19 @@ def curve_point(one: Tried, results: StudyResults) -> tuple[float, float]:
 
 
 def loss_by_position(results: StudyResults) -> Figure | None:
-    """Loss against the position in the sequence, one line per cell, over the lengths that were measured."""
+    """Loss against the position in the sequence, one line per cell, over the lengths that were measured. With several
+    seeds there are intervals."""
     measured = [cell for cell in results.cells if cell.positions and results.tokenizers < 2]
     if not measured:
         return None
     lengths = {cell.lengths[0].length for cell in measured if cell.lengths}
-    return figures.loss_by_position({cell.name: cell.positions for cell in measured}, lengths, cell_styles(results))
+    bands = {
+        cell.name: [(at.low, at.high) for at in cell.positions if at.low is not None and at.high is not None]
+        for cell in measured
+        if all(at.low is not None for at in cell.positions)
+    }
+    by_cell = {cell.name: cell.positions for cell in measured}
+    return figures.loss_by_position(by_cell, lengths, cell_styles(results), bands)
 
 
 def recall_by_distance(results: StudyResults) -> Figure | None:

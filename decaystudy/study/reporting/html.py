@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from decaystudy.formatting import hours
-from decaystudy.plotting import INK, svg
+from decaystudy.plotting import INK
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.planning.plan_schema import Plan
-from decaystudy.study.reporting import figures, tables
+from decaystudy.study.reporting import tables
 from decaystudy.study.reporting.captions import alternatives, captions
 from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.provenance import BIBTEX, provenance
@@ -22,13 +23,13 @@ from decaystudy.table import Table
 LOG_LINES = 20
 
 
-def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, str] | None = None) -> str:
+def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, str] = MappingProxyType({})) -> str:
     """The report.
 
     Args:
         plan: as the study was planned.
         out: the folder of all runs, where their logs are.
-        drawn: the study's figures as svg elements, by name; drawn now unless given.
+        drawn: the study's figures as svg elements, by name; a page without them unless given.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -45,7 +46,7 @@ def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, st
         outcome=outcome(results),
         plan=plan,
         tables=all_tables(results, plan),
-        figures=embedded(drawn_figures(results) if drawn is None else drawn, alternatives(results)),
+        figures=embedded(drawn, alternatives(results)),
         captions=captions(results),
         folders={run.id: run.run for run in results.runs if run.run is not None},
         provenance=provenance(results, plan, out),
@@ -54,11 +55,6 @@ def as_html(results: StudyResults, plan: Plan, out: Path, drawn: Mapping[str, st
         took=took,
         planned=planned,
     )
-
-
-def drawn_figures(results: StudyResults) -> dict[str, str]:
-    """The figures of a study as svg elements, by name."""
-    return {name: svg(figure) for name, figure in figures.all_figures(results).items()}
 
 
 def embedded(drawn: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.planning.record import plan_file, read_plan, read_recorded, studies_of
+from decaystudy.study.reporting.curve_figures import Curves, curves_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import all_figures
 from decaystudy.study.reporting.html import as_html
@@ -62,14 +63,15 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
     return 0
 
 
-def write_report(results: StudyResults, plan: Plan, store: Store) -> None:
+def write_report(results: StudyResults, plan: Plan, store: Store, curves: Curves | None = None) -> None:
     """Write report.tex, report.html and the figures, each as SVG and as PDF.
 
     Args:
         plan: as the study was planned.
+        curves: of its runs; read from their folders unless given.
     """
     folder = store.study_folder(plan.study)
-    drawn = all_figures(results)
+    drawn = all_figures(results, curves_of(results, store) if curves is None else curves)
     as_svg = {name: svg(figure) for name, figure in drawn.items()}
     place = folder / "figures"
     for old in [file for ending in FIGURES for file in place.glob(f"*{ending}")]:

@@ -83,7 +83,7 @@ def write_reports(bundles: Sequence[tuple[str, Bundle]], folder: Path) -> None:
 
             store.make(place)
             write_tables(place, results)
-            write_report(results, bundle.plan, store)
+            write_report(results, bundle.plan, store, bundle.curves)
             print(f"{place / 'report.html'} (and report.tex, figures, results.csv, results.md)", file=sys.stderr)
 
 

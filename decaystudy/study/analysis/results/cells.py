@@ -75,6 +75,9 @@ class CellPosition:
     """Counted too."""
     loss: float
     """Nats per token."""
+    low: float | None = None
+    high: float | None = None
+    """Interval of ``loss`` at this position alone, for other seeds on the same sequences; None with one seed."""
     perplexity: float
 
 

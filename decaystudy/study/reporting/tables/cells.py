@@ -22,6 +22,9 @@ from decaystudy.study.reporting.tables.fields import (
 )
 from decaystudy.table import Column, Kind, Table
 
+LOSS = "validation loss"
+"""Heading of the column of losses in nats per token."""
+
 
 def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     """One row per cell: loss, perplexity, λ, and the difference to its baseline.
@@ -31,7 +34,7 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     """
     answered = any(cell.accuracy for cell in results.cells)
     tokenizers = results.tokenizers > 1
-    loss_name = "bits per byte" if tokenizers else "validation loss"
+    loss_name = "bits per byte" if tokenizers else LOSS
     beside = [] if tokenizers else [Column("bits per byte"), Column("perplexity")]
     columns = [CELL, Column("seeds"), Column(loss_name), *beside]
     columns[2:2] = [Column("chosen")] if results.tuned else []
