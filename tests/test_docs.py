@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import matplotlib
 import pytest
 
 import decaystudy
@@ -53,13 +55,18 @@ def call(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def claims_page(*, with_seeds: bool) -> str:
-    """docs/claims.md as its script makes it."""
-    spec = importlib.util.spec_from_file_location("make_claims", DOCS / "make_claims.py")
+def script(name: str) -> ModuleType:
+    """A script of docs/, imported."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return str(module.page(with_seeds=with_seeds))
+    return module
+
+
+def claims_page(*, with_seeds: bool) -> str:
+    """docs/claims.md as its script makes it."""
+    return str(script("make_claims").page(with_seeds=with_seeds))
 
 
 def without_seeds(page: str) -> str:
@@ -70,6 +77,19 @@ def test_the_page_of_claims_is_current() -> None:
     assert without_seeds((DOCS / "claims.md").read_text()) == without_seeds(claims_page(with_seeds=False)), (
         "make docs-claims"
     )
+
+
+def test_the_page_of_studies_is_current() -> None:
+    assert (DOCS / "studies.md").read_text() == script("make_studies").page(), "make docs-claims"
+
+
+@pytest.mark.slow
+def test_the_pictures_are_current() -> None:
+    drawn = {path.stem: path.read_text() for path in (DOCS / "figures").glob("*.svg")}
+    pages = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    assert set(re.findall(r"\(figures/([\w-]+)\.svg\)", pages)) == set(drawn)
+    if all(f"Matplotlib v{matplotlib.__version__}" in text for text in drawn.values()):
+        assert script("make_figures").main(["--check"]) == 0, "make docs-figures"
 
 
 @pytest.mark.slow
@@ -106,13 +126,14 @@ def test_margins_of_the_papers_statements_have_names() -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
-    assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
+    indices = [(DOCS / name).read_text() for name in ("index.md", "extend.md")]
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", "".join(indices)))
+    assert linked == {path.name for path in DOCS.glob("*.md")} - {"index.md"}
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_links_lead_somewhere(page: str) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text()):
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (DOCS / page).read_text()):
         assert (DOCS / link).exists(), link
 
 

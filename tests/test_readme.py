@@ -19,8 +19,8 @@ def test_its_study_file_plans(tmp_path, capsys):
 
 
 def test_its_decay_and_its_python(tmp_path, monkeypatch):
-    decay, several, python = block("python")
-    (tmp_path / "decays_of_the_readme.py").write_text(decay + several)
+    decay, python = block("python")
+    (tmp_path / "decays_of_the_readme.py").write_text(decay)
     monkeypatch.syspath_prepend(tmp_path)
     from decaystudy.decay import make_decay
 
@@ -29,8 +29,8 @@ def test_its_decay_and_its_python(tmp_path, monkeypatch):
 
     from decaystudy.model import DecayTransformer, ModelConfig
 
-    tempered = DecayTransformer(ModelConfig.preset("tiny", decay="decays_of_the_readme.Tempered"))
-    assert all((log_decay < 0).all() for log_decay in tempered.log_decays(torch.arange(9)[None]))
+    halved = DecayTransformer(ModelConfig.preset("tiny", decay="decays_of_the_readme.Halved"))
+    assert all((log_decay < 0).all() for log_decay in halved.log_decays(torch.arange(9)[None]))
     names = {}
     exec(python, names)
     assert names["more"].shape == (1, 1, 2048)

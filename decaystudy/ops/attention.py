@@ -71,9 +71,8 @@ def dplr_attention(
 
     Args:
         beta: (B, T, H), any floating dtype.
-        The rest as in `decay_attention`.
 
-    Returns and errors as of `decay_attention`.
+    The other arguments, what it returns and its errors are those of `decay_attention`.
     """
     _check(q, k, v, log_decay, initial_state, resets)
     _check_like("beta", beta, q.shape[:3], q)
