@@ -14,14 +14,15 @@ from decaystudy import __version__
 from decaystudy.checks import shown
 from decaystudy.errors import UserError, exit_code, unknown
 from decaystudy.imports import blaming
-from decaystudy.output import lost, unfailing_output, use_utf8
+from decaystudy.live import opening
+from decaystudy.output import Output, lost, unfailing_output, use_utf8
 
 GROUPS = {
     "train": {
         "fit": "train one run, or resume it",
         "run-study": "answer a question: plan, train and compare the runs of a study",
         "probe": "measure this machine's training speed, for plans in hours",
-        "doctor": "versions, GPU, kernels, cache and hub of this machine, for bug reports",
+        "doctor": "versions, GPU, kernels, cache and hub, for bug reports",
         "rehearse": "check this machine with a tiny run that is killed and resumed",
         "clean": "delete runs that no study needs any more",
     },
@@ -52,10 +53,10 @@ RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """Variables that Lightning reads as numbers when it is imported."""
 
 EPILOG = """examples:
-  decaystudy run-study sharing                      the sharing study at scale tiny, offline, on this CPU
+  decaystudy run-study sharing         at scale tiny: offline, on this CPU
   decaystudy run-study sharing --scale 160m --dry-run
-  decaystudy fit --model.decay simple --model.decay_options.p 0.95 --out runs/simple
-  decaystudy VERB --help                            the settings of a verb"""
+  decaystudy fit --model.decay simple --model.decay_options.p 0.95
+  decaystudy VERB --help               the settings of a verb"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,6 +69,8 @@ def main(argv: list[str] | None = None) -> int:
             code = exit_code(lambda: dispatch(arguments))
         except SystemExit as end:  # how argparse leaves after --help
             code = int(end.code or 0)
+        if Output.before_writing is not None:
+            Output.before_writing()
         output.flush()
         if reason := lost(output):
             print(f"decaystudy: standard output could not be written ({reason}); all else is done", file=sys.stderr)
@@ -93,6 +96,7 @@ def dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     check_surroundings()
+    opening(f"decaystudy {verb} …")
     module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
     with blaming():
         return int(module.run(rest))
@@ -125,6 +129,6 @@ def overview() -> str:
     )
     return (
         "usage: decaystudy VERB [settings]\n\n"
-        "The laboratory for decay in linear attention: questions in, planned and resumable training runs out,\n"
-        f"with tables, figures and error bars.\n\n{groups}\n\n{EPILOG}"
+        "The laboratory for decay in linear attention: questions in, planned and\n"
+        f"resumable training runs out, with tables, figures and error bars.\n\n{groups}\n\n{EPILOG}"
     )

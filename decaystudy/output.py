@@ -10,8 +10,8 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, TextIO, cast
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TextIO, cast
 
 WORDS = {
     "λ": "lambda", "Δ": "Delta", "β": "beta", "γ": "gamma", "θ": "theta", "σ": "sigma", "χ": "chi", "Σ": "sum",
@@ -54,11 +54,16 @@ class Output:
         stream: where the text goes; None where the process has no such stream.
     """
 
+    before_writing: ClassVar[Callable[[], None] | None] = None
+    """Takes away what is redrawn in place (``live``), so that it and other output don't mix."""
+
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = io.StringIO() if stream is None else stream
         self.failure: Exception | None = None
 
     def write(self, text: str) -> int:
+        if Output.before_writing is not None:
+            Output.before_writing()
         if self.failure is None:
             try:
                 self.stream.write(showable(text, self.stream, AS_WORDS))

@@ -32,6 +32,8 @@ class Column:
 
     heading: str
     kind: Kind = Kind.NUMBER
+    drop: int = 0
+    """When a terminal is too narrow for all columns, those of the highest number are left out first; 0 never is."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.io import json_text
 from decaystudy.output import print_json
+from decaystudy.terminal import fitted, terminal_width
 
 DESCRIPTION = """Perplexity of a trained model under a decay that it was not trained with. Nothing is trained.
 
@@ -54,7 +55,7 @@ def run(arguments: list[str]) -> int:
         print_json(json_text(found))
         return 0
     for folder, values in found.items():
-        print(f"{folder}\n{ablation_table(values).text()}\n")
+        print(f"{folder}\n{fitted(ablation_table(values), terminal_width())}\n")
     return 0
 
 

@@ -9,6 +9,7 @@ from decaystudy.errors import UserError
 from decaystudy.io import json_text
 from decaystudy.output import print_json
 from decaystudy.plotting import check_target
+from decaystudy.terminal import fitted, terminal_width
 
 DESCRIPTION = """Quantiles of λ by layer and head over real text, half-lives in tokens (ln ½ / ln median λ), and the
 shares of λ that are saturated near 0 (below 0.01) and near 1 (above 0.999).
@@ -51,7 +52,7 @@ def run(arguments: list[str]) -> int:
         print_json(json_text(found))
         return 0
     for folder, layers in found.items():
-        print(f"{folder}\n{decays_table(layers, heads=given.heads).text()}\n")
+        print(f"{folder}\n{fitted(decays_table(layers, heads=given.heads), terminal_width())}\n")
     if given.figure is not None:
         print(f"figure: {given.figure}")
     return 0

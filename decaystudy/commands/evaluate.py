@@ -14,6 +14,7 @@ from decaystudy.output import print_json, show_log
 from decaystudy.plotting import check_target
 from decaystudy.runs.evaluation import Evaluation
 from decaystudy.serial import to_plain
+from decaystudy.terminal import terminal_width
 
 DESCRIPTION = """Validation perplexity and lm-eval's tasks, for runs or for models in Hugging Face form.
 
@@ -96,7 +97,7 @@ def run(arguments: list[str]) -> int:
     if given.json:
         print_json(json_text(to_plain(found, omit_none=True)))
         return 0
-    print(evaluation_text(found, chosen.names))
+    print(evaluation_text(found, chosen.names, terminal_width()))
     return 0
 
 

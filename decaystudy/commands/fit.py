@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from pathlib import Path
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
+from decaystudy.formatting import count
+from decaystudy.model.count import parameter_count
 from decaystudy.output import show_log, shows
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.records import dump_config
+from decaystudy.training.world import SUPERVISED
 
+LOG = logging.getLogger("decaystudy")
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+"""Variables by which a process of several finds which one it is."""
 DESCRIPTION = """Train one run, or resume it.
 
 Settings come from the scale, then from each --config file, then from flags; later ones win. --out receives config.yaml,
@@ -42,10 +50,18 @@ def run(arguments: list[str]) -> int:
         text = dump_config(config)
         print(text if shows(text) else dump_config(config, ascii_only=True), end="")
         return 0
+    out = Path(others["out"] or Path("runs") / default_name(config)).expanduser()
+    if SUPERVISED not in os.environ and all(os.environ.get(name, "0") == "0" for name in RANKS):
+        LOG.info("%s, in %s", describe(config), out)  # before PyTorch is imported, which takes seconds
     from decaystudy.training.process import train
 
-    out = Path(others["out"] or Path("runs") / default_name(config)).expanduser()
     return train(config, out, [sys.executable, "-m", "decaystudy", "fit", *arguments])
+
+
+def describe(config: RunConfig) -> str:
+    """``mamba2 at scale tiny, 1.23 M parameters, seed 0``"""
+    size = count(parameter_count(config.model))
+    return f"{_kind(config)} at scale {config.scale}, {size} parameters, seed {config.seed}"
 
 
 def repeat_config(words: list[str]) -> list[str]:
@@ -63,5 +79,8 @@ def repeat_config(words: list[str]) -> list[str]:
 
 def default_name(config: RunConfig) -> str:
     """A folder name that describes the run and is unique to it."""
-    kind = "softmax" if config.model.mixer == "softmax" else config.model.decay.rpartition(".")[2]
-    return f"{config.scale}-{kind}-seed{config.seed}-{config.identity_hash()}"
+    return f"{config.scale}-{_kind(config)}-seed{config.seed}-{config.identity_hash()}"
+
+
+def _kind(config: RunConfig) -> str:
+    return "softmax" if config.model.mixer == "softmax" else config.model.decay.rpartition(".")[2]

@@ -15,6 +15,7 @@ def run(arguments: list[str]) -> int:
     from decaystudy.decay import DECAYS
     from decaystudy.scales import SCALES
     from decaystudy.study.definition.library import describe_studies
+    from decaystudy.terminal import listed, terminal_width
     from decaystudy.training.loggers import LOGGERS
 
     groups = {
@@ -24,7 +25,8 @@ def run(arguments: list[str]) -> int:
         "data sources (--data.source NAME)": [(name, source.summary) for name, source in SOURCES.items()],
         "loggers (--logger NAME)": [(name, logger.summary) for name, logger in LOGGERS.items()],
     }
-    width = max(len(name) for rows in groups.values() for name, _ in rows) + 2
+    widest = max(len(name) for rows in groups.values() for name, _ in rows) + 2
+    width = terminal_width()
     for title, rows in groups.items():
-        print(f"{title}\n" + "\n".join(f"  {name:<{width}}{line}" for name, line in rows) + "\n")
+        print(f"{title}\n" + "\n".join(listed(f"  {name:<{widest}}", line, width) for name, line in rows) + "\n")
     return 0

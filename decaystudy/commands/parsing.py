@@ -16,12 +16,14 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_lo
 from decaystudy.checks import shown
 from decaystudy.commands.explaining import explain
 from decaystudy.errors import UserError, unknown
+from decaystudy.terminal import reflowed, terminal_width
 from decaystudy.yaml_document import MOST_LEVELS, load, scalar
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 # Values of flags are read like those of files.
 set_loader("settings", scalar, exceptions=(ValueError,))
 
+WIDEST_HELP = 118
 MISREAD = (argparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What jsonargparse, and the YAML reader behind it, raise on values that make no sense."""
 
@@ -30,7 +32,8 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Descriptions as they are written, room for long names, and of each setting its type and default."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34, width=118)  # type: ignore[no-untyped-call]
+        width = min(WIDEST_HELP, terminal_width() or WIDEST_HELP)
+        super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = str(action.help or "")
@@ -50,7 +53,7 @@ def make_parser(verb: str, description: str) -> ArgumentParser:
     """A parser that raises instead of exiting."""
     return ArgumentParser(
         prog=f"decaystudy {verb}",
-        description=description,
+        description=reflowed(description, terminal_width()),
         exit_on_error=False,
         allow_abbrev=False,
         formatter_class=HelpFormatter,

@@ -20,16 +20,22 @@ from decaystudy.runs.evaluation import (
     with_error,
 )
 from decaystudy.table import Column, Kind, Table
+from decaystudy.terminal import fitted
 
 _QUANTILES = {"q05": "5 %", "q25": "25 %", "median": "median", "q75": "75 %", "q95": "95 %", "mean": "mean"}
 
 
-def evaluation_text(found: Mapping[str, Evaluation], names: Sequence[str]) -> str:
-    """All that ``evaluate`` prints: metrics of the models side by side, then each model's losses by length."""
-    parts = [metrics_table(found, names).text()]
+def evaluation_text(found: Mapping[str, Evaluation], names: Sequence[str], width: int | None = None) -> str:
+    """All that ``evaluate`` prints: metrics of the models side by side, then each model's losses by length.
+
+    Args:
+        width: columns of the terminal; None for lines of any length.
+    """
+    parts = [fitted(metrics_table(found, names), width)]
     for name, model in found.items():
         if model.lengths is not None:
-            parts += [f"{name}\n{lengths_table(model.lengths).text()}", positions_table(model.positions or ()).text()]
+            parts += [f"{name}\n{fitted(lengths_table(model.lengths), width)}"]
+            parts += [fitted(positions_table(model.positions or ()), width)]
     return "\n\n".join(parts)
 
 

@@ -16,24 +16,24 @@ from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
 from decaystudy.study.definition.schema import parse_seeds
 from decaystudy.study.definition.several import expand_all, union
-from decaystudy.study.execution.jobs import Job, JobKind
+from decaystudy.study.execution.frame import Outlook
+from decaystudy.study.execution.jobs import Job
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
-from decaystudy.study.execution.machine import device_name
 from decaystudy.study.execution.outcomes import Outcome, read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
 from decaystudy.study.execution.reuse import proposed, told
 from decaystudy.study.execution.scheduler import Failures, Scheduler
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
-from decaystudy.study.execution.tasks import refuse_tasks, refuse_unknown_tasks, tasks_of_runs
-from decaystudy.study.planning.hardware import Speed, choose_speed
-from decaystudy.study.planning.past import past_runs, with_past
+from decaystudy.study.execution.tasks import is_evaluated, refuse_tasks, refuse_unknown_tasks, tasks_of_runs
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
 from decaystudy.study.planning.plan_schema import Call, ClaimPlan
 from decaystudy.study.planning.record import read_plan, write_call
+from decaystudy.study.planning.speed import plan_speed
 from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.report import write_report, write_results
+from decaystudy.terminal import fold, terminal_width
 
 INTERRUPTED = 130
 DETACHED = "the same command with --attach watches them, with --cancel ends them"
@@ -131,8 +131,8 @@ def run_study(
     progress = ProgressPrinter()
     set_aside(changed, store, progress)
     while waiting:
-        write_plans(request, studies, store, launcher)
-        progress.begin(studies, store)
+        outlook = write_plans(request, studies, store, launcher)
+        progress.begin(studies, store, replace(outlook, evaluations=not_evaluated(studies, store, tasks)))
         scheduler = Scheduler(waiting, store, launcher, progress, tasks, retry=not attach)
         try:
             if launcher.detached and not attach:
@@ -180,7 +180,9 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
             resolution = expected_resolution(study, outcomes[study.name])
             found = [*([resolution] if resolution else []), *plan_lines(claims[study.name])]
             lines += [f"{study.name}: {line}" if len(studies) > 1 else line for line in found]
-        print("\n".join([plan_text(plans, studies, store), *lines, *([] if preview is None else ["", preview.text])]))
+        width = terminal_width()
+        lines = [plan_text(plans, studies, store, width), *(fold(line, width) for line in lines)]
+        print("\n".join([*lines, *([] if preview is None else ["", preview.text])]))
     return 0
 
 
@@ -235,26 +237,21 @@ def needed_jobs(runs: Sequence[Run], store: Store, launcher: Launcher, tasks: Ma
         return Scheduler(runs, store, launcher, Silent(), tasks, adopt=False).needed()
 
 
-def plan_speed(studies: Sequence[Study], launcher: Launcher, store: Store) -> tuple[Speed, int]:
-    """The speed that a plan assumes, and how many runs go at once."""
-    options, runs = launcher.options, union(studies)
-    needs = [launcher.resources(run, JobKind.TRAIN) for run in runs]
-    on_cpu = all(run.config.threads is not None or not each.gpu for run, each in zip(runs, needs, strict=True))
-    elsewhere = options.gpu is not None and not launcher.detached
-    at_once = options.jobs or (1 if elsewhere else launcher.at_once(runs))
-    devices = max(each.devices * each.nodes for each in needs)
-    speed = choose_speed(studies[0].scale, gpu=options.gpu, devices=devices, jobs=at_once, on_cpu=on_cpu)
-    if options.gpu is None and devices == 1 and not launcher.detached:
-        configs = [run.config for run in runs]
-        speed = with_past(speed, past_runs(store.folders(), configs, "cpu" if on_cpu else device_name()))
-    return speed, at_once
-
-
-def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, launcher: Launcher) -> None:
-    """Record the request and the plan in the folder of each study."""
+def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, launcher: Launcher) -> Outlook:
+    """Record the request and the plan in the folder of each study; returns what is left to do."""
     speed, at_once = plan_speed(studies, launcher, store)
+    left: dict[str, float] = {}
     for study in studies:
-        write_call(study, store, request.call(study), plan_study(study, store, speed, at_once))
+        plan = plan_study(study, store, speed, at_once)
+        write_call(study, store, request.call(study), plan)
+        left |= {run.id: run.hours * 3600 * (1 - run.done) for run in plan.runs if run.done < 1}
+    return Outlook(left, at_once)
+
+
+def not_evaluated(studies: Sequence[Study], store: Store, tasks: Mapping[str, str]) -> int:
+    """How many runs are still to be evaluated on their tasks."""
+    folders = {run.hash: store.find(run) for run in union(studies) if run.hash in tasks}
+    return sum(folder is None or not is_evaluated(folder, tasks[key]) for key, folder in folders.items())
 
 
 def link_runs(studies: Sequence[Study], store: Store) -> None:
@@ -273,7 +270,7 @@ def write_all_results(studies: Sequence[Study], store: Store, failures: Failures
     for study in studies:
         results = write_results(study, store, failures.training)
         complete = complete and results.complete
-        print(f"\n{as_text(results)}\n")
+        print(f"\n{as_text(results, terminal_width())}\n")
         folder = store.study_folder(study.name)
         if with_report:
             write_report(results, read_plan(store, study.name), store)
@@ -284,5 +281,5 @@ def write_all_results(studies: Sequence[Study], store: Store, failures: Failures
         print(f"curves:   tensorboard --logdir {folder}")
         resolved = outcome(results)
         if resolved:
-            print(f"resolved: {resolved}")
+            print(fold(f"resolved: {resolved}", terminal_width()))
     return 0 if complete else 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from decaystudy.errors import UserError
-from decaystudy.formatting import MISSING, aligned, duration, shortened
+from decaystudy.formatting import MISSING, duration, shortened
+from decaystudy.live import Display, can_redraw
 from decaystudy.runs.folder import state_of
 from decaystudy.runs.state import FINAL, RunState
 from decaystudy.study.definition.expand import Run, Study
@@ -20,12 +21,24 @@ from decaystudy.study.execution.outcomes import Outcome, read_outcome
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import is_evaluated
 from decaystudy.study.planning.record import expand_recorded
+from decaystudy.table import Column, Kind, Table
+from decaystudy.terminal import fitted, terminal_width
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 REFRESH_SECONDS = 2.0
 IDLE_LOOKS = 5
 MARKS = {RunState.FINISHED: "✔", RunState.RUNNING: "▸", RunState.PLANNED: "·"}
-COLOURS = {"finished": "green", "running": "cyan", "planned": "dim"}
-HEADING = ["run", "state", "step", "loss", "tokens/s", "left"]
+COLOURS = {RunState.FINISHED: "green", RunState.RUNNING: "cyan", RunState.PLANNED: "dim"}
+COLUMNS = (
+    Column("run", Kind.WORDS),
+    Column("state", Kind.WORDS),
+    Column("step"),
+    Column("loss"),
+    Column("tokens/s", drop=1),
+    Column("left"),
+)
 
 
 def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None = None) -> int:
@@ -42,13 +55,12 @@ def status(studies: Sequence[str] = (), *, out: str = "runs", watch: bool | None
     if live:
         follow(expanded, store)
     else:
-        rows, summary = look(expanded, store)
-        print(aligned(rows, heading=HEADING, left=(0, 1)))
-        print(f"\n{summary}")
+        table, summary = look(expanded, store)
+        print(f"{fitted(table, terminal_width())}\n\n{summary}")
     return 0
 
 
-def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
+def look(studies: Sequence[Study], store: Store) -> tuple[Table, str]:
     """One row per run, and one line over all."""
     queued = queued_jobs(union(studies), store)
     rows, states = [], []
@@ -57,9 +69,9 @@ def look(studies: Sequence[Study], store: Store) -> tuple[list[list[str]], str]:
             outcome = read_outcome(run, store, numbers=False)
             states.append(outcome.state)
             name = run.name if len(studies) == 1 else f"{study.name}/{run.name}"
-            rows.append([name, *describe(run, outcome, queued.get(run.hash, ""))])
+            rows.append((name, *describe(run, outcome, queued.get(run.hash, ""))))
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    return rows, f"{len(states)} runs: {counts}"
+    return Table(COLUMNS, tuple(rows)), f"{len(states)} runs: {counts}"
 
 
 def queued_jobs(runs: Sequence[Run], store: Store) -> dict[str, str]:
@@ -113,32 +125,35 @@ def describe(run: Run, outcome: Outcome, queued: str) -> list[str]:
 
 def follow(studies: Sequence[Study], store: Store) -> None:
     """Redraw the table until every run has ended, or Ctrl-C."""
-    from rich.live import Live
-
+    seen: list[tuple[Table, str]] = [look(studies, store)]
+    display = Display(lambda width: coloured(*seen[0], width), stream=sys.stdout)
     idle = 0
     try:
-        with Live(refresh_per_second=2, transient=False) as live:
-            while idle < IDLE_LOOKS:
-                rows, summary = look(studies, store)
-                live.update(_rich_table(rows, summary))
-                busy = any(row[1].startswith("▸") or " job " in row[1] for row in rows)
-                waiting = any(row[1].startswith("·") for row in rows)
-                # Between two runs there may be none for a moment.
-                idle = 0 if busy else idle + (1 if waiting else IDLE_LOOKS)
-                if idle < IDLE_LOOKS:
-                    time.sleep(REFRESH_SECONDS)
+        while idle < IDLE_LOOKS:
+            seen[0] = look(studies, store)
+            if can_redraw(sys.stdout):
+                display.refresh(now=True)
+            else:
+                print(f"{fitted(seen[0][0], terminal_width())}\n\n{seen[0][1]}\n", flush=True)
+            states = [row[1] for row in seen[0][0].rows]
+            busy = any(state.startswith("▸") or " job " in state for state in states)
+            waiting = any(state.startswith("·") for state in states)
+            # Between two runs there may be none for a moment.
+            idle = 0 if busy else idle + (1 if waiting else IDLE_LOOKS)
+            if idle < IDLE_LOOKS:
+                time.sleep(REFRESH_SECONDS)
     except KeyboardInterrupt:
         return
+    finally:
+        display.close()
 
 
-def _rich_table(rows: Sequence[Sequence[str]], summary: str) -> Any:
-    from rich.table import Table
+def coloured(table: Table, summary: str, width: int) -> Text:
+    """The table and the line over all, with the states of runs in colours."""
     from rich.text import Text
 
-    table = Table(caption=summary, caption_justify="left")
-    for i, name in enumerate(HEADING):
-        table.add_column(name, justify="left" if i < 2 else "right")
-    for row in rows:
-        state = next((name for name, mark in MARKS.items() if row[1].startswith(mark)), "failed")
-        table.add_row(row[0], Text(row[1], style=COLOURS.get(state, "red")), *row[2:])
-    return table
+    text = Text(f"{fitted(table, width)}\n\n{summary}")
+    for state, mark in MARKS.items():
+        text.highlight_regex(rf"{mark} {state}\b", COLOURS[state])
+    text.highlight_regex(r"✘ [\w-]+", "red")
+    return text

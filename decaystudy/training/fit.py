@@ -11,8 +11,7 @@ from pathlib import Path
 
 import lightning.pytorch as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
+from lightning.pytorch.profilers import Profiler
 
 from decaystudy.data import DataModule
 from decaystudy.errors import Failure, UserError
@@ -32,17 +31,17 @@ from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.stop import Stop, Stopped
 from decaystudy.training.callbacks.throughput import Throughput
-from decaystudy.training.checkpoint_files import CheckpointFiles
 from decaystudy.training.checkpoints import checkpoint_path, last_whole, prune, resumption
 from decaystudy.training.curve_writer import CurveWriter
+from decaystudy.training.frame import RunTotals
 from decaystudy.training.full_disk import is_full
 from decaystudy.training.layout import Layout, run_layout
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
-from decaystudy.training.processes import Processes
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
-from decaystudy.training.strategy import full_weights, make_strategy
+from decaystudy.training.strategy import full_weights
+from decaystudy.training.trainer import make_trainer
 from decaystudy.training.world import UNREACHED, World, find_world, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
@@ -119,7 +118,7 @@ def fit(
     with session.stop.listening(), untrained, _owned(folder, world) as heartbeat:
         session.progress.heartbeat = heartbeat
         try:
-            with _logging(config, folder, session.trainer):
+            with _logging(config, folder, session.trainer), session.progress.showing():
                 return _train(config, folder, layout, session)
         except Diverged as diverged:
             result = result_of_diverged(config, diverged, begun_origin(folder))
@@ -153,15 +152,17 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World)
     losses = StepLoss(look_every=every)
     throughput = Throughput(config.tokens_per_step, window=every)
     show = bool(config.trainer.get("enable_progress_bar", True))
-    progress = Progress(None, losses, throughput, show=show)
     checkpoints = Checkpoints(folder, config.recipe.checkpoint_every)
-    stop = Stop(checkpoints, seconds_of(config.trainer.get("max_time")))
     # The order matters: each callback reads what those before it have measured.
     writer = CurveWriter(folder.path, config.logger)
     start = StartDecays(writer)
     curves = Curves(writer, losses, throughput, every)
+    device = torch.cuda.get_device_name() if uses_gpu(config.trainer) else "cpu"
+    totals = RunTotals.of(config, device, layout.devices)
+    progress = Progress(None, losses, throughput, curves, totals, show=show and world.rank == 0)
+    stop = Stop(checkpoints, seconds_of(config.trainer.get("max_time")), progress.notice)
     callbacks = [Ownership(folder), losses, throughput, start, curves, progress, checkpoints, stop]
-    trainer = _trainer(config, folder, layout, world, callbacks)
+    trainer = make_trainer(config, folder, layout, world, callbacks)
     return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
 
 
@@ -222,43 +223,6 @@ def _check_memory(config: RunConfig, folder: RunFolder, layout: Layout) -> None:
         if folder.read_config() is not None:  # a run of a study, which reads there how it ended
             folder.write_status("out-of-memory", message=why)
         raise UserError(why)
-
-
-def _trainer(
-    config: RunConfig, folder: RunFolder, layout: Layout, world: World, callbacks: list[L.Callback]
-) -> L.Trainer:
-    chosen = {
-        "val_check_interval": config.recipe.validate_every * layout.accumulate,
-        "num_sanity_val_steps": 0,
-        "log_every_n_steps": 10,
-        "enable_model_summary": False,
-        **{name: value for name, value in config.trainer.items() if name != "max_time"},  # obeyed by ``Stop``
-        "enable_checkpointing": False,  # ``Checkpoints`` writes them
-        "enable_progress_bar": False,  # ``Progress`` prints lines instead: an endless stream has no bar
-        "accumulate_grad_batches": layout.accumulate,
-    }
-    try:
-        return L.Trainer(
-            strategy=make_strategy(config.strategy, world),
-            max_epochs=-1,
-            check_val_every_n_epoch=None,
-            use_distributed_sampler=False,
-            logger=False,  # made by ``_logging``, once the folder is this run's
-            callbacks=callbacks,
-            plugins=[CheckpointFiles(folder), Processes(world)],
-            default_root_dir=folder.path,
-            **{**chosen, "profiler": _profiler(config, folder)},
-        )
-    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"Lightning's Trainer refuses these settings: {line}") from error
-
-
-def _profiler(config: RunConfig, folder: RunFolder) -> Profiler | None:
-    """Lightning's profiler, which writes fit-profile.txt into the run's folder."""
-    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
-    name = config.trainer.get("profiler")
-    return None if name is None else kinds[name](dirpath=folder.path, filename="profile")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import finished_result, stored_config
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.terminal import fold, terminal_width
 from decaystudy.training.checkpoints import last_step
 from decaystudy.training.layout import run_layout
 from decaystudy.training.loggers import LOGGERS
@@ -132,14 +133,16 @@ def print_result(config: RunConfig, out: Path, result: RunResult) -> None:
         return
     speed = result.tokens_per_second
     bits = "" if result.val_bits_per_byte is None else f", {result.val_bits_per_byte:.4f} bits per byte"
-    print(
+    lines = (
         f"finished {result.step} steps, {result.tokens:,} tokens"
         + (f", {speed:,.0f} tokens/s" if speed else "")
         + f"\nvalidation loss {result.val_loss:.4f} nats per token, perplexity {result.val_perplexity:.2f}{bits}"
         f" (unigram entropy {result.unigram_entropy:.4f})"
     )
+    print(fold(lines, terminal_width()))
     if result.decay:
-        print("median λ by layer: " + ", ".join(f"{row.median:.3f}" for row in result.decay))
+        medians = ", ".join(f"{row.median:.3f}" for row in result.decay)
+        print(fold(f"median λ by layer: {medians}", terminal_width()))
     print(f"results: {out / 'result.json'}")
     for name in config.logger:
         if name in LOGGERS:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from decaystudy.formatting import duration
+from decaystudy.live import Display, can_redraw
 from decaystudy.runs.evaluation import mean_accuracy, read_evaluation
 from decaystudy.runs.folder import RunFolder, state_of
-from decaystudy.runs.state import FINAL
+from decaystudy.runs.state import FINAL, RunState
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.several import union
-from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind, JobState
+from decaystudy.study.execution.frame import Doing, Outlook, frame, line_of, running
+from decaystudy.study.execution.jobs import ActiveJob, Job, JobKind
 from decaystudy.study.execution.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 LIVE_SECONDS = 0.5
 QUIET_SECONDS = 60.0
@@ -80,14 +84,21 @@ class ProgressPrinter:
         self.total = 0
         self.ended = 0
         self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
-        self._shown = ""
+        self.outlook = Outlook()
+        self._display = Display(self._frame, stream=self.stream) if can_redraw(self.stream) else None
+        self._doing: list[Doing] = []
+        self._left: float | None = None
         self._at = time.monotonic()
         self._started: dict[str, float] = {}
 
-    def begin(self, studies: Sequence[Study], store: Store) -> None:
-        """Print what there is to train, if there is anything."""
+    def begin(self, studies: Sequence[Study], store: Store, outlook: Outlook | None = None) -> None:
+        """Print what there is to train, if there is anything.
+
+        Args:
+            outlook: what is left to do.
+        """
         runs = union(studies)
+        self.outlook = outlook or Outlook()
         done = sum((folder := store.find(run)) is not None and state_of(folder) in FINAL for run in runs)
         self.total, self.ended = len(runs) - done, 0
         if self.total:
@@ -111,30 +122,46 @@ class ProgressPrinter:
             self.say(f"  ▸ {name} is being trained by {who}; waiting for it")
         elif event.kind is EventKind.TRAINED:
             self.ended += 1
+            self._learn(event)
             self.say(f"  {self._trained(event)}  ({self.ended} of {self.total})")
         else:
+            if event.job is not None and event.job.name in self._started:
+                self.outlook.evaluated.append(time.monotonic() - self._started[event.job.name])
             self.say(f"  {self._evaluated(event)}")
+
+    def _learn(self, event: Event) -> None:
+        self.outlook.ended.add(event.run.hash)
+        if event.state != RunState.FINISHED:
+            self.outlook.failed += 1
+        elif event.run.name in self._started:
+            self.outlook.took(event.run.hash, time.monotonic() - self._started[event.run.name])
 
     def tick(self, active: Iterable[ActiveJob]) -> None:
         """Print how far the jobs are, if it is time."""
         now = time.monotonic()
-        if now - self._at < (LIVE_SECONDS if self.live else QUIET_SECONDS):
+        if now - self._at < (LIVE_SECONDS if self._display is not None else QUIET_SECONDS):
             return
         self._at = now
-        line = "   ".join(doing(one) for one in active if one.report.state is JobState.RUNNING)
-        if self.live:
-            self._show(line)
-        elif line:
-            self.say(f"    {line}")
+        active = list(active)
+        self._doing = running(active)
+        if self._display is not None:
+            self._left = self.outlook.seconds_left(active)
+            self._display.refresh()
+        elif self._doing:
+            self.say(f"    {'   '.join(map(line_of, self._doing))}")
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._show("")
         print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """Clear the live line."""
-        self._show("")
+        """Leave the lines that are redrawn as they are last."""
+        if self._display is not None:
+            self._doing, self._left = [], None
+            self._display.close()
+
+    def _frame(self, width: int) -> RenderableType:
+        return frame(self.total, self.outlook, self._doing, self._left)
 
     def _resumes(self, event: Event) -> bool:
         if event.job is None or event.job.kind is JobKind.EVALUATE:
@@ -163,30 +190,6 @@ class ProgressPrinter:
 
     def _took(self, name: str) -> str:
         return f" in {duration(time.monotonic() - self._started[name])}" if name in self._started else ""
-
-    def _show(self, text: str) -> None:
-        if not self.live or text == self._shown:
-            return
-        width = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[2K" + text[:width])
-        self.stream.flush()
-        self._shown = text
-
-
-def doing(one: ActiveJob) -> str:
-    """How far a running job is."""
-    job = one.job
-    if job.kind is JobKind.EVALUATE:
-        return f"{job.run.name}: evaluating"
-    status = job.folder.read_status()
-    if not one.wrote(status) or "step" not in status:
-        return f"{job.run.name}: starting"
-    text = f"{job.run.name}: step {status['step']}/{status['max_steps']}"
-    if "loss" in status:
-        text += f" loss {status['loss']:.3f}"
-    if "seconds_left" in status:
-        text += f", {duration(status['seconds_left'])} left"
-    return text
 
 
 def log_of(event: Event) -> str:

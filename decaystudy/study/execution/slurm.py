@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.formatting import aligned, hours
+from decaystudy.formatting import hours
 from decaystudy.study.definition.expand import Run
 from decaystudy.study.execution.cluster_job import ClusterJob
 from decaystudy.study.execution.jobs import Job, JobKind, JobReport, JobState, Resources, log_tail
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, Preview
 from decaystudy.study.execution.slurm_options import minutes, parse_extra
+from decaystudy.study.execution.slurm_preview import preview_text
 
 DEFAULT_CPUS = 8
 MOST_TIMEOUTS = 1_000_000
@@ -265,31 +266,3 @@ def refusal(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line]
     return (errors or lines or ["it says nothing"])[-1]
-
-
-def preview_text(values: Mapping[str, Any]) -> str:
-    """What would be submitted, for people."""
-    if not values["arrays"]:
-        return "slurm: no job would be submitted"
-    heading = ["jobs", "partition", "nodes", "GPUs/node", "tasks/node", "CPUs/task", "memory", "time limit", "planned"]
-    rows = [
-        [
-            f"{array['jobs']} × {array['kind']}",
-            array["partition"] or "default",
-            str(array["nodes"]),
-            str(array["gpus_per_node"]),
-            str(array["tasks_per_node"]),
-            str(array["cpus_per_task"]),
-            array["memory"] or "default",
-            array["time_limit"],
-            "–" if array["planned_hours"] is None else f"at most {hours(array['planned_hours'])}",
-        ]
-        for array in values["arrays"]
-    ]
-    counts = f"{values['jobs']} jobs in {len(rows)} submission{'s' if len(rows) > 1 else ''}"
-    lines = [f"slurm: {counts}", aligned(rows, heading=heading, left=(0, 1, 6))]
-    if len({array["kind"] for array in values["arrays"]}) > 1:
-        lines.append("an evaluation begins once its run has been trained")
-    lines += [f"!: {warning}" for warning in values["warnings"]]
-    script = values["arrays"][0]["script"].rstrip().splitlines()
-    return "\n".join([*lines, "", "script of the first:", *(f"  {line}".rstrip() for line in script)])

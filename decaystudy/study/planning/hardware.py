@@ -10,45 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from decaystudy.devices import DEVICES, Device
 from decaystudy.errors import unknown
 from decaystudy.io import cache_folder, read_mapping, write_json
 from decaystudy.model.count import forward_flops
 from decaystudy.runs.config import RunConfig
 from decaystudy.study.execution.machine import cpu_count, local_gpus
-
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Device:
-    """A processor that plans may assume."""
-
-    name: str
-    summary: str
-    flops: float
-    """Dense matrix FLOP/s in bf16 (float32 for a CPU core), as its maker states."""
-    memory_bytes: int
-    utilisation: float
-    """Share of ``flops`` that training is assumed to reach."""
-    gpu: bool = True
-
-
-# Peaks are the makers' dense bf16 figures; V100 has fp16 only. 35 % is what training of this size commonly reaches
-# on these GPUs; the CPU line is one core with AVX2 running small matrices.
-DEVICES = {
-    device.name: device
-    for device in (
-        Device("cpu", "one core, assumed", 100e9, 0, 0.40, gpu=False),
-        Device("v100", "NVIDIA V100 32 GB", 125e12, 32 * GIB, 0.30),
-        Device("a100-40gb", "NVIDIA A100 40 GB", 312e12, 40 * GIB, 0.35),
-        Device("a100-80gb", "NVIDIA A100 80 GB", 312e12, 80 * GIB, 0.35),
-        Device("l40s", "NVIDIA L40S 48 GB", 362e12, 48 * GIB, 0.30),
-        Device("rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 165e12, 24 * GIB, 0.35),
-        Device("h100", "NVIDIA H100 SXM 80 GB", 989e12, 80 * GIB, 0.35),
-        Device("h200", "NVIDIA H200 141 GB", 989e12, 141 * GIB, 0.35),
-        Device("b200", "NVIDIA B200 192 GB", 2250e12, 192 * GIB, 0.30),
-    )
-}
 
 
 @dataclass

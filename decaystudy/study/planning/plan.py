@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decaystudy.formatting import MISSING, aligned, count, hours, size
+from decaystudy.formatting import MISSING, count, hours, size
 from decaystudy.io import json_text
 from decaystudy.model.count import parameter_count
 from decaystudy.runs.config import RunConfig
@@ -28,6 +28,8 @@ from decaystudy.study.planning.plan_schema import (
     PlanTotal,
     WholePlan,
 )
+from decaystudy.table import Column, Kind, Table
+from decaystudy.terminal import fitted, fold
 from decaystudy.training.checkpoints import KEPT, last_step
 
 
@@ -170,11 +172,15 @@ def disk_bytes(config: RunConfig) -> int:
     return parameter_count(config.model) * (12 * KEPT + 4) + 2**20
 
 
-def plan_text(plans: Plans, studies: Sequence[Study], store: Store) -> str:
-    """The plans for people."""
+def plan_text(plans: Plans, studies: Sequence[Study], store: Store, width: int | None = None) -> str:
+    """The plans for people.
+
+    Args:
+        width: columns of the terminal; None for lines of any length.
+    """
     lines: list[str] = []
     for plan, study in zip(plans.studies, studies, strict=True):
-        lines += [f"{study.spec.title} ({plan.study}, scale {plan.scale})", "", _runs_table(plan), ""]
+        lines += [f"{study.spec.title} ({plan.study}, scale {plan.scale})", "", fitted(_runs_table(plan), width), ""]
         if plan.not_run:
             lines += [f"left out without --all-cells: {', '.join(plan.not_run)}", ""]
         lines += tuning_lines(plan)
@@ -196,7 +202,7 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store) -> str:
         "FLOPs: three times the forward pass; the attention operator counts as 4·Dk·Dv per head and token (DPLR: 8), "
         "softmax as 2·T·d. Memory is an estimate per device"
     )
-    return "\n".join(lines)
+    return "\n".join(fold(line, width) if "\n" not in line else line for line in lines)
 
 
 def tuning_lines(plan: Plan) -> list[str]:
@@ -216,13 +222,23 @@ def tuning_lines(plan: Plan) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _runs_table(plan: Plan) -> str:
-    heading = ["cell", "seed", "state", "parameters", "tokens", "FLOPs", "memory", "time", "GPU-hours"]
+def _runs_table(plan: Plan) -> Table:
+    columns = (
+        Column("cell", Kind.WORDS),
+        Column("seed"),
+        Column("state", Kind.WORDS),
+        Column("parameters", drop=1),
+        Column("tokens", drop=2),
+        Column("FLOPs", drop=4),
+        Column("memory"),
+        Column("time"),
+        Column("GPU-hours", drop=3 if any(run.gpu_hours for run in plan.runs) else 5),
+    )
     rows = []
     for run in plan.runs:
         partly = f" at {run.done:.0%}" if 0 < run.done < 1 else ""
         rows.append(
-            [
+            (
                 _run_name(run, plan),
                 str(run.seed),
                 f"{run.status}{partly}",
@@ -232,9 +248,9 @@ def _runs_table(plan: Plan) -> str:
                 size(run.memory_bytes) + (" !" if _too_large(run, plan) else ""),
                 hours(run.hours),
                 f"{run.gpu_hours:.1f}" if run.gpu_hours else MISSING,
-            ]
+            )
         )
-    return aligned(rows, heading=heading, left=(0, 2))
+    return Table(columns, tuple(rows))
 
 
 def _run_name(run: PlannedRun, plan: Plan) -> str:

@@ -23,21 +23,26 @@ from decaystudy.study.reporting.tables.best import shown_best
 from decaystudy.study.reporting.tables.cells import LOSS
 from decaystudy.study.reporting.tables.fields import trial_text
 from decaystudy.table import Table, markdown_escape, markdown_line
+from decaystudy.terminal import fitted, fold
 
 
-def as_text(results: StudyResults) -> str:
-    """What run-study and report print: question, answer, claims, tables."""
+def as_text(results: StudyResults, width: int | None = None) -> str:
+    """What run-study and report print: question, answer, claims, tables.
+
+    Args:
+        width: columns of the terminal; None for lines of any length.
+    """
     asked = [f"question: {results.question}"] if results.question else []
-    parts = [results.title, "\n".join([*asked, f"answer:   {results.answer}"])]
-    parts += [claims_table(results, marks=True).text()] if results.claims else []
+    parts = [fold(part, width) for part in (results.title, "\n".join([*asked, f"answer:   {results.answer}"]))]
+    parts += [fitted(claims_table(results, marks=True), width)] if results.claims else []
     over_scales = scales_table(results)
-    parts += [over_scales.text()] if over_scales is not None else []
-    parts += [table.text() for table in tables(results)]
+    parts += [fitted(over_scales, width)] if over_scales is not None else []
+    parts += [fitted(table, width) for table in tables(results)]
     remarks = [
         *(f"✘ {failure_text(run)}" for run in ended_badly(results)),
         *(f"note: {note}" for note in results.notes),
     ]
-    parts += ["\n".join(remarks)] if remarks else []
+    parts += [fold("\n".join(remarks), width)] if remarks else []
     return "\n\n".join(parts)
 
 

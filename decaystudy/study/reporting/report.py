@@ -25,6 +25,7 @@ from decaystudy.study.reporting.curve_figures import Curves, curves_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import all_figures
 from decaystudy.study.reporting.html import as_html
+from decaystudy.terminal import terminal_width
 
 FIGURES = (".svg", ".pdf")
 
@@ -59,7 +60,8 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
         else:
             results = write_results(study, store, {})
         write_report(results, plan, store)
-        print(f"{as_text(results)}\n\n{folder / 'report.html'} (and report.tex, figures, results.csv, results.md)")
+        print(as_text(results, terminal_width()))
+        print(f"\n{folder / 'report.html'} (and report.tex, figures, results.csv, results.md)")
     return 0
 
 

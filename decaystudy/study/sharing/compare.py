@@ -18,6 +18,7 @@ from decaystudy.study.sharing.side_by_side import (
     same_tokens,
     summary,
 )
+from decaystudy.terminal import fitted, fold, terminal_width
 
 
 def compare(a: str, b: str) -> int:
@@ -37,9 +38,10 @@ def compare(a: str, b: str) -> int:
         raise UserError(
             f"{a} and {b} have no comparison and no claim in common: compare studies whose cells have the same names"
         )
-    known = [table.text() for table in [facts_table(*sides), *tables] if table is not None]
+    width = terminal_width()
+    known = [fitted(table, width) for table in [facts_table(*sides), *tables] if table is not None]
     # Each answer is in nats per token, which other tokens can't be compared in.
-    answers = [f"{side.label}: {side.results.answer}" for side in sides] if same_tokens(one, two) else []
+    answers = [fold(f"{side.label}: {side.results.answer}", width) for side in sides] if same_tokens(one, two) else []
     print("\n\n".join([known[0], *(["\n".join(answers)] if answers else []), *known[1:], summary(tables)]))
     return 0
 

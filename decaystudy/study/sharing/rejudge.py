@@ -15,6 +15,7 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.sharing.content import About, Bundle, read_bundle
 from decaystudy.study.sharing.differences import Difference, differences, numbers
+from decaystudy.terminal import terminal_width
 from decaystudy.versions import STATISTICS
 
 SHOWN = 5
@@ -44,7 +45,7 @@ def judge_again(file: str, bundle: Bundle) -> int:
     about = bundle.about
     told: list[Difference] = []
     for scale, results in bundle.results.items():
-        print(f"{heading(file, about, results)}\n\n{as_text(results)}\n")
+        print(f"{heading(file, about, results)}\n\n{as_text(results, terminal_width())}\n")
         stored = bundle.stored[scale]
         found = list(differences(stored, to_plain(results), same_schema=about.schema == SCHEMA))
         told += [replace(one, field=f"{scale}: {one.field}") for one in found]

@@ -57,7 +57,7 @@ def facts_table(a: Side, b: Side) -> Table:
     rows: list[tuple[str, Callable[[StudyResults], str]]] = [
         ("study", lambda r: r.study),
         ("scale", lambda r: r.scale),
-        ("seeds", lambda r: seeds_text(r.seeds)),
+        ("seed" if len(a.results.seeds) == len(b.results.seeds) == 1 else "seeds", lambda r: seeds_text(r.seeds)),
         ("runs finished", lambda r: f"{len([x for x in r.runs if x.status == RunState.FINISHED])} of {len(r.runs)}"),
         ("parameters", lambda r: _range(run.parameters for run in reported(r))),
         ("training", lambda r: tokens_text(r) or MISSING),

@@ -25,6 +25,8 @@ class Curves(L.Callback):
         self.losses = losses
         self.throughput = throughput
         self.every = every
+        self.latest: dict[str, float] = {}
+        """What was logged last of the training."""
         self._last_step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -57,6 +59,7 @@ class Curves(L.Callback):
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
         if self.throughput.rates:
             values["train/tokens_per_second"] = self.throughput.rates[-1]
+        self.latest = values
         self.writer.write(trainer, values, step)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

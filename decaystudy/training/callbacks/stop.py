@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -52,11 +52,15 @@ class Stop(L.Callback):
     Args:
         checkpoints: writes the checkpoint.
         seconds: that this process may train; None for no limit.
+        notice: shows a line where output is redrawn in place; False if it is not.
     """
 
-    def __init__(self, checkpoints: Checkpoints, seconds: float | None) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, seconds: float | None, notice: Callable[[str], bool] = lambda text: False
+    ) -> None:
         self.checkpoints = checkpoints
         self.seconds = seconds
+        self.notice = notice
         self._asked = 0
         self._in_steps = False
         self._step = 0
@@ -90,9 +94,10 @@ class Stop(L.Callback):
         if not self._asked:
             self._asked = number
             again = "; again to stop at once" if number == signal.SIGINT else ""
-            text = f"decaystudy: {signal_name(number)}: stopping with a checkpoint after this step{again}\n"
-            with contextlib.suppress(OSError):
-                os.write(2, text.encode())
+            text = f"decaystudy: {signal_name(number)}: stopping with a checkpoint after this step{again}"
+            if not self.notice(text):
+                with contextlib.suppress(OSError):
+                    os.write(2, f"{text}\n".encode())
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for taken in self._taken:  # Lightning has put its own handlers before them

@@ -35,11 +35,12 @@ def cells_table(results: StudyResults, *, with_runs: bool = False) -> Table:
     answered = any(cell.accuracy for cell in results.cells)
     tokenizers = results.tokenizers > 1
     loss_name = "bits per byte" if tokenizers else LOSS
-    beside = [] if tokenizers else [Column("bits per byte"), Column("perplexity")]
-    columns = [CELL, Column("seeds"), Column(loss_name), *beside]
+    beside = [] if tokenizers else [Column("bits per byte", drop=3), Column("perplexity", drop=4)]
+    rows_of_one = all(len(cell.judged or cell.seeds) == 1 for cell in results.cells)
+    columns = [CELL, Column("seed" if rows_of_one else "seeds", drop=2), Column(loss_name), *beside]
     columns[2:2] = [Column("chosen")] if results.tuned else []
     columns += [Column(AVERAGE)] if answered else []
-    columns += [Column("median λ"), *TO_BASELINE]
+    columns += [Column("median λ", drop=1), *TO_BASELINE]
     columns += [Column("runs", Kind.CODE)] if with_runs else []
     rows = []
     for cell in results.cells:
