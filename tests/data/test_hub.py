@@ -240,7 +240,7 @@ def test_what_is_wrong_is_said_in_one_sentence(read: Reader, settings: dict[str,
     assert message in error and "\n" not in error
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_hub_may_come_and_go_while_a_run_streams(hub: LoopbackHub, read: Reader) -> None:
     calm = read("calm")
     for cut in (14, 25, 31):

@@ -146,7 +146,7 @@ prepare(DataConfig(**json.loads(sys.argv[1])), workers=2)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_and_ten_kills_leave_a_sound_cache(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

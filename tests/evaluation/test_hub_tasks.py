@@ -40,6 +40,7 @@ def hub():
     server.stop()
 
 
+@pytest.mark.long
 def test_fetched_ahead_and_scored_as_lm_eval_does(hub, copied: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,

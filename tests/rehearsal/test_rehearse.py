@@ -67,6 +67,7 @@ def test_this_machine_passes(layout: tuple[str, ...], tmp_path: Path, monkeypatc
     assert not (tmp_path / "runs").exists(), "what passed leaves nothing behind"
 
 
+@pytest.mark.long
 def test_a_decay_that_starts_elsewhere_than_it_declares(tmp_path: Path) -> None:
     own = ("--model.decay", "tests.rehearsal.own.Forgetful", "--model.decay_options.start", "0.9")
     found = rehearse(tmp_path, "--kills", "1", *own, expect=1)

@@ -59,7 +59,7 @@ def test_a_repetition_is_false_if_any_of_its_rows_is(benchmark: ModuleType) -> N
     assert again == quiet, "from a fixed generator"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_trains_what_is_missing_and_judges_what_is_there(tmp_path: Path) -> None:
     words = [sys.executable, str(SCRIPT), "--out", str(tmp_path), "--runs", "6", "--repetitions", "2"]
     words += ["--steps", "2", "--json"]

@@ -26,7 +26,7 @@ def test_settings_are_read_as_fit_reads_them() -> None:
         module.read_settings(["--recipe.learning_rate"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_prints_what_seeds_do_and_resumes(tmp_path: Path) -> None:
     words = [sys.executable, str(SCRIPT), "--out", "noise", "--cells", "mamba2,gla-shared", "--seeds", "0,1"]
     words += ["--trainer.max_steps", "2", "--recipe.warmup_steps", "1", "--data.validation_tokens", "600"]

@@ -13,7 +13,6 @@ from tests.study import small
 
 pytestmark = pytest.mark.slow
 LONGEST = pytest.mark.long
-TIMES = 10
 SECONDS = 14.0
 """About what the small study takes; kills fall anywhere in it."""
 
@@ -90,12 +89,14 @@ def kill(pid: int) -> None:
         return
 
 
-@pytest.mark.parametrize("victim", ["study", pytest.param("run", marks=LONGEST), pytest.param("both", marks=LONGEST)])
-def test_kill_at_random_moments(undisturbed: Path, tmp_path: Path, victim: str) -> None:
+@pytest.mark.parametrize(
+    ("victim", "times"), [("study", 3), *(pytest.param(who, 10, marks=LONGEST) for who in ("study", "run", "both"))]
+)
+def test_kill_at_random_moments(undisturbed: Path, tmp_path: Path, victim: str, times: int) -> None:
     file = small.write_study(tmp_path / "file")
     rng = random.Random(victim)
     kills = 0
-    for _ in range(TIMES):
+    for _ in range(times):
         process = small.start(str(file), "--out", str(tmp_path))
         if victim == "study":
             time.sleep(rng.uniform(0.5, SECONDS))
@@ -158,6 +159,7 @@ def test_a_second_study_takes_over_when_the_first_is_killed(undisturbed: Path, t
     assert small.results(tmp_path) == small.results(undisturbed)
 
 
+@pytest.mark.long
 def test_a_store_that_is_removed_is_named_and_filled_again(undisturbed: Path, tmp_path: Path) -> None:
     file, out = small.write_study(tmp_path / "file"), tmp_path / "out"
     process = small.start(str(file), "--out", str(out), "--jobs", "1")

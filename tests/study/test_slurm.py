@@ -98,6 +98,7 @@ def test_a_preempted_and_a_warned_job_are_requeued_and_resume(cluster: Cluster, 
         assert log.count("training 400 steps") == 2 and log.count("step 1/400") == 1
 
 
+@pytest.mark.long
 def test_a_failed_evaluation_is_reported_and_tried_again(cluster: Cluster, tmp_path: Path) -> None:
     """Exit code 1 for whoever watches, at once or later; the next call evaluates only."""
     out = tmp_path / "out"
