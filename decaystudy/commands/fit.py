@@ -9,6 +9,7 @@ from pathlib import Path
 
 from decaystudy.commands.parsing import make_parser
 from decaystudy.commands.run_settings import add_run_settings, build_run, given_settings
+from decaystudy.data.registry import find_source
 from decaystudy.formatting import count
 from decaystudy.model.count import parameter_count
 from decaystudy.output import show_log, shows
@@ -53,6 +54,11 @@ def run(arguments: list[str]) -> int:
     out = Path(others["out"] or Path("runs") / default_name(config)).expanduser()
     if SUPERVISED not in os.environ and all(os.environ.get(name, "0") == "0" for name in RANKS):
         LOG.info("%s, in %s", describe(config), out)  # before PyTorch is imported, which takes seconds
+    find_source(config.data.source).check(config.data)
+    from decaystudy.data.holding_out import few_held_out
+
+    if few := few_held_out(config.data):
+        LOG.warning(few)
     from decaystudy.training.process import train
 
     return train(config, out, [sys.executable, "-m", "decaystudy", "fit", *arguments])

@@ -68,7 +68,7 @@ class DataConfig:
     not at all, and its losses count together (sources fineweb-edu, hub and files)."""
 
     files: str | list[str] | None = None
-    """The files to read: paths or quoted globs, several with commas between them (source files)."""
+    """The files to read: paths, folders or quoted globs, several with commas between them (source files)."""
 
     encoding: str | None = None
     """Encoding of text and json lines files that are not UTF-8, such as latin-1 or utf-16 (source files)."""
@@ -92,7 +92,9 @@ class DataConfig:
                 using = ", ".join(name for name, other in SOURCES.items() if setting in other.settings)
                 raise UserError(f"--data.{setting} means nothing to the source {self.source}: it is for {using}")
         if self.source == "files" and not self.files:
-            raise UserError("the source files needs --data.files, a path or a quoted glob such as 'texts/*.jsonl'")
+            raise UserError(
+                "the source files needs --data.files, a path, a folder or a quoted glob such as 'texts/*.jsonl'"
+            )
         if self.source == "hub" and not self.name:
             raise UserError("the source hub needs --data.name, a dataset such as allenai/c4")
         check_whole("data.sequence_length", self.sequence_length, 1, LONGEST_SEQUENCE)

@@ -18,9 +18,11 @@ from decaystudy.data.distinct import Changes, distinct
 from decaystudy.data.documents import id_hash, threshold
 from decaystudy.data.folders import cached_file, lock
 from decaystudy.data.network import with_retries
+from decaystudy.data.registry import find_source
 from decaystudy.data.sources.base import Part, Source
 from decaystudy.errors import UserError
 from decaystudy.io import cache_folder, digest
+from decaystudy.statistics.clusters import FEWEST
 
 log = logging.getLogger("decaystudy")
 
@@ -103,6 +105,32 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
         what = "groups" if source.grouped else "documents"
         log.info("%s is small: %d of %d %s are held out to fill a sequence", source.label, held, len(hashes), what)
     return filled
+
+
+def few_held_out(config: DataConfig) -> str | None:
+    """What it means that few documents, or groups, of a small source are held out, in a sentence; None where there are
+    enough for verdicts, or too many to be counted.
+
+    Raises:
+        UserError: the source cannot be read.
+    """
+    kind = find_source(config.source)
+    if not kind.counts_documents:
+        return None
+    source = kind.open(config)
+    found = holding_out(source, config)
+    if found.hashes is None:
+        return None
+    above, share = config.judged_shares
+    first, end = np.uint64(found.below(above)), np.uint64(found.below(share))
+    held = int(((found.hashes >= first) & (found.hashes < end)).sum())
+    if held >= FEWEST:
+        return None
+    what, setting = ("groups", "groups") if source.grouped else ("documents", "texts")
+    return (
+        f"{source.label}: {held} of {len(found.hashes)} {what} are held out, and verdicts take {FEWEST} or more; a "
+        f'study then says "few documents": raise --data.validation_fraction, or give more {setting}'
+    )
 
 
 def _by_group(

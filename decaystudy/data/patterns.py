@@ -1,9 +1,11 @@
-"""Files by paths and globs, several at once, whose names may hold what globs hold."""
+"""Files by paths, folders and globs, several at once, whose names may hold what globs hold."""
 
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from decaystudy.data.sources.formats import FORMATS, layout
 from decaystudy.errors import UserError
 
 
@@ -25,10 +27,14 @@ def matching(files: str | list[str]) -> list[Path]:
     found: set[Path] = set()
     for pattern in patterns(files):
         own = _matching(os.path.abspath(os.path.expanduser(pattern)))
-        if not own:
-            inside = ", which is a folder: name files in it" if os.path.isdir(os.path.expanduser(pattern)) else ""
+        if not own and os.path.isdir(os.path.expanduser(pattern)):
             raise UserError(
-                f"no file matches --data.files {pattern!r}{inside}: give a path or a quoted glob such as "
+                f"the folder --data.files {pattern!r} has no file of a known format: name another, or save the texts "
+                f"as {', '.join(FORMATS)}, each also with .gz or .zst"
+            )
+        if not own:
+            raise UserError(
+                f"no file matches --data.files {pattern!r}: give a path, a folder or a quoted glob such as "
                 "'texts/*.jsonl', or several with commas between them"
             )
         found |= own
@@ -38,9 +44,21 @@ def matching(files: str | list[str]) -> list[Path]:
 def _matching(pattern: str) -> set[Path]:
     if os.path.isfile(pattern):
         return {Path(pattern)}
+    if os.path.isdir(pattern):
+        return set(_inside(Path(pattern)))
     # [1] is a set of characters to a glob and part of a name to people; where the first finds nothing it is the second.
     for words in (pattern, pattern.replace("[", "[[]")):
         found = {Path(name) for name in glob.glob(words, recursive=True) if os.path.isfile(name)}
         if found:
             return found
     return set()
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """The files of known formats in a folder and in those below it, without hidden ones."""
+    for place, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(place, name)
+            if not name.startswith(".") and layout(path)[0] in FORMATS and path.is_file():
+                yield path

@@ -16,6 +16,7 @@ from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
 from decaystudy.study.definition.schema import parse_seeds
 from decaystudy.study.definition.several import expand_all, union
+from decaystudy.study.execution.data_check import data_warnings
 from decaystudy.study.execution.frame import Outlook
 from decaystudy.study.execution.jobs import Job
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
@@ -129,6 +130,9 @@ def run_study(
     launcher.check(union(studies))
     failures, waiting = Failures(), union(studies)
     progress = ProgressPrinter()
+    if not attach:
+        for line in data_warnings(waiting, store):
+            progress.say(line)
     set_aside(changed, store, progress)
     while waiting:
         outlook = write_plans(request, studies, store, launcher)

@@ -135,6 +135,14 @@ class Source(Protocol):
         """The source that ``config`` names, with its revision known."""
         ...
 
+    @classmethod
+    def check(cls, config: "DataConfig") -> None:
+        """Refuse what can be seen to be wrong without a network, before anything is trained.
+
+        Raises:
+            UserError: such as that a column is missing.
+        """
+
     def identity(self) -> dict[str, Any]:
         """Everything that decides the documents and their order, as JSON."""
         return {"source": self.label, "revision": self.revision}

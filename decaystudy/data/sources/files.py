@@ -1,4 +1,4 @@
-"""Text files on this machine, named by a glob: json lines, parquet and plain text, plain or compressed."""
+"""Text files on this machine, named by folders or globs: json lines, parquet and plain text, plain or compressed."""
 
 import functools
 import gzip
@@ -25,7 +25,8 @@ from decaystudy.data.sources.base import (
     checked_text,
 )
 from decaystudy.data.sources.encoding import decoded, has_byte_lines
-from decaystudy.data.sources.parquet import parquet_documents, parquet_parts
+from decaystudy.data.sources.formats import FIELDS, FORMATS, JSON_LINES, layout
+from decaystudy.data.sources.parquet import check_columns, open_parquet, parquet_documents, parquet_parts
 from decaystudy.errors import UserError
 from decaystudy.io import cache_folder, digest, read_mapping, slug
 
@@ -38,15 +39,13 @@ SHORTEST_PIECE = 2048
 PART_BYTES = 16 * 2**20
 """Text in one part, about 4 million tokens: the unit of tokenizing, of repair and of shuffling."""
 
-JSON_LINES = (".jsonl", ".ndjson", ".json")
-FIELDS = (*JSON_LINES, ".parquet")
-FORMATS = (*FIELDS, ".txt", ".text", ".md")
-
 
 class Files(Source):
     """Local files in the order of their paths; a text file, a json line and a parquet row are one document each."""
 
-    summary: ClassVar[str] = "your own .jsonl, .parquet or .txt files, also .gz or .zst, by a glob (--data.files)"
+    summary: ClassVar[str] = (
+        "your own .jsonl, .parquet or .txt files, also .gz or .zst, by folder or glob (--data.files)"
+    )
     tokenizer: ClassVar[str] = "bpe:2048"
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES
     validation_fraction: ClassVar[float] = 0.01
@@ -72,7 +71,9 @@ class Files(Source):
         """Find the files and hash their contents (each once, until it changes)."""
         paths = matching(config.files or [])
         if not paths:
-            raise UserError("--data.files names no file: give a path or a quoted glob such as 'texts/*.jsonl'")
+            raise UserError(
+                "--data.files names no file: give a path, a folder or a quoted glob such as 'texts/*.jsonl'"
+            )
         for path in paths:
             if layout(path)[0] not in FORMATS:
                 raise UserError(f"{path} has no known format: use {', '.join(FORMATS)}, each also with .gz or .zst")
@@ -83,7 +84,12 @@ class Files(Source):
                 )
             if not os.access(path, os.R_OK):
                 raise UserError(f"{path} cannot be read (permission denied): allow it, or name other files")
+            check_first(path, config)
         return cls(paths, config.column, config.encoding, config.group)
+
+    @classmethod
+    def check(cls, config: "DataConfig") -> None:
+        cls.open(config)
 
     def identity(self) -> dict[str, Any]:
         named = {
@@ -131,12 +137,14 @@ class Files(Source):
                     yield Document(name, decoded(unpacked(file.read, path), self.encoding, str(path)))
 
 
-def layout(path: Path) -> tuple[str, str]:
-    """The format's suffix and the compression's ('' for none)."""
-    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
-    if suffixes[-1] in (".gz", ".zst"):
-        return (suffixes[-2] if len(suffixes) > 1 else ".txt"), suffixes[-1]
-    return suffixes[-1], ""
+def check_first(path: Path, config: "DataConfig") -> None:
+    """Refuse a file that lacks the columns of the text or the group, as its footer or first line tells."""
+    kind, packing = layout(path)
+    with opened(path, packing) as file:
+        if kind == ".parquet":
+            check_columns(str(path), config.column, config.group, open_parquet(file, str(path)).schema_arrow.names)
+        elif kind in JSON_LINES and has_byte_lines(config.encoding):
+            next(json_documents(Part(path.name), file, config.column, path, config.encoding, config.group), None)
 
 
 def opened(path: Path, packing: str) -> IO[bytes]:
