@@ -142,6 +142,7 @@ class Source(Protocol):
         Raises:
             UserError: such as that a column is missing.
         """
+        return None  # a body, without which the protocol asks each source for its own
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the documents and their order, as JSON."""
