@@ -1,6 +1,7 @@
 """Text of one's own: by folders, and with what is wrong named before anything is trained."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,14 @@ def test_a_run_says_that_its_held_out_documents_are_few(tmp_path: Path, caplog: 
     words = ["--data.source", "files", "--data.files", str(texts(tmp_path / "few", 30)), "--data.tokenizer", "bpe:300"]
     assert main(["fit", *words, "--trainer.devices", "7", "--recipe.global_batch_size", "8", "--out", "x"]) == 2
     assert "are held out, and verdicts take 20 or more" in caplog.text
+
+
+def test_the_page_plans_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own-text.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n# question.yaml\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    (tmp_path / "question.yaml").write_text(block[1])
+    texts(tmp_path / "texts", 20)
+    assert main(["run-study", str(tmp_path / "question.yaml"), "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "to train: 6 of 6 runs" in said and "half-is-worse" in said
