@@ -178,7 +178,7 @@ def test_add_a_decay(tmp_path: Path) -> None:
     assert weaker > full, "a quarter of the strength forgets less"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_add_a_launcher(tmp_path: Path) -> None:
     write_package("add-a-launcher.md", tmp_path)
     own = ["--launcher", "mypackage.launchers.Processes", "--launcher_options.most", "2"]

@@ -149,7 +149,7 @@ def test_micro_batches_change_nothing_but_rounding(tmp_path):
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_float64_micro_batches_are_nothing_but_rounding(tmp_path):
     losses = []
     for micro in (8, 2, 1):

@@ -122,6 +122,7 @@ def test_a_checkpoint_moves_to_another_layout(first: str, second: str, short: di
     assert got["val_loss"] == pytest.approx(short["val_loss"], abs=1e-4)
 
 
+@pytest.mark.long
 def test_a_broken_shard_is_named_and_the_one_before_used(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     process = start(tmp_path, *LAYOUTS["fsdp 2"])
     wait_for_step(tmp_path, 15, process)
