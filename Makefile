@@ -6,8 +6,8 @@ STAMP := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check
 OUT ?= runs
 
-.PHONY: help docs docs-claims docs-figures setup study test test-slow test-long test-extras test-docs \
-  test-oldest test-newest test-minimal test-wheel test-all coverage lint bench clean
+.PHONY: help docs docs-claims docs-figures notebooks setup study test test-slow test-long test-extras test-docs \
+  test-notebooks test-oldest test-newest test-minimal test-wheel test-all coverage lint bench clean
 
 help:
 	@echo "make setup         install everything into $(VENV)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-long     the longest ones: every study, every pair of layouts, every kind of compiled block"
 	@echo "make test-extras   Weights & Biases and Trackio, for real and offline"
 	@echo "make test-docs     the documentation: built, without a warning, and read by a browser from disk"
+	@echo "make test-notebooks  the notebooks, from top to bottom"
 	@echo "make test-oldest   the tests with the oldest dependencies that pyproject.toml admits"
 	@echo "make test-newest   the tests with the newest ones, whatever constraints.txt says"
 	@echo "make test-minimal  what plans and prints, without torch and the other heavy packages"
@@ -27,6 +28,7 @@ help:
 	@echo "make docs          the documentation: build/docs/index.html"
 	@echo "make docs-claims   docs/claims.md and docs/studies.md from the study files"
 	@echo "make docs-figures  the pictures of the documentation"
+	@echo "make notebooks     the notebooks run again, with their outputs kept"
 	@echo "make bench         speed and memory of the operators, the data, decoding and start-up"
 	@echo "make test PYTHON=python3.13 VENV=.venv-3.13    with another Python"
 
@@ -65,7 +67,7 @@ coverage: setup
 	$(BIN)/coverage report
 
 # `coverage` runs the tests of `make test`, so that these are not run twice.
-test-all: lint coverage test-slow test-long test-extras test-docs test-oldest test-minimal test-wheel
+test-all: lint coverage test-slow test-long test-extras test-docs test-notebooks test-oldest test-minimal test-wheel
 
 # Each of the following has an environment of its own, so that none changes what the others test.
 test-extras: $(VENV)-extras/.ready
@@ -77,7 +79,13 @@ $(VENV)-extras/.ready: pyproject.toml constraints.txt
 	$(VENV)-extras/bin/python $(PIP) -c constraints.txt -e ".[wandb,trackio]" pytest
 	@touch $@
 
-test-docs: $(VENV)-docs/.ready
+test-test-notebooks: $(VENV)-docs/.ready
+	$(VENV)-docs/bin/python -m pytest -m extras -rs tests/notebooks
+
+notebooks: $(VENV)-docs/.ready
+	$(VENV)-docs/bin/python notebooks/run.py
+
+docs: $(VENV)-docs/.ready
 	$(VENV)-docs/bin/python -m pytest -m extras -rs tests/docs/test_site.py
 
 docs: $(VENV)-docs/.ready

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/concepts.md from the package itself; with --check, says whether they are current.
+"""Draws the pictures of the documentation from the package itself; with --check, says whether they are current.
 
 Another version of matplotlib draws the same pictures in other words.
 """
@@ -168,6 +168,15 @@ def granularities() -> Figure:
     return figure
 
 
+def verdicts() -> Figure:
+    """Differences of a real study with their intervals and margins: that of the notebooks' bundle."""
+    from decaystudy.study.reporting.figures import all_figures
+    from decaystudy.study.sharing.content import read_bundle
+
+    bundle = read_bundle(FIGURES.parents[1] / "notebooks" / "example.bundle")
+    return all_figures(bundle.results["tiny"], {})["differences"]
+
+
 def tokens(decay: float) -> float:
     """The half-life of a λ."""
     return math.log(0.5) / math.log(decay)
@@ -190,6 +199,7 @@ FIGURE: dict[str, Callable[[], Figure]] = {
     "weights": weights,
     "parameterizations": parameterizations,
     "granularities": granularities,
+    "verdicts": verdicts,
 }
 
 
