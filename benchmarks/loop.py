@@ -2,7 +2,8 @@
 
 A bare loop (forward, backward, clipping, AdamW, schedule) and ``fit`` with all that it does beside a step (curves, λ,
 heartbeat, progress) train the same model on the same tokens in turn, in one process, without its validations. The
-first column is the time of ``fit``'s step over the bare loop's.
+first column is the time of ``fit``'s step over the bare loop's. The last row is what the looks at λ alone take of
+``fit``'s steps: the time of one over that of the steps until the next.
 """
 
 import sys
@@ -28,7 +29,7 @@ from torch import nn
 from decaystudy.data import DataModule
 from decaystudy.model import DecayTransformer
 from decaystudy.runs.config import RunConfig
-from decaystudy.study.planning.profiling import profile
+from decaystudy.study.planning.profiling import Clock, profile
 from decaystudy.training.compilation import compile_model
 from decaystudy.training.optimizer import make_optimizer
 from decaystudy.training.schedule import wsd
@@ -85,6 +86,12 @@ def bare(config: RunConfig) -> float:
     return statistics.median(times[len(times) // 4 :])
 
 
+def looking(clock: Clock, config: RunConfig) -> list[float]:
+    """Seconds of each look at λ that a run took between steps."""
+    times = clock.durations("Telemetry.on_train_batch_end")
+    return times[config.telemetry_every - 1 :: config.telemetry_every]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="tiny")
@@ -95,18 +102,26 @@ def main() -> None:
     logging.disable(logging.INFO)
     config = config_of(options.scale, options.steps)
     found: dict[str, list[float]] = {"bare": [], "fit": []}
+    looks: list[float] = []
     for number in range(options.rounds):
         found["bare"].append(bare(config))
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            found["fit"].append(profile(config, f"{folder}/{number}")["step_seconds"])
+            clock = Clock()
+            found["fit"].append(profile(config, f"{folder}/{number}", clock)["step_seconds"])
+            looks += looking(clock, config)
     medians = {name: statistics.median(seconds) for name, seconds in found.items()}
     print(f"{options.scale}, {options.steps} steps, torch {torch.__version__}, median of {options.rounds} rounds")
     for name, seconds in found.items():
         each = ", ".join(f"{1e3 * value:.2f}" for value in seconds)
         print(f"{medians[name] / medians['bare']:6.3f} × {name:5} {1e3 * medians[name]:8.2f} ms ({each})")
+    look, every = statistics.median(looks), config.telemetry_every
+    share = 100 * look / (every * medians["fit"])
+    print(f"{share:6.2f} % telemetry: a look at λ takes {1e3 * look:.2f} ms, every {every} steps")
     if options.json:
         options.json.write_text(
-            json.dumps({"scale": options.scale, "steps": options.steps, "seconds": found}, indent=1)
+            json.dumps(
+                {"scale": options.scale, "steps": options.steps, "seconds": found, "telemetry_percent": share}, indent=1
+            )
         )
 
 

@@ -30,6 +30,7 @@ GROUPS = {
         "list": "studies, decays, scales, data sources and loggers",
         "status": "progress of a study's runs",
         "report": "rebuild a study's tables, figures and report",
+        "tensorboard": "curves, decays and answers in TensorBoard",
         "evaluate": "perplexity and task accuracies of trained models",
         "decays": "the decays of trained models, by layer and head",
         "ablate": "perplexity of a trained model under another decay",

@@ -13,6 +13,7 @@ import torch
 from decaystudy.io import digest, read_mapping
 from decaystudy.rehearsal.checks import CheckFailed, Rehearsal
 from decaystudy.rehearsal.witness import tokens_file
+from decaystudy.runs.curves import MACHINE
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.weights import read_weights
 
@@ -92,9 +93,9 @@ def _compare_curves(one: Path, other: Path) -> None:
 
 
 def curves(out: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv, without speeds."""
+    """The rows of metrics.csv, without what tells of the machine."""
     with (out / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if k != "train/tokens_per_second"} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if k not in MACHINE} for row in csv.DictReader(file)]
 
 
 def _compare_results(one: Path, other: Path) -> None:

@@ -24,6 +24,10 @@ from decaystudy.source import source_digest
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "recipe": RecipeConfig}
 
 GRADIENT_CLIP = 1.0
+CADENCES = ("micro_batch_size", "validate_every", "checkpoint_every", "telemetry_every", "activation_checkpointing")
+"""Settings of the recipe that change no result."""
+LOOKS, LEAST_STEPS_APART = 200, 10
+"""How often λ is looked at unless ``recipe.telemetry_every`` says so."""
 MOST_THREADS = 4096
 # Lightning's short names.
 PRECISION_NAMES = {"64": "64-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
@@ -123,6 +127,11 @@ class RunConfig:
     def tokens_per_step(self) -> int:
         return self.recipe.global_batch_size * self.data.sequence_length
 
+    @property
+    def telemetry_every(self) -> int:
+        """Steps between looks at λ."""
+        return self.recipe.telemetry_every or max(LEAST_STEPS_APART, self.max_steps // LOOKS)
+
     def identity(self) -> dict[str, Any]:
         """Everything that can change the run's results, and nothing else: no paths, cadences, loggers or devices.
 
@@ -130,7 +139,7 @@ class RunConfig:
         not known from settings; a run records it beside this.
         """
         recipe = dataclasses.asdict(self.recipe)
-        for name in ("micro_batch_size", "validate_every", "checkpoint_every", "activation_checkpointing"):
+        for name in CADENCES:
             recipe.pop(name)
         found = {
             "version": versions.semantics(),

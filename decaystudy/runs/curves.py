@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-SHOWN = ("train/loss", "validation/loss", "decay_median/")
-"""Beginnings of the names of curves that tell of learning, not of the machine."""
+SHOWN = ("train/loss", "validation/loss", "validation_decay_median/", "decay_median/")
+"""Beginnings of the names of curves that tell of learning; the last is that of runs from before."""
+MACHINE = ("train/tokens_per_second", "train/tflops_per_device", "train/mfu", "train/peak_memory_gib")
+"""Curves that tell of the machine: those of a run that is trained again are others."""
 MOST_POINTS = 200
 
 

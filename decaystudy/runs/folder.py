@@ -8,7 +8,7 @@ validation_loss.npy   loss of each validation sequence in nats per token, float6
 validation_documents.npz  summed nats (nll), predicted tokens and bytes of text of each held-out document
 model.safetensors     the trained weights
 checkpoints/          from which training resumes
-events.out.tfevents…  TensorBoard
+events.out.tfevents…  TensorBoard; those that end in .settings say which run it is
 curves.json           which points of the curves went to loggers that cannot be asked (W&B, Trackio, your own)
 log.txt               what a run of a study printed
 lock                  held by the process that trains

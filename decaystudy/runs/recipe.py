@@ -36,6 +36,9 @@ class RecipeConfig:
     """Steps between validations; there is always one at the end."""
     checkpoint_every: int = 500
     """Steps between checkpoints; there is always one at the end."""
+    telemetry_every: int | None = None
+    """Steps between looks at λ on a sample of held-out text, with one at step 0 and one at the end; unset: 200 over the
+    run, at least 10 steps apart. Affects curves, not results."""
     activation_checkpointing: bool = False
     """Keep only each block's input for the backward pass and compute the rest again: less memory, a third more time."""
 
@@ -56,4 +59,6 @@ class RecipeConfig:
         check_whole("recipe.micro_batch_size", self.micro_batch_size, 1, MOST_SEQUENCES)
         check_whole("recipe.validate_every", self.validate_every, 1, MOST_STEPS)
         check_whole("recipe.checkpoint_every", self.checkpoint_every, 1, MOST_STEPS)
+        if self.telemetry_every is not None:
+            check_whole("recipe.telemetry_every", self.telemetry_every, 1, MOST_STEPS)
         check_flag("recipe.activation_checkpointing", self.activation_checkpointing)

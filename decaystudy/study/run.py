@@ -11,7 +11,6 @@ from typing import Any
 from decaystudy.errors import Terminated, UserError, signal_code
 from decaystudy.output import print_json
 from decaystudy.study.analysis.claim_plans import plan_claims, plan_lines
-from decaystudy.study.analysis.comparisons import loss_pairs
 from decaystudy.study.analysis.expected import expected_design, expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
@@ -28,11 +27,11 @@ from decaystudy.study.execution.scheduler import Failures, Scheduler
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import is_evaluated, refuse_tasks, refuse_unknown_tasks, tasks_of_runs
-from decaystudy.study.planning.accuracy import past_accuracy
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
-from decaystudy.study.planning.plan_schema import Call
+from decaystudy.study.planning.plan_schema import Call, ClaimPlan
 from decaystudy.study.planning.record import read_plan, write_call
 from decaystudy.study.planning.speed import plan_speed
+from decaystudy.study.reporting.board import keep_study_board
 from decaystudy.study.reporting.documents import as_text
 from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.report import write_report, write_results
@@ -173,12 +172,8 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     studies, changed = proposed(expanded, store, retried=True)
     plans = plan_all(studies, store, *plan_speed(studies, launcher, store))
     outcomes = {study.name: read_outcomes(study, store) for study in studies}
-    accuracy = past_accuracy(store)
-    whole = [
-        replace(plan, accuracy=accuracy, **answerable(study, outcomes[study.name], request))
-        for plan, study in zip(plans.studies, studies, strict=True)
-    ]
-    plans = replace(plans, studies=tuple(whole))
+    claims = {study.name: claim_plans(study, outcomes[study.name], request) for study in studies}
+    plans = replace(plans, studies=tuple(replace(plan, claims=claims[plan.study]) for plan in plans.studies))
     hours_left = {run.id: run.hours * (1 - run.done) for plan in plans.studies for run in plan.runs}
     tasks = tasks_of_runs(studies, always=request.evaluate)
     preview = launcher.preview(needed_jobs(union(studies), store, launcher, tasks), hours_left)
@@ -186,24 +181,21 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
         print_json(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
         lines = told(changed)
-        for plan in plans.studies:
-            found = [*([plan.resolution] if plan.resolution else []), *plan_lines(plan.claims)]
-            lines += [f"{plan.study}: {line}" if len(studies) > 1 else line for line in found]
+        for study in studies:
+            resolution = expected_resolution(study, outcomes[study.name])
+            found = [*([resolution] if resolution else []), *plan_lines(claims[study.name])]
+            lines += [f"{study.name}: {line}" if len(studies) > 1 else line for line in found]
         width = terminal_width()
         lines = [plan_text(plans, studies, store, width), *(fold(line, width) for line in lines)]
         print("\n".join([*lines, *([] if preview is None else ["", preview.text])]))
     return 0
 
 
-def answerable(study: Study, outcomes: Sequence[Outcome], request: StudyRequest) -> dict[str, Any]:
-    """What the study's seeds can make of its comparisons and claims, as fields of its plan."""
+def claim_plans(study: Study, outcomes: Sequence[Outcome], request: StudyRequest) -> tuple[ClaimPlan, ...]:
+    """What the study's seeds can make of its claims."""
     expected = expected_design(study, outcomes)
     evaluated = request.evaluate or study.spec.evaluate is not None
-    return {
-        "comparisons": tuple(loss_pairs(study)),
-        "resolution": expected_resolution(study, outcomes),
-        "claims": plan_claims(study, None if expected is None else expected[0], evaluated=evaluated),
-    }
+    return plan_claims(study, None if expected is None else expected[0], evaluated=evaluated)
 
 
 def cancel_jobs(request: StudyRequest, execution: ExecutionOptions | None = None) -> int:
@@ -254,11 +246,9 @@ def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, l
     """Record the request and the plan in the folder of each study; returns what is left to do."""
     speed, at_once = plan_speed(studies, launcher, store)
     left: dict[str, float] = {}
-    accuracy = past_accuracy(store)
     for study in studies:
         plan = plan_study(study, store, speed, at_once)
-        more = answerable(study, read_outcomes(study, store), request)
-        write_call(study, store, request.call(study), replace(plan, accuracy=accuracy, **more))
+        write_call(study, store, request.call(study), plan)
         left |= {run.id: run.hours * 3600 * (1 - run.done) for run in plan.runs if run.done < 1}
     return Outlook(left, at_once)
 
@@ -287,13 +277,14 @@ def write_all_results(studies: Sequence[Study], store: Store, failures: Failures
         complete = complete and results.complete
         print(f"\n{as_text(results, terminal_width())}\n")
         folder = store.study_folder(study.name)
+        keep_study_board(store, read_plan(store, study.name), results)
         if with_report:
             write_report(results, read_plan(store, study.name), store)
             print(f"report:   {folder / 'report.html'}, report.tex, figures as SVG and PDF in {folder / 'figures'}")
             print(f"results:  {folder / 'results.json'}, results.csv, results.md")
         else:
             print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
-        print(f"curves:   tensorboard --logdir {folder}")
+        print(f"curves:   decaystudy tensorboard {folder}")
         resolved = outcome(results)
         if resolved:
             print(fold(f"resolved: {resolved}", terminal_width()))

@@ -16,7 +16,8 @@ from decaystudy.runs.config import RunConfig
 
 
 class CSVFile(Logger):
-    """Writes metrics.csv in the run folder: a row for each report, a column for each metric, and the step.
+    """Writes metrics.csv in the run folder: a row for each report, a column for each metric, and the step; and
+    summary.csv at the end.
 
     Lightning's own CSVLogger deletes the file of the process that a run was resumed from, and writes its rows only at
     the end. This one continues the file, in the order of the steps, and loses no row in a crash.
@@ -25,6 +26,7 @@ class CSVFile(Logger):
     def __init__(self, folder: Path, config: RunConfig) -> None:
         super().__init__()
         self.file = folder / "metrics.csv"
+        self._settings: dict[str, Any] = {}
         self._columns: list[str] | None = None
         self._last = 0
 
@@ -42,7 +44,16 @@ class CSVFile(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: config.yaml has the settings."""
+        """Keep the settings for summary.csv; config.yaml has all of them."""
+        self._settings = dict(params)
+
+    @rank_zero_only
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Write summary.csv: one row with the settings and the final numbers, so that those of runs make one table."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([[*self._settings, *values], [*self._settings.values(), *values.values()]])
+        write_text(self.file.with_name("summary.csv"), text.getvalue())
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

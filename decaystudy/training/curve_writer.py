@@ -6,10 +6,14 @@ import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as L
 
 from decaystudy.io import read_mapping, write_json
+
+if TYPE_CHECKING:
+    from decaystudy.training.decay_statistics import Histogram
 
 LOG = logging.getLogger("decaystudy")
 FILE_NAME = "curves.json"
@@ -35,12 +39,23 @@ class CurveWriter:
 
     def write(self, trainer: L.Trainer, values: Mapping[str, float], step: int) -> None:
         """Give the values of a step to the loggers that don't have them. The first name says what kind they are."""
-        kind = _kind(next(iter(values), ""))
+        self._write(trainer, "log_metrics", _kind(next(iter(values), "")), step, dict(values))
+
+    def write_histograms(self, trainer: L.Trainer, histograms: Mapping[str, Histogram], step: int) -> None:
+        """Give the histograms of a step, by name, to the loggers that take some and don't have them."""
+        self._write(trainer, "log_histograms", _kind(next(iter(histograms), "")), step, dict(histograms))
+
+    def write_text(self, trainer: L.Trainer, name: str, text: str, step: int) -> None:
+        """Give a text in Markdown to the loggers that take some and have none of that name since this step."""
+        self._write(trainer, "log_markdown", name, step, name, text)
+
+    def _write(self, trainer: L.Trainer, method: str, kind: str, step: int, *given: Any) -> None:
         for name, logger in zip(self.names, trainer.loggers, strict=True):
-            if not kind or self._last(name, kind) >= step:
+            write = getattr(logger, method, None)
+            if write is None or not kind or self._last(name, kind) >= step:
                 continue
             try:
-                logger.log_metrics(dict(values), step=step)
+                write(*given, step=step)
                 self._marks[name][kind] = step
                 if name not in READERS and trainer.is_global_zero:
                     write_json(self.folder / FILE_NAME, {n: m for n, m in self._marks.items() if n not in READERS})

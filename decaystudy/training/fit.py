@@ -30,6 +30,7 @@ from decaystudy.training.callbacks.progress import Progress
 from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.stop import Stop, Stopped
+from decaystudy.training.callbacks.telemetry import Telemetry
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.checkpoints import checkpoint_path, last_whole, prune, resumption
 from decaystudy.training.curve_writer import CurveWriter
@@ -37,7 +38,7 @@ from decaystudy.training.frame import RunTotals
 from decaystudy.training.full_disk import is_full
 from decaystudy.training.layout import Layout, run_layout
 from decaystudy.training.lightning_module import LanguageModel
-from decaystudy.training.loggers import check_loggers, close_loggers, make_loggers
+from decaystudy.training.loggers import check_loggers, close_loggers, log_settings, log_summary, make_loggers
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
 from decaystudy.training.strategy import full_weights
@@ -155,13 +156,14 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World)
     checkpoints = Checkpoints(folder, config.recipe.checkpoint_every)
     # The order matters: each callback reads what those before it have measured.
     writer = CurveWriter(folder.path, config.logger)
-    start = StartDecays(writer)
+    start = StartDecays()
     curves = Curves(writer, losses, throughput, every)
     device = torch.cuda.get_device_name() if uses_gpu(config.trainer) else "cpu"
     totals = RunTotals.of(config, device, layout.devices)
     progress = Progress(None, losses, throughput, curves, totals, show=show and world.rank == 0)
     stop = Stop(checkpoints, seconds_of(config.trainer.get("max_time")), progress.notice)
-    callbacks = [Ownership(folder), losses, throughput, start, curves, progress, checkpoints, stop]
+    telemetry = Telemetry(writer, config)
+    callbacks = [Ownership(folder), losses, throughput, start, curves, telemetry, progress, checkpoints, stop]
     trainer = make_trainer(config, folder, layout, world, callbacks)
     return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
 
@@ -197,6 +199,7 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
         stop_if_lost(folder)
         prune(folder, kept=1)
         write_finished(folder, config, result, module, data, weights)
+        log_summary(trainer.loggers, result)
     trainer.strategy.barrier()
     return result
 
@@ -230,6 +233,7 @@ def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterat
     """Give the Trainer the run's loggers, and close them however the run ends. A thread of theirs that cannot write
     says nothing: the run's own files tell of a full disk."""
     trainer.loggers = make_loggers(folder.path, config)
+    log_settings(trainer.loggers, config)
     status = "failed"
     unhandled = threading.excepthook
     threading.excepthook = lambda happened: None if isinstance(happened.exc_value, OSError) else unhandled(happened)

@@ -1,8 +1,14 @@
 """Where a run's curves go: a registry of loggers, and loggers of the user's own by import path.
 
 To add a logger, write a class or function that is given the run's folder and its configuration and returns a Lightning
-logger, and list it in ``LOGGERS``. A logger that must be closed, such as one that uploads, has a method
-``close(status)``, which is called once at the end of the run with ``"success"`` or ``"failed"``.
+logger, and list it in ``LOGGERS``. ``log_hyperparams(settings)`` is called when a process of the run begins, with what
+says which run it is, and ``log_metrics(values, step)`` as the run goes on. More is given to a logger that has a method
+for it:
+
+``log_histograms(histograms, step)``  λ of each layer by name, as ``decay_statistics.Histogram``
+``log_markdown(name, text, step)``    a text, such as a warning
+``log_summary(values)``               the final numbers by name, once the run has finished
+``close(status)``                     once at the end, with ``"success"`` or ``"failed"``
 """
 
 from __future__ import annotations
@@ -18,11 +24,13 @@ from typing import TYPE_CHECKING
 from decaystudy.errors import UserError, kind_of
 from decaystudy.imports import find_object, import_object
 from decaystudy.io import write_text
+from decaystudy.runs.settings import final_numbers, notable_settings
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from decaystudy.runs.config import RunConfig
+    from decaystudy.runs.result import RunResult
 
 LOG = logging.getLogger("decaystudy")
 
@@ -43,9 +51,9 @@ class LoggerKind:
 
 LOGGERS = {
     "tensorboard": LoggerKind(
-        "decaystudy.training.loggers.make_tensorboard",
+        "decaystudy.training.tensorboard_logger.TensorBoardRun",
         summary="TensorBoard's events in the run folder",
-        look="tensorboard --logdir {folder}",
+        look="decaystudy tensorboard {folder}",
     ),
     "csv": LoggerKind(
         "decaystudy.training.csv_logger.CSVFile",
@@ -107,6 +115,29 @@ def make_loggers(folder: Path, config: RunConfig) -> list[Logger]:
     return made
 
 
+def log_settings(loggers: Iterable[Logger], config: RunConfig) -> None:
+    """Tell the loggers which run it is. One that cannot write loses that, never the run."""
+    settings = notable_settings(config)
+    for logger in loggers:
+        try:
+            logger.log_hyperparams(dict(settings))
+        except OSError as error:
+            LOG.warning("the logger %s cannot write: %s", type(logger).__name__, error.strerror or error)
+
+
+def log_summary(loggers: Iterable[Logger], result: RunResult) -> None:
+    """Give the loggers that want them the final numbers. One that cannot write loses them, never the run."""
+    values = final_numbers(result)
+    for logger in loggers:
+        summarise = getattr(logger, "log_summary", None)
+        if summarise is None:
+            continue
+        try:
+            summarise(dict(values))
+        except OSError as error:
+            LOG.warning("the logger %s cannot write: %s", type(logger).__name__, error.strerror or error)
+
+
 def close_loggers(loggers: Iterable[Logger], status: str) -> None:
     """Close the loggers that must be closed. One that fails may lose curves, never the run."""
     for logger in loggers:
@@ -130,10 +161,3 @@ def kept_id(folder: Path, logger: str) -> str:
         name = f"{folder.resolve().name}-{uuid.uuid4().hex[:8]}"
         write_text(path, f"{name}\n")
         return name
-
-
-def make_tensorboard(folder: Path, config: RunConfig) -> Logger:
-    """Events directly in the run folder."""
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    return TensorBoardLogger(save_dir=folder, name="", version="")

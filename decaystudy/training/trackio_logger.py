@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.runs.config import RunConfig
+from decaystudy.training.decay_statistics import Histogram
 from decaystudy.training.loggers import kept_id
 from decaystudy.training.strategy import process_rank
 
@@ -28,6 +29,8 @@ class TrackioRun(Logger):
         super().__init__()
         self.project = os.environ.get("TRACKIO_PROJECT", "decaystudy")
         self._run: Any = None
+        self._tokens_per_step = config.tokens_per_step
+        self._last = config.max_steps
         if process_rank() == 0:
             self._name = kept_id(folder, "trackio")
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for the run's result
@@ -45,11 +48,27 @@ class TrackioRun(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: Trackio has been given the settings."""
+        """Nothing to do: Trackio has been given all settings."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._run.log(dict(metrics), step=step)
+        self._run.log({**metrics, "tokens": (step or 0) * self._tokens_per_step}, step=step)
+
+    @rank_zero_only
+    def log_histograms(self, histograms: Mapping[str, Histogram], step: int) -> None:
+        drawn = {name: trackio.Histogram(np_histogram=(one.counts, one.edges)) for name, one in histograms.items()}
+        self._run.log(drawn, step=step)
+
+    @rank_zero_only
+    def log_markdown(self, name: str, text: str, step: int) -> None:
+        """As an alert, which the dashboard shows and Trackio prints."""
+        with contextlib.redirect_stdout(sys.stderr):
+            self._run.alert(title=name, text=text, step=step)
+
+    @rank_zero_only
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Trackio knows no summary: the final numbers are curves of one point."""
+        self._run.log({f"final/{name.replace('/', '_')}": value for name, value in values.items()}, step=self._last)
 
     @rank_zero_only
     def close(self, status: str) -> None:

@@ -49,7 +49,7 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
-    for words in ("one seed", "Held-out unigram entropy: 5.0000", "– not judged (one seed)", "tensorboard --logdir"):
+    for words in ("one seed", "Held-out unigram entropy: 5.0000", "– not judged (one seed)", "decaystudy tensorboard"):
         assert words in printed.out
     assert {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")} == before
 

@@ -10,6 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from decaystudy.cli import main
+from decaystudy.runs.curves import MACHINE
 from decaystudy.training.callbacks.progress import Progress
 
 SETTINGS = ["--model.layers", "1", "--model.d_model", "32", "--model.glu_width", "64", "--data.sequence_length", "64"]
@@ -33,14 +34,14 @@ def numbers(out: Path) -> dict[str, Any]:
 def curves(out: Path) -> dict[str, Any]:
     """Steps of every TensorBoard curve, and rows of metrics.csv, without speeds."""
     drawn: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted(out.glob("events.out.tfevents.*"), key=_number):
+    for path in sorted(set(out.glob("events.out.tfevents.*")) - set(out.glob("*.settings")), key=_number):
         events = EventAccumulator(str(path))
         events.Reload()
         for tag in events.Tags()["scalars"]:
-            if tag != "train/tokens_per_second":
+            if tag not in MACHINE:
                 drawn.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
     with (out / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        rows = [{k: v for k, v in row.items() if k != "train/tokens_per_second"} for row in csv.DictReader(file)]
+        rows = [{k: v for k, v in row.items() if k not in MACHINE} for row in csv.DictReader(file)]
     return {"tensorboard": drawn, "csv": rows}
 
 

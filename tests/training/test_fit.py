@@ -77,7 +77,10 @@ def test_the_curves(finished):
         "train/gradient_norm",
         "validation/loss",
         "validation/perplexity",
-        "decay_median/layer_00",
+        "validation/bits_per_byte",
+        "validation/decay_median",
+        "validation_decay_median/layer_00",
+        "validation_decay_half_life/layer_02",
     } <= tags
     assert [e.step for e in events.Scalars("train/loss")] == [2, 4, 6]
     rates = [e.value for e in events.Scalars("train/learning_rate")]

@@ -36,7 +36,7 @@ def curve(out, tag):
 
 def test_tensorboard_and_csv_tell_the_same(tmp_path):
     assert fit(tmp_path, "--logger", "tensorboard,csv") == 0
-    for tag in ("train/loss", "train/learning_rate", "validation/loss", "decay_median/layer_00"):
+    for tag in ("train/loss", "train/learning_rate", "validation/loss", "validation_decay_median/layer_00"):
         told = [(int(row["step"]), float(row[tag])) for row in rows(tmp_path) if row[tag]]
         drawn = curve(tmp_path, tag)
         assert [step for step, _ in told] == [step for step, _ in drawn] != []
@@ -47,7 +47,7 @@ def test_without_tensorboard_there_are_no_events(tmp_path, capsys):
     assert fit(tmp_path, "--logger", "csv") == 0
     assert not list(tmp_path.glob("events.*"))
     said = capsys.readouterr().out
-    assert f"curves:  {tmp_path}/metrics.csv" in said and "tensorboard --logdir" not in said
+    assert f"curves:  {tmp_path}/metrics.csv" in said and "decaystudy tensorboard" not in said
 
 
 def test_a_resumed_run_continues_its_curves(tmp_path, monkeypatch):
@@ -65,8 +65,8 @@ def test_a_resumed_run_continues_its_curves(tmp_path, monkeypatch):
     assert [row["step"] for row in rows(tmp_path)] == ["0", "2", "4"], "written as they come, not at the end"
     monkeypatch.undo()
     assert fit(tmp_path, *settings) == 0  # from step 3, so step 4 comes again
-    assert [path.name for path in tmp_path.glob("*.csv")] == ["metrics.csv"]
-    assert [row["step"] for row in rows(tmp_path)] == ["0", "2", "4", "6", "6"]
+    assert {path.name for path in tmp_path.glob("*.csv")} == {"metrics.csv", "summary.csv"}
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "2", "4", "6", "6", "6"]
     assert [step for step, _ in curve(tmp_path, "train/loss")] == [2, 4, 6]
 
 
@@ -168,7 +168,7 @@ def test_the_runs_of_a_study_use_them(tmp_path):
     small.run(str(file), "--out", str(out), "--logger", "nope", expect=2)
     small.run(str(file), "--out", str(out), "--logger", "csv", "--trainer.log_every_n_steps", "2")
     (run,) = out.glob("store/*-*")
-    assert [row["step"] for row in rows(run)] == ["0", "2", "4", "4"] and not list(run.glob("events.*"))
+    assert [row["step"] for row in rows(run)] == ["0", "2", "4", "4", "4"] and not list(run.glob("events.*"))
     for name in ("result.json", "status.json"):
         (run / name).unlink()
     small.run(str(file), "--out", str(out), "--logger", "tensorboard")

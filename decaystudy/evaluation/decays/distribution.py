@@ -16,20 +16,21 @@ from decaystudy.io import check_file
 from decaystudy.metrics import half_life
 from decaystudy.model.resets import document_starts
 from decaystudy.runs.loading import LoadedRun
-from decaystudy.training.decay_statistics import NEAR_ONE, NEAR_ZERO
+from decaystudy.training.decay_statistics import NEAR_ONE, NEAR_ZERO, spread
 
 TOKENS = 16_384
-"""Maximum number of tokens read, from all over the text."""
+"""Maximum number of tokens read, unless another one is asked for."""
 VALUES = 2**24
 """Maximum number of λ kept per layer, from tokens evenly spread over those read."""
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-def decay_distribution(run: LoadedRun, text: str | Path | None = None) -> list[dict[str, Any]]:
+def decay_distribution(run: LoadedRun, text: str | Path | None = None, tokens: int = TOKENS) -> list[dict[str, Any]]:
     """One row per layer.
 
     Args:
         text: a file of text; the run's held-out text unless given.
+        tokens: how many are read at most, in whole sequences from all over the text.
 
     Returns:
         layer, q05, q25, median, q75, q95, mean, half_life (tokens, ln ½ / ln median; None where it is forever),
@@ -39,9 +40,7 @@ def decay_distribution(run: LoadedRun, text: str | Path | None = None) -> list[d
         UserError: the model has no decay, or the text cannot be read.
     """
     blocks = text_blocks(run, Path(text)) if text is not None else held_out_blocks(run)[:, :-1]
-    rows = max(1, TOKENS // blocks.shape[1])
-    blocks = blocks[:: max(1, -(-len(blocks) // rows))]
-    gathered = gather(run, blocks)
+    gathered = gather(run, spread(blocks, tokens))
     return [
         {"layer": layer, **row(values), "heads": [{"head": h, **row(values[:, h])} for h in range(values.shape[1])]}
         for layer, values in enumerate(gathered)

@@ -4,6 +4,7 @@ OUT/store/<cell>-seed<seed>-<hash>/    a run's folder
 OUT/store/<...>.before-1/              one whose text, tokenizer or code has changed since
 OUT/store/.names/<hash>                the name of that folder
 OUT/STUDY/                             results, report, and runs/<cell>-seed<seed>, a link into the store
+OUT/STUDY/tensorboard/                 the study as TensorBoard shows it, with links to the runs' curves
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ class Store:
         """The folder of that run, if any study has made it."""
         if run.hash in self._disregarded:
             return None
-        return self._named(run.hash)
+        return self.find_hash(run.hash)
 
-    def _named(self, key: str) -> RunFolder | None:
+    def find_hash(self, key: str) -> RunFolder | None:
+        """The folder of the run with that hash, if any study has made it."""
         path = self._names.find(key)
         return None if path is None else RunFolder(path, identity=key)
 
@@ -71,7 +73,7 @@ class Store:
         """
         moved = []
         for key in sorted(self._disregarded):
-            folder = self._named(key)
+            folder = self.find_hash(key)
             if folder is not None and folder.path.is_dir():
                 with self._writing(), contextlib.suppress(UserError), folder.locked():
                     target = next(path for path in self._before(folder) if not path.exists())

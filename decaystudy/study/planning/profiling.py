@@ -30,13 +30,19 @@ class Clock(Profiler):
     def stop(self, action_name: str) -> None:
         self.ended.append((action_name, time.perf_counter()))
 
+    def durations(self, ending: str) -> list[float]:
+        """Seconds that each action whose name ends so took."""
+        starts = [at for name, at in self.began if name.endswith(ending)]
+        ends = [at for name, at in self.ended if name.endswith(ending)]
+        return [end - start for start, end in zip(starts, ends, strict=True)]
+
     def summary(self) -> str:
         return ""
 
 
-def profile(config: RunConfig, folder: str) -> dict[str, Any]:
+def profile(config: RunConfig, folder: str, clock: Clock | None = None) -> dict[str, Any]:
     """Train ``config``, whose only validation is at its end, and tell what took how long, in seconds."""
-    clock = Clock()
+    clock = clock or Clock()
     began = time.perf_counter()
     result = fit(config, folder, profiler=clock)
     took = time.perf_counter() - began

@@ -21,6 +21,7 @@ from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.planning.record import plan_file, read_plan, read_recorded, studies_of
+from decaystudy.study.reporting.board import keep_study_board
 from decaystudy.study.reporting.curve_figures import Curves, curves_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import all_figures
@@ -60,6 +61,7 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
         else:
             results = write_results(study, store, {})
         write_report(results, plan, store)
+        keep_study_board(store, plan, results)
         print(as_text(results, terminal_width()))
         print(f"\n{folder / 'report.html'} (and report.tex, figures, results.csv, results.md)")
     return 0

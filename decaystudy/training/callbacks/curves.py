@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import resource
+import statistics
+import sys
 from typing import Any
 
 import lightning.pytorch as L
 import torch
 
-from decaystudy.metrics import perplexity
+from decaystudy.devices import GIB, peak_flops
+from decaystudy.metrics import bits_per_byte, perplexity
+from decaystudy.model.count import forward_flops
 from decaystudy.training.callbacks.step_loss import StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.curve_writer import CurveWriter
@@ -17,8 +21,8 @@ from decaystudy.training.lightning_module import LanguageModel
 
 
 class Curves(L.Callback):
-    """Logs loss, perplexity, learning rate, gradient norm and tokens/s every ``every`` steps, and at each validation
-    the loss, the perplexity, and the median λ and half-life of each layer."""
+    """Logs loss, perplexity, learning rate, gradient norm, speed, utilisation and memory every ``every`` steps, and at
+    each validation the loss, the perplexity, bits per byte and the median λ over layers."""
 
     def __init__(self, writer: CurveWriter, losses: StepLoss, throughput: Throughput, every: int) -> None:
         self.writer = writer
@@ -58,7 +62,10 @@ class Curves(L.Callback):
         if pl_module.gradient_norm is not None:
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
         if self.throughput.rates:
-            values["train/tokens_per_second"] = self.throughput.rates[-1]
+            rate = self.throughput.rates[-1]
+            values["train/tokens_per_second"] = rate
+            values |= utilisation(pl_module, rate / trainer.world_size)
+        values["train/peak_memory_gib"] = peak_memory(pl_module.device) / GIB
         self.latest = values
         self.writer.write(trainer, values, step)
 
@@ -69,17 +76,29 @@ class Curves(L.Callback):
         loss = pl_module.validation_loss
         pl_module.validation_decays = validation_decays(trainer, pl_module)
         values = {"validation/loss": loss, "validation/perplexity": perplexity(loss)}
-        self.writer.write(trainer, {**values, **decay_curves(pl_module.validation_decays)}, trainer.global_step)
+        assert pl_module.document_losses is not None
+        held_out = trainer.datamodule.held_out  # type: ignore[attr-defined]
+        values["validation/bits_per_byte"] = bits_per_byte(pl_module.document_losses, held_out.bytes)
+        if pl_module.validation_decays:
+            values["validation/decay_median"] = statistics.median(row["median"] for row in pl_module.validation_decays)
+        self.writer.write(trainer, values, trainer.global_step)
 
 
-def decay_curves(layers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Median λ and half-life of each layer, by the name of their curve."""
-    values: dict[str, float] = {}
-    for row in layers:
-        values[f"decay_median/layer_{row['layer']:02d}"] = row["median"]
-        if row["half_life"] is not None:
-            values[f"decay_half_life/layer_{row['layer']:02d}"] = row["half_life"]
-    return values
+def utilisation(module: LanguageModel, tokens_per_second: float) -> dict[str, float]:
+    """What a device computes, by the model's FLOPs, and as a share of its dense bf16 peak (MFU) where that is known."""
+    flops = tokens_per_second * forward_flops(module.config.model, module.config.data.sequence_length).training
+    values = {"train/tflops_per_device": flops / 1e12}
+    name = torch.cuda.get_device_name(module.device) if module.device.type == "cuda" else "cpu"
+    peak = peak_flops(name, str(module.config.trainer.get("precision", "")))
+    return values if peak is None else {**values, "train/mfu": flops / peak}
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that were in use: of the GPU, or of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:

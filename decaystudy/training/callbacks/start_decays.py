@@ -6,25 +6,21 @@ from typing import Any
 
 import lightning.pytorch as L
 
-from decaystudy.training.callbacks.curves import decay_curves, validation_decays
-from decaystudy.training.curve_writer import CurveWriter
+from decaystudy.training.callbacks.curves import validation_decays
 from decaystudy.training.lightning_module import LanguageModel
 
 
 class StartDecays(L.Callback):
     """Measures λ of each layer at step 0, on the text that validations use, and keeps it in the checkpoints."""
 
-    def __init__(self, writer: CurveWriter) -> None:
-        self.writer = writer
+    def __init__(self) -> None:
         self.layers: list[dict[str, Any]] = []
         """As ``decay_statistics`` returns them; empty for softmax attention, or where the run began without this."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModel)
-        if trainer.global_step > 0:
-            return
-        self.layers = validation_decays(trainer, pl_module)
-        self.writer.write(trainer, decay_curves(self.layers), step=0)
+        if trainer.global_step == 0:
+            self.layers = validation_decays(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"layers": self.layers}
