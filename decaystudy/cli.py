@@ -82,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def dispatch(arguments: list[str]) -> int:
     """Run the verb that the arguments begin with."""
+    if arguments[:1] == ["help"] and arguments[1:2]:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -94,6 +96,8 @@ def dispatch(arguments: list[str]) -> int:
                 f"{shown(word)} is not UTF-8 text: rename what it names, or name files by a pattern like *.txt"
             )
     verb, rest = arguments[0], arguments[1:]
+    if verb.startswith("-"):
+        raise UserError(f"{shown(verb)} stands before the verb: write decaystudy VERB {verb[:60]}, such as fit or list")
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     check_surroundings()

@@ -129,15 +129,32 @@ def signals_raised() -> Iterator[None]:
     """Raise ``Terminated`` for signals that would otherwise kill the process, so that whatever it has begun is ended
     in order; Ctrl-C stays a KeyboardInterrupt."""
     before = {}
+    hook = sys.unraisablehook
     if threading.current_thread() is threading.main_thread():
+        sys.unraisablehook = lambda lost: None if raised_again(lost.exc_value) else hook(lost)
         for number in STOPPING_SIGNALS[1:]:
             if signal.getsignal(number) == signal.SIG_DFL:
                 before[number] = signal.signal(number, raise_terminated)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def raised_again(error: BaseException | None) -> bool:
+    """Raise the signal of an error again in a moment, and say whether it was a signal's.
+
+    Python lets no error out of a finalizer or a weak reference's callback, of which an import has many: a signal that
+    comes there would be printed and forgotten.
+    """
+    if not isinstance(error, (Terminated, KeyboardInterrupt)):
+        return False
+    number = error.number if isinstance(error, Terminated) else signal.SIGINT
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    return True
 
 
 @contextlib.contextmanager

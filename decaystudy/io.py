@@ -119,6 +119,19 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether something else lies where a folder should be."""
+    try:
+        return folder.exists() and not folder.is_dir()
+    except OSError:
+        return False
+
+
+def why_unread(path: Path) -> str:
+    """Why ``read_mapping`` gives nothing, in words."""
+    return "was cut short or is no JSON object" if path.exists() else "does not exist"
+
+
 def read_mapping(path: Path) -> dict[str, Any] | None:
     """The JSON object in ``path``, or None if there is none."""
     content = read_json(path)

@@ -99,7 +99,9 @@ def check_target(file: str | Path) -> None:
     if target.suffix.lower() not in ENDINGS or target.is_dir():
         raise UserError(f"cannot draw {target}: name a file that ends in .svg, .pdf or .png")
     if not target.parent.is_dir():
-        raise UserError(f"cannot write {target}: no such file or directory")
+        raise UserError(
+            f"cannot write {target}: no such file or directory; make the folder {target.parent}, or name another"
+        )
 
 
 def save(figure: Figure, file: str | Path) -> Path:

@@ -39,8 +39,10 @@ def run(arguments: list[str]) -> int:
     clamp = read_clamp(given.clamp_decay) if given.clamp_decay is not None else None
     from decaystudy.evaluation.decays.ablation import ablate
     from decaystudy.evaluation.tables import ablation_table
-    from decaystudy.runs.loading import load_run
+    from decaystudy.runs.loading import finished_run, load_run
 
+    for folder in given.runs:
+        finished_run(folder)  # before the first is measured
     found = {
         str(folder): ablate(
             load_run(folder),

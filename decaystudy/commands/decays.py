@@ -45,8 +45,10 @@ def run(arguments: list[str]) -> int:
     check_whole("--tokens", given.tokens, 1, MOST_TOKENS)
     from decaystudy.evaluation.decays.distribution import decay_distribution
     from decaystudy.evaluation.tables import decays_table
-    from decaystudy.runs.loading import load_run
+    from decaystudy.runs.loading import finished_run, load_run
 
+    for folder in given.runs:
+        finished_run(folder)  # before the first is measured
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in given.runs:
         found[str(folder)] = decay_distribution(load_run(folder), given.text, given.tokens)

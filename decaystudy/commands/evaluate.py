@@ -12,7 +12,7 @@ from decaystudy.evaluation.tasks.given import choose
 from decaystudy.io import json_text
 from decaystudy.output import print_json, show_log
 from decaystudy.plotting import check_target
-from decaystudy.runs.evaluation import Evaluation
+from decaystudy.runs.evaluation import Evaluation, read_evaluation
 from decaystudy.serial import to_plain
 from decaystudy.terminal import terminal_width
 
@@ -68,7 +68,14 @@ def run(arguments: list[str]) -> int:
     chosen = choose(given.tasks, given.include_path)
     from decaystudy.evaluation.evaluate import evaluate
     from decaystudy.evaluation.tables import evaluation_text, one_tokenizer
+    from decaystudy.hub.from_run import is_hub_folder
+    from decaystudy.runs.loading import finished_run
 
+    if given.figure is not None and not given.lengths and not any(map(measured_lengths, given.runs)):
+        raise UserError("--figure draws losses by position, which none of these have: leave --lengths false out")
+    for folder in given.runs:
+        if not is_hub_folder(folder):
+            finished_run(folder)  # before the first is evaluated
     found: dict[str, Evaluation] = {}
     for folder in given.runs:
         say(str(folder))
@@ -99,6 +106,12 @@ def run(arguments: list[str]) -> int:
         return 0
     print(evaluation_text(found, chosen.names, terminal_width()))
     return 0
+
+
+def measured_lengths(folder: str) -> bool:
+    """Whether losses by position were measured before."""
+    before = read_evaluation(folder)
+    return before is not None and bool(before.positions)
 
 
 def say(line: str) -> None:

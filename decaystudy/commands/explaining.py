@@ -24,6 +24,8 @@ ONE = {
     dict: "name: value pairs",
     Mapping: "name: value pairs",
 }
+SHORT = {"lr": "learning_rate"}
+"""Short names of settings, which study files and --tune take."""
 MANY = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
@@ -35,14 +37,30 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
     """
     if match := re.search(r"[Uu]nrecognized arguments?: (.*)", message):
         word = match[1].split()[0]
-        options = [option for action in parser._actions for option in action.option_strings]
-        if not word.startswith("-"):
+        if not word.startswith("-") or word == "--":
             return UserError(
                 f"unexpected argument {word!r}: settings are written --name value; see {parser.prog} --help"
             )
-        close = nearest(word.split("=")[0], options)
+        if word.startswith("--model.") and not any(action.dest.startswith("model.") for action in parser._actions):
+            name = word.split("=")[0][8:]
+            return UserError(
+                f"unknown setting --model.{name}: a study's cells set their model: write {name} in the study's file, "
+                "below settings"
+            )
+        close = meant(word.split("=")[0], [option for action in parser._actions for option in action.option_strings])
         hint = f"did you mean {close}? " if close else ""
         return UserError(f"unknown setting {word.split('=')[0]}: {hint}see {parser.prog} --help for all of them")
+    if match := re.search(r"(?:Group '([^']*)' does not accept option|Option) '([^']+)'", message):
+        name = f"{match[1]}.{match[2]}" if match[1] else match[2]
+        close = meant(f"--{name}", [option for action in parser._actions for option in action.option_strings])
+        hint = f"did you mean {close[2:]}? " if close else ""
+        return UserError(f"unknown setting {name!r}: {hint}see {parser.prog} --help for all of them")
+    if match := re.search(r"argument (\S+?)(?:/\S+)?: ignored explicit argument", message):
+        return UserError(f"{match[1]} takes no value; see {parser.prog} --help")
+    if match := re.search(r"arguments are required: (.*)", message):
+        needed = [action for action in parser._actions if action.dest in match[1].split(", ")]
+        lacking = " and ".join(f"{action.metavar} ({action.help})" for action in needed) or match[1]
+        return UserError(f"give {lacking}; see {parser.prog} --help")
     if match := re.search(r'Parser key "([^"]+)":', message):
         key = match[1]
         action = next((action for action in parser._actions if action.dest == key), None)
@@ -51,9 +69,26 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
         value = f" is {written}" if written else f" is {shown(said[1].strip())}" if said else ""
         return UserError(f"{key}{value}: give {taken(action)}")
     if match := re.search(r"argument (--?[\w.\-/]+).*: expected (.*)", message):
-        return UserError(f"{match[1]} expects {match[2]}; see {parser.prog} --help")
+        following = after(match[1], given)
+        minus = f", and what begins with a minus is written {match[1]}={following[:60]}" if following else ""
+        return UserError(f"{match[1]} expects {match[2]}{minus}; see {parser.prog} --help")
     first = next((line.strip() for line in message.splitlines() if line.strip()), "the settings cannot be read")
     return UserError(f"{shortened(first, 200)}; see {parser.prog} --help")
+
+
+def after(flag: str, given: Sequence[str] | Mapping[str, Any]) -> str:
+    """The word after a flag, if it looks like another; else empty."""
+    words = [] if isinstance(given, Mapping) else list(given)
+    following = words[words.index(flag) + 1 :][:1] if flag in words else []
+    return following[0] if following and following[0].startswith("-") else ""
+
+
+def meant(flag: str, options: Sequence[str]) -> str | None:
+    """The option that an unknown flag may stand for: the one of the same last word, or short name, else the nearest."""
+    last = flag.lstrip("-").rpartition(".")[2].replace("-", "_")
+    word = SHORT.get(last, last)
+    same = [option for option in options if option.rpartition(".")[2].lstrip("-").replace("-", "_") == word]
+    return same[0] if len(same) == 1 else nearest(flag, options)
 
 
 def value_of(key: str, action: argparse.Action | None, given: Sequence[str] | Mapping[str, Any]) -> str:
@@ -79,7 +114,7 @@ def taken(action: argparse.Action | None) -> str:
     hint = getattr(action, "_typehint", None) or getattr(action, "type", None)
     words = list(dict.fromkeys(in_words(hint)))
     words.sort(key="null".__eq__)
-    return " or ".join(words) if words else "its settings by name, one by one"
+    return " or ".join(words) if words else "a YAML file of its settings, or each by name"
 
 
 def in_words(hint: Any) -> list[str]:
@@ -90,7 +125,8 @@ def in_words(hint: Any) -> list[str]:
     if origin is Literal:
         return [str(part) for part in parts]
     if origin is tuple and len(set(parts)) == 1:
-        return [f"a list of {len(parts)} {MANY.get(parts[0], 'values')}"]
+        example = ", such as [0.9, 0.999]" if parts == (float, float) else ""
+        return [f"a list of {len(parts)} {MANY.get(parts[0], 'values')}{example}"]
     if origin in (list, tuple, Sequence):
         return [f"a list of {MANY.get(parts[0], 'values') if parts else 'values'}"]
     if is_dataclass(hint):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -26,6 +27,17 @@ set_loader("settings", scalar, exceptions=(ValueError,))
 WIDEST_HELP = 118
 MISREAD = (argparse.ArgumentError, yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """What jsonargparse, and the YAML reader behind it, raise on values that make no sense."""
+
+
+NEGATIVE = re.compile(r"-(\.?\d|inf$|nan$)", re.IGNORECASE)
+LONGEST_PATH = 4096
+NAMES = {
+    **dict.fromkeys(("FILE", "RESULTS"), "a file"),
+    **dict.fromkeys(("DIR", "RUN", "RUN DIR"), "a folder"),
+    "NAME_OR_FILE": "a study",
+    **dict.fromkeys("AB", "a bundle or a folder"),
+}
+"""What the arguments name that the help calls so."""
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -69,10 +81,13 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
         defaults: False returns only what was given.
     """
     _refuse_deep(parser, arguments)
+    words = _plain(parser, arguments)
     try:
-        return parser.parse_args(arguments, defaults=defaults)
+        given = parser.parse_args(words, defaults=defaults)
     except MISREAD as error:
-        raise explain(parser, str(error), arguments) from None
+        raise explain(parser, str(error), words) from None
+    _refuse_nameless(parser, given)
+    return given
 
 
 def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,6 +97,46 @@ def check_types(parser: ArgumentParser, values: Mapping[str, Any]) -> dict[str, 
         return dict(parser.parse_object(dict(values), defaults=False).as_dict())
     except MISREAD as error:
         raise explain(parser, str(error), values) from None
+
+
+def _plain(parser: ArgumentParser, arguments: list[str]) -> list[str]:
+    """The words as jsonargparse understands all: values that begin with a minus, and files of a section's settings.
+
+    argparse takes ``-1e-3`` for a flag, and jsonargparse reads ``--model FILE`` without a word on where it is wrong.
+    """
+    words: list[str] = []
+    for word in arguments:
+        flag = words[-1] if words else ""
+        action = parser._option_string_actions.get(flag)
+        waits = flag.startswith("--") and "=" not in flag and (action is None or action.nargs != 0)
+        if waits and (NEGATIVE.match(word) or _is_section(parser, flag)):
+            words[-1] = f"{flag}={word}"
+        else:
+            words.append(word)
+    return [flag for word in words for flag in _spread(parser, word)]
+
+
+def _spread(parser: ArgumentParser, word: str) -> list[str]:
+    """The word; for a section with a file, a flag for each of the settings in it."""
+    flag, _, path = word.partition("=")
+    if not _is_section(parser, flag) or not 0 < len(path) < LONGEST_PATH or not Path(path).is_file():
+        return [word]
+    values = read_config(path).items()
+    return [f"{flag}.{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values]
+
+
+def _is_section(parser: ArgumentParser, flag: str) -> bool:
+    """Whether a flag stands for settings that have flags of their own, as ``--model`` does."""
+    return any(option.startswith(f"{flag}.") for option in parser._option_string_actions)
+
+
+def _refuse_nameless(parser: ArgumentParser, given: Namespace) -> None:
+    """Refuse an empty text where a file or a folder is to be named: it would stand for the working folder."""
+    for action in parser._actions:
+        value = given.get(action.dest) if action.metavar in NAMES else None
+        if value == "" or (isinstance(value, list) and "" in value):
+            name = action.option_strings[0] if action.option_strings else str(action.metavar)
+            raise UserError(f"{name} is empty: name {NAMES[str(action.metavar)]}")
 
 
 def _refuse_deep(parser: ArgumentParser, words: Iterable[str]) -> None:

@@ -66,6 +66,7 @@ def tiny_run(settings: dict[str, Any], devices: int | None, kills: int) -> RunCo
     Raises:
         UserError: its settings make no sense, or this machine or this process cannot train it.
     """
+    from decaystudy.training.processors import check_gpus, check_processes, check_sharding
     from decaystudy.training.world import device_count, launched_by, uses_gpu
 
     trainer = settings.get("trainer", {})
@@ -93,4 +94,9 @@ def tiny_run(settings: dict[str, Any], devices: int | None, kills: int) -> RunCo
         "recipe": {"global_batch_size": 4 * count, "micro_batch_size": 2, "checkpoint_every": 5, "validate_every": 10},
         "trainer": {"max_steps": 20 + 6 * kills, "devices": count, "log_every_n_steps": 1},
     }
-    return build_run(merge(own, settings), fetch=True)
+    config = build_run(merge(own, settings), fetch=True)
+    check_sharding(config, count)
+    check_gpus(config, count)
+    if not uses_gpu(trainer):
+        check_processes("--devices", count)
+    return config

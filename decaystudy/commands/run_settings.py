@@ -89,7 +89,11 @@ def given_settings(parser: ArgumentParser, arguments: list[str]) -> tuple[dict[s
         typed = {key: value for key, value in values.items() if value is not None}
         if isinstance(typed.get("model"), dict):
             typed["model"] = {key: value for key, value in typed["model"].items() if key != "vocab_size"}
-        settings = merge(settings, check_types(parser, typed))
+        # What the verb has no flags for is the caller's to refuse, or to leave alone.
+        known = {action.dest.partition(".")[0] for action in parser._actions}
+        elsewhere = {key: value for key, value in typed.items() if key not in known}
+        typed = {key: value for key, value in typed.items() if key in known}
+        settings = merge(settings, {**check_types(parser, typed), **elsewhere})
     settings = merge(settings, {key: given[key] for key in SETTINGS if key in given})
     check_loggers(settings.get("logger", []))
     return settings, others

@@ -102,6 +102,10 @@ def run(arguments: list[str]) -> int:
         slurm=SlurmOptions(**(others.get("slurm") or {})),
         **{name: others[name] for name in ("launcher", "launcher_options", "devices", "jobs", "runs_per_gpu", "gpu")},
     )
+    alone = [flag for flag in ("dry_run", "attach", "cancel") if others[flag]]
+    if len(alone) > 1:
+        flags = " and ".join(f"--{flag.replace('_', '-')}" for flag in alone)
+        raise UserError(f"{flags} are given together: give one of them")
     if others["json"] and not others["dry_run"]:
         raise UserError("--json prints a plan: add --dry-run")
     if others["dry_run"]:

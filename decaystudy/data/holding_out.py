@@ -89,6 +89,8 @@ def holding_out(source: Source, config: DataConfig) -> HoldingOut:
         raise UserError(f"the source {source.label} holds no documents: choose another --data.source")
     if source.grouped:
         hashes, tokens = _by_group(source, config, hashes, tokens)
+    if int(tokens.sum()) <= len(tokens):  # an end each, and nothing before it
+        raise UserError(f"the source {source.label} holds no words: give files with text in them")
     if hashes[0] == hashes[-1]:
         raise UserError(
             f"the source {source.label} holds one document, of about {int(tokens[0]):,} words, "

@@ -25,6 +25,8 @@ POSITIONS = ("none", "rope", "tpe", "lrpe")
 MIXERS = ("decay", "softmax")
 OUTPUT_NORMS = ("full", "head")
 BACKENDS = ("auto", "recurrent", "chunked", "fla", "triton")
+ON_GPU = ("fla", "triton")
+"""Backends whose kernels need an NVIDIA GPU."""
 
 
 @dataclass

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from decaystudy.errors import UserError
-from decaystudy.io import read_mapping, write_json
+from decaystudy.io import is_taken, read_mapping, write_json
 from decaystudy.runs.result import RunResult, read_result, write_result
 from decaystudy.runs.state import FINAL, RunState
 from decaystudy.yaml_document import load
@@ -87,6 +87,10 @@ class RunFolder:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            taken = next((p for p in (*reversed(self.path.parents), self.path, self.checkpoints) if is_taken(p)), None)
+            if taken is not None:
+                why = f"{taken} is a file where a folder should be: move it away, or choose another --out"
+                raise UserError(why) from error
             raise UserError(
                 f"cannot write to the run folder {self.path}: {_reason(error)}; choose another --out"
             ) from error
@@ -218,7 +222,7 @@ class RunFolder:
         """
         if not os.path.lexists(self.config):
             return None
-        advice = "move the folder away or choose another --out"
+        advice = "restore it from a copy, or name another folder"
         try:
             values = load(self.config).values
         except UserError as error:

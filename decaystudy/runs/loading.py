@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, read_origin, why_changed
 from decaystudy.runs.records import stored_config
+from decaystudy.runs.state import RunState
 from decaystudy.runs.weights import read_weights
 
 if TYPE_CHECKING:
@@ -79,7 +81,12 @@ def finished_run(path: str | Path) -> tuple[RunFolder, RunConfig]:
         raise UserError(f"{path} is no run's folder (it has no config.yaml): give the folder that fit wrote")
     if not folder.weights.exists():
         state = folder.state()
-        advice = "wait for it" if state == "running" else f"finish it with decaystudy fit --config {folder.config}"
+        if state == RunState.FINISHED:
+            raise UserError(
+                f"{folder.weights} is gone: restore it from a copy, or remove {folder.path} and train the run again"
+            )
+        again = f"finish it with decaystudy fit --config {shlex.quote(str(folder.config))} --out"
+        advice = "wait for it" if state == RunState.RUNNING else f"{again} {shlex.quote(str(folder.path))}"
         raise UserError(f"{path} has no trained weights yet (it is {state}): {advice}")
     why = why_changed(read_origin(folder), Origin.here(config, {}), config)
     if why is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from decaystudy import __version__
+from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.io import write_text
 from decaystudy.runs.config import RunConfig, merge
@@ -97,7 +98,7 @@ def stored_config(folder: RunFolder, changes: Mapping[str, Any] = {}) -> RunConf
         raise UserError(f"{folder.config}: {error}") from error
     except (TypeError, LookupError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
-            f"{folder.config} is not a run's configuration ({error}): move the folder away or choose another --out"
+            f"{folder.config} is not a run's configuration ({error}): restore it from a copy, or name another folder"
         ) from error
 
 
@@ -133,7 +134,7 @@ def differing(held: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> 
         if isinstance(one, dict) and isinstance(other, dict):
             found += differing(one, other, f"{prefix}{key}.")
         elif one != other:
-            found.append(f"{prefix}{key} is {one!r} there and {other!r} here")
+            found.append(f"{prefix}{key} is {shown(one)} there and {shown(other)} here")
     return found
 
 

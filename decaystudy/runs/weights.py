@@ -61,6 +61,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is broken.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder where a file should be: {ADVICE}")
     try:
         tensors: dict[str, Tensor] = load_file(path)
         with safe_open(path, framework="pt") as file:

@@ -31,6 +31,7 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     if not store.path.is_dir():
         print(f"nothing to remove: {out} holds no runs")
         return 0
+    refuse_unplanned(store)
     needed = {key for name in studies_of(store) for key in needed_runs(store, name)}
     idle = [folder for folder in store.folders() if is_ours(folder) and condition(folder) != RunState.RUNNING]
     unneeded = [folder for folder in idle if folder.identity not in needed]
@@ -52,6 +53,20 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
         remove_checkpoint(file)
     print(f"removed {removed} runs and {len(files)} checkpoints")
     return 0
+
+
+def refuse_unplanned(store: Store) -> None:
+    """Refuse to guess what a study needs that has results and has lost its plan.
+
+    Raises:
+        UserError: which one, and what to do.
+    """
+    for results in sorted(store.out.glob("*/results.json")):
+        if not (results.parent / "plan.json").exists():
+            raise UserError(
+                f"{results.parent} has results and no plan.json, which says what runs they need: call decaystudy "
+                "run-study again, or move the folder away"
+            )
 
 
 def is_ours(folder: RunFolder) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from decaystudy.study.execution.data_check import data_warnings
 from decaystudy.study.execution.frame import Outlook
 from decaystudy.study.execution.jobs import Job
 from decaystudy.study.execution.launcher import ExecutionOptions, Launcher, open_launcher
+from decaystudy.study.execution.layouts import refuse_devices, refuse_layouts
 from decaystudy.study.execution.outcomes import Outcome, read_outcomes
 from decaystudy.study.execution.progress import ProgressPrinter, Silent
 from decaystudy.study.execution.reuse import proposed, told
@@ -121,7 +123,9 @@ def run_study(
         The exit code: 1 if a run did not finish or could not be evaluated, 130 after Ctrl-C.
     """
     expanded, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
+    store.check([study.name for study in expanded])
     launcher = open_launcher(execution or ExecutionOptions())
+    refuse_layouts(expanded, launcher)
     studies, changed = proposed(expanded, store, trusted=None if attach else (), retried=True)
     if attach:
         refuse_attached(launcher, "--attach")
@@ -169,13 +173,15 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     """Print what the runs would cost, and what would be submitted; nothing is started or written."""
     expanded, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
     launcher = open_launcher(execution or ExecutionOptions())
+    refuse_layouts(expanded, launcher)
     studies, changed = proposed(expanded, store, retried=True)
+    tasks = tasks_of_runs(studies, always=request.evaluate)
+    refuse_unknown_tasks(tasks.values())
     plans = plan_all(studies, store, *plan_speed(studies, launcher, store))
     outcomes = {study.name: read_outcomes(study, store) for study in studies}
     claims = {study.name: claim_plans(study, outcomes[study.name], request) for study in studies}
     plans = replace(plans, studies=tuple(replace(plan, claims=claims[plan.study]) for plan in plans.studies))
     hours_left = {run.id: run.hours * (1 - run.done) for plan in plans.studies for run in plan.runs}
-    tasks = tasks_of_runs(studies, always=request.evaluate)
     preview = launcher.preview(needed_jobs(union(studies), store, launcher, tasks), hours_left)
     if as_json:
         print_json(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
@@ -223,14 +229,6 @@ def refuse_attached(launcher: Launcher, flag: str) -> None:
     """Refuse what only makes sense for jobs that outlive the study."""
     if not launcher.detached:
         raise UserError(f"{flag} is for jobs on a cluster, and {launcher.name} runs them here: add --launcher slurm")
-
-
-def refuse_devices(study: Study) -> None:
-    """Refuse runs that set their own devices, which are the launcher's to give."""
-    for cell in study.cells:
-        for name, flag in (("devices", "--devices"), ("num_nodes", "--slurm.nodes")):
-            if name in cell.config.trainer:
-                raise UserError(f"trainer.{name} is set for cell {cell.name!r}: leave it out and give {flag}")
 
 
 def needed_jobs(runs: Sequence[Run], store: Store, launcher: Launcher, tasks: Mapping[str, str]) -> list[Job]:
@@ -284,7 +282,7 @@ def write_all_results(studies: Sequence[Study], store: Store, failures: Failures
             print(f"results:  {folder / 'results.json'}, results.csv, results.md")
         else:
             print(f"results:  {folder / 'results.json'}, results.csv, results.md (decaystudy report makes report.html)")
-        print(f"curves:   decaystudy tensorboard {folder}")
+        print(f"curves:   decaystudy tensorboard {shlex.quote(str(folder))}")
         resolved = outcome(results)
         if resolved:
             print(fold(f"resolved: {resolved}", terminal_width()))

@@ -92,8 +92,7 @@ def fit(
     quieten()
     folder = RunFolder(out)
     folder.create()
-    done = finished_result(folder, config)
-    if done is not None:
+    if (done := finished_result(folder, config)) is not None:
         return done
     if config.threads is not None:
         torch.set_num_threads(config.threads)

@@ -41,7 +41,7 @@ def plan_layout(global_batch: int, largest_micro_batch: int, devices: int, accum
         fitting = [str(count) for count in range(1, devices + 1) if global_batch % count == 0]
         raise UserError(
             f"recipe.global_batch_size {global_batch} cannot be split over {devices} devices: make it a multiple, such "
-            f"as {near}, or use {' or '.join(fitting[-2:])} devices"
+            f"as {near}, or use {' or '.join(fitting[-2:])} device{'' if fitting == ['1'] else 's'}"
         )
     share = global_batch // devices
     if accumulate is not None:

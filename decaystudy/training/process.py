@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,9 @@ from decaystudy.terminal import fold, terminal_width
 from decaystudy.training.checkpoints import last_step
 from decaystudy.training.layout import run_layout
 from decaystudy.training.loggers import LOGGERS
+from decaystudy.training.processors import check_gpus, check_processes, check_sharding
 from decaystudy.training.supervisor import end_with_parent, supervise, supervised
-from decaystudy.training.world import find_world
+from decaystudy.training.world import find_world, uses_gpu
 
 if TYPE_CHECKING:
     from decaystudy.training.callbacks.stop import Stopped
@@ -65,7 +67,12 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
     if supervised():
         end_with_parent()
     world = find_world(config.trainer)
+    check_sharding(config, world.size)
+    check_gpus(config, world.devices)
+    if not world.started and not uses_gpu(config.trainer):
+        check_processes("trainer.devices", world.devices)
     run_layout(config, world)  # a run that is finished must refuse what it cannot obey, as any other
+    refuse_store(out)
     folder = RunFolder(out)
     result = finished_result(folder, config)
     if result is not None:
@@ -111,6 +118,13 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
     return 3 if result.status == RunState.DIVERGED else 0
 
 
+def refuse_store(out: Path) -> None:
+    """Refuse a folder that holds the runs of studies: a run among them would be taken for part of it."""
+    for store in (out / "store", out):
+        if (store / ".names").is_dir():
+            raise UserError(f"{out} holds the runs of studies: give this one a folder of its own, such as {out}-mine")
+
+
 def how_to_resume(stopped: Stopped, saved: int, max_steps: int) -> str:
     """How a run was stopped, and at which step the same command resumes.
 
@@ -146,4 +160,4 @@ def print_result(config: RunConfig, out: Path, result: RunResult) -> None:
     print(f"results: {out / 'result.json'}")
     for name in config.logger:
         if name in LOGGERS:
-            print(f"curves:  {LOGGERS[name].look.format(folder=out)}")
+            print(f"curves:  {LOGGERS[name].look.format(folder=shlex.quote(str(out)))}")

@@ -25,6 +25,10 @@ from decaystudy.training.world import SUPERVISED, World
 POLL_SECONDS = 0.05
 END_SECONDS = 20.0
 """How long processes may go on after another has ended in order: one that waits for it would wait for ever."""
+MISTAKE = 2
+"""Exit code of a process that refuses its settings."""
+MISTAKEN_SECONDS = 4.0
+"""How long the first process then has to say the same, before it misses the other."""
 PORT = "29500"
 """Of the first machine, where there are several and MASTER_PORT is not set."""
 
@@ -55,7 +59,7 @@ def supervise(command: Sequence[str], world: World, folder: RunFolder) -> int:
         folder: of the run.
 
     Returns:
-        The exit code: that of the first process, or 1 if another failed.
+        The exit code: that of the first process, or if another failed that one's.
     """
     shared = _environment(world)
     members: list[Member] = []
@@ -156,12 +160,17 @@ def _wait(members: Sequence[Member], world: World, folder: RunFolder, heard: set
             break
         if any(code is not None for code in codes):
             since = since or time.monotonic()
-            if time.monotonic() - since > END_SECONDS:
+            mistaken = first_failed is not None and first_failed.process.poll() == MISTAKE
+            if time.monotonic() - since > (MISTAKEN_SECONDS if mistaken else END_SECONDS):
                 break
         time.sleep(POLL_SECONDS)
-    if first_failed is None or first_failed is members[0]:
-        return members[0].process.poll() or 0
+    code = members[0].process.poll() or 0
+    if first_failed is None or first_failed is members[0] or code == MISTAKE:
+        return code
     last = _last_line(first_failed).removeprefix("decaystudy: ") or "it says nothing"
+    if first_failed.process.poll() == MISTAKE:  # which is no end of the run: there is nothing to resume
+        print(f"decaystudy: {last}", file=sys.stderr)
+        return MISTAKE
     _tell(f"{first_failed.name} of {world.size} failed: {last}", folder)
     return first_failed.process.poll() or 1
 

@@ -13,7 +13,7 @@ from decaystudy.training.checkpoint_files import CheckpointFiles
 from decaystudy.training.layout import Layout
 from decaystudy.training.processes import Processes
 from decaystudy.training.strategy import make_strategy
-from decaystudy.training.world import World
+from decaystudy.training.world import World, uses_gpu
 
 
 def make_trainer(
@@ -30,6 +30,7 @@ def make_trainer(
         "log_every_n_steps": 10,
         "enable_model_summary": False,
         **{name: value for name, value in config.trainer.items() if name != "max_time"},  # obeyed by ``Stop``
+        "devices": config.trainer.get("devices", "auto") if uses_gpu(config.trainer) else world.devices,
         "enable_checkpointing": False,  # ``Checkpoints`` writes them
         "enable_progress_bar": False,  # ``Progress`` prints lines instead: an endless stream has no bar
         "accumulate_grad_batches": layout.accumulate,

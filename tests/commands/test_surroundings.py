@@ -162,3 +162,49 @@ def test_an_exported_model_is_not_trained_over(run: Path, tmp_path: Path, capsys
     assert "model.safetensors is of no run" in said
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     assert not {"config.yaml", "result.json"} & {path.name for path in (tmp_path / "model").iterdir()}
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """The run in a folder of the test's own, as it was before anybody evaluated it."""
+    shutil.copytree(run, folder / "run", ignore=shutil.ignore_patterns("evaluation*"))
+    return folder / "run"
+
+
+@pytest.mark.parametrize("verb", [["evaluate", "--tasks", "offline"], ["decays"], ["ablate", "--average-heads"]])
+def test_all_runs_are_looked_for_before_the_first_is_measured(
+    verb: list[str], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = copied(run, tmp_path)
+    capsys.readouterr()
+    assert main([verb[0], str(copy), str(tmp_path / "none"), *verb[1:]]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("decaystudy: ") and "none is no run's folder" in said.err and not said.out
+    assert not (copy / "evaluation.json").exists()
+
+
+def test_a_figure_of_what_is_not_measured(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--tasks", "offline", "--lengths", "false", "--figure", tmp_path / "a.svg"]
+    copy = copied(run, tmp_path)
+    assert "leave --lengths false out" in refusal(capsys, "evaluate", copy, *words)
+    assert not (copy / "evaluation.json").exists()
+
+
+def test_weights_that_are_gone(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = copied(run, tmp_path)
+    (copy / "model.safetensors").unlink()
+    assert f"{copy / 'model.safetensors'} is gone: restore it from a copy" in refusal(capsys, "generate", copy)
+    (copy / "model.safetensors").mkdir()
+    assert "is a folder where a file should be" in refusal(capsys, "decays", copy)
+    (copy / "model.safetensors").rmdir()
+    (copy / "result.json").unlink()
+    (copy / "status.json").unlink()
+    said = refusal(capsys, "generate", copy)
+    assert f"finish it with decaystudy fit --config {copy / 'config.yaml'} --out {copy}" in said
+    (copy / "config.yaml").write_text("", encoding="utf-8")
+    assert "is not a run's configuration: restore it from a copy" in refusal(capsys, "generate", copy)
+
+
+def test_a_run_in_a_folder_whose_name_needs_quotes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "my run"
+    assert small.fit(out, "--trainer.max_steps", 1, "--recipe.warmup_steps", 1) == 0
+    assert f"decaystudy tensorboard '{out}'" in capsys.readouterr().out

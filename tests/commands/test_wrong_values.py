@@ -64,7 +64,7 @@ def try_settings(verb, values, capsys, tmp_path, monkeypatch):
         ("fit --model.decay_options null", "model.decay_options is 'null': give name: value pairs"),
         ("fit --model.decay_rank true", "model.decay_rank is 'true': give a whole number or full or null"),
         ("fit --seed 1e3", "seed is '1e3': give a whole number"),
-        ("fit --data x", "data is 'x': give its settings by name, one by one"),
+        ("fit --data x", "data is 'x': give a YAML file of its settings, or each by name"),
         ("evaluate a --limit=true", "limit is 'true': give a whole number or null"),
         ("generate a --temperature=null", "temperature is 'null': give a number"),
         ("generate a --seed 1.5", "seed is '1.5': give a whole number"),

@@ -32,7 +32,7 @@ def fetch(name: str, folder: Path) -> None:
     local = Path(name).expanduser()
     with explained(f"open the tokenizer {name}"):
         if local.exists():
-            save(name, None, read(local) or convert(str(local), None), folder)
+            save(name, None, read(local) or convert_folder(local), folder)
             return
         with_retries(f"reach the tokenizer {name}", lambda: fetch_from_hub(name, folder), first_contact=True)
 
@@ -99,6 +99,20 @@ def convert(name: str, revision: str | None) -> tuple[str, str | None]:
     if backend is None:
         raise UserError(f"the tokenizer {name} has no fast form: choose one that the tokenizers library can run")
     return backend.to_str(), tokenizer.eos_token
+
+
+def convert_folder(local: Path) -> tuple[str, str | None]:
+    """``convert`` for a folder of this machine.
+
+    Raises:
+        UserError: it holds no tokenizer.
+    """
+    try:
+        return convert(str(local), None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"the folder {local} holds no tokenizer: name one with a tokenizer.json, or use auto, bpe:N or words:N"
+        ) from error
 
 
 def check_spelling(fast: Any, name: str) -> None:

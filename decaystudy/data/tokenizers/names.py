@@ -21,6 +21,8 @@ def trained_kind(tokenizer: str) -> str | None:
     kind, colon, _ = tokenizer.partition(":")
     if not tokenizer.strip():
         raise UserError("--data.tokenizer is empty: use auto, bpe:N, words:N, or a tokenizer's name such as gpt2")
+    if tokenizer in SMALLEST_VOCABULARY:
+        raise UserError(f"--data.tokenizer {tokenizer!r} needs a size, such as {tokenizer}:2048")
     return kind if colon and kind in SMALLEST_VOCABULARY else None
 
 

@@ -146,7 +146,8 @@ def _read_levels(
             else:
                 items.append((None, level, (i,)))
     else:
-        raise document.error(f"grid.{name} must be a list of levels, or labels with their levels", "grid", name)
+        what = f"is {shown(levels)}: give" if levels in ([], {}) else "must be"
+        raise document.error(f"grid.{name} {what} a list of levels, or labels with their levels", "grid", name)
     seen: set[str] = set()
     for label, level, where in items:
         if isinstance(level, dict):
@@ -183,10 +184,13 @@ def _read_exceptions(
         for name, wanted in value.items():
             if name not in axes:
                 raise document.unknown_key(name, list(axes), *where, name, what="axis of the grid")
-            labels = [label for label, _, _ in axes[name]]
-            for label in wanted if isinstance(wanted, list) else [wanted]:
-                if str(label) not in labels:
-                    raise document.unknown_key(label, labels, *where, name, what="level")
-            exception[name] = {str(label) for label in (wanted if isinstance(wanted, list) else [wanted])}
+            labels = {label: label for label, _, _ in axes[name]}
+            # A level may be named by its value, as a baseline may.
+            values_of = {_plain(next(iter(s.values()))): label for label, s, _ in axes[name] if len(s) == 1}
+            levels = wanted if isinstance(wanted, list) else [wanted]
+            for level in levels:
+                if str(level) not in labels and _plain(level) not in values_of:
+                    raise document.unknown_key(level, list(labels), *where, name, what="level")
+            exception[name] = {labels.get(str(level)) or values_of[_plain(level)] for level in levels}
         exceptions.append(exception)
     return exceptions

@@ -222,9 +222,20 @@ def _make_cell(spec: StudySpec, cell: CellSpec, scale: str, overrides: Mapping[S
     try:
         return Cell(cell.name, settings, RunConfig.new(values), cell.line)
     except UserError as error:
+        if overrides and _is_sound(spec, cell, scale):
+            raise UserError(f"{error} (given to every cell, by a flag or by --config)") from error
         raise spec.error(f"cell {cell.name!r}: {error}", cell.line) from error
     except (TypeError, ValueError, AttributeError) as error:
         raise spec.error(f"cell {cell.name!r} has a setting of the wrong kind: {error}", cell.line) from error
+
+
+def _is_sound(spec: StudySpec, cell: CellSpec, scale: str) -> bool:
+    """Whether a cell makes sense as its file has it."""
+    try:
+        _make_cell(spec, cell, scale, {})
+    except UserError:
+        return False
+    return True
 
 
 def _tried(spec: StudySpec, cell: Cell, trial: Trial) -> RunConfig:

@@ -26,10 +26,15 @@ def find_study(name: str) -> Path:
     path = folder / f"{name}.yaml"
     if path.is_file():
         return path
-    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    names = study_names()
     close = nearest(name, names)
     hint = f"did you mean {close!r}? " if close else ""
     raise UserError(f"unknown study {name!r}: {hint}choose from {', '.join(names)}, or give the path of a study file")
+
+
+def study_names() -> list[str]:
+    """Names of the package's studies."""
+    return sorted(file.stem for file in studies_folder().glob("*.yaml"))
 
 
 def describe_studies() -> list[tuple[str, str]]:

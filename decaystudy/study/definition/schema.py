@@ -25,6 +25,8 @@ from decaystudy.study.definition.settings import (
 from decaystudy.study.definition.sweeps import read_tune
 from decaystudy.yaml_document import YamlDocument, load
 
+MOST_SEEDS = 10_000
+"""In a range of seeds."""
 KEYS = {
     "title": "one line",
     "question": "what the study asks (may be left out)",
@@ -162,9 +164,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     seeds: list[int] = []
     for part in str(text).split(","):
         match = re.fullmatch(r"\s*(\d{1,30})\s*(?:-\s*(\d{1,30})\s*)?", part)
-        if not match or (match[2] and int(match[2]) < int(match[1])) or (match[2] and int(match[2]) > 10_000):
+        if not match:
             raise UserError(f"seeds {shown(str(text))} are not seeds: give whole numbers such as 0,1,2 or 0-4")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UserError(f"seeds {shown(str(text))} count down: write the smaller first, as {last}-{first}")
+        if last - first >= MOST_SEEDS:
+            raise UserError(f"seeds {shown(str(text))} are {last - first + 1:,} seeds: give at most {MOST_SEEDS:,}")
+        seeds += range(first, last + 1)
     if len(set(seeds)) != len(seeds):
         raise UserError(f"seeds {str(text)!r} name a seed twice: give each once")
     return tuple(seeds)
@@ -173,7 +180,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def _text(document: YamlDocument, key: str) -> str:
     value = document.values.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise document.error(f"a study needs a {key}: add {key}: followed by a sentence", key)
+        if value is None:
+            raise document.error(f"a study needs a {key}: add {key}: followed by a sentence", key)
+        raise document.error(f"{key} is {shown(value)}: give a sentence, in quotes if need be", key)
     return " ".join(value.split())
 
 

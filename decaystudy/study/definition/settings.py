@@ -241,6 +241,8 @@ def read_settings(
             if setting is None and name in _SET_ELSEWHERE:
                 raise document.error(f"{name} is no setting of a cell: {_SET_ELSEWHERE[name]}", *where)
             if setting is None:
+                if name in OBEYED:
+                    raise document.error(f"unknown setting {name!r}: did you mean 'trainer.{name}'?", *where)
                 choices = sorted({*names.short, *(f"{s}.…" for s in (*SECTIONS, "trainer"))})
                 raise document.unknown_key(name, choices, *where, what="setting")
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import UserError
-from decaystudy.io import read_mapping
+from decaystudy.io import read_mapping, why_unread
 from decaystudy.runs.config import RunConfig
 from decaystudy.serial import Mismatch, from_plain
 
@@ -89,7 +89,7 @@ def read_tuning(path: str | Path) -> Tuning:
     file = file / "results.json" if file.is_dir() else file
     plain = read_mapping(file)
     if plain is None:
-        raise UserError(f"{file} does not exist or was cut short: name the results.json of a study that tunes")
+        raise UserError(f"{file} {why_unread(file)}: name the results.json of a study that tunes")
     if not plain.get("tuning"):
         raise UserError(f"{file} has no chosen settings: name the results.json of a study that was run with tune")
     try:

@@ -196,6 +196,8 @@ def open_launcher(options: ExecutionOptions) -> Launcher:
     try:
         inspect.signature(factory).bind(options, **options.launcher_options)
     except TypeError as error:
+        if not options.launcher_options:
+            raise UserError(f"--launcher {name} is not made from ExecutionOptions alone: {error}") from None
         raise UserError(f"--launcher {name} doesn't take these --launcher_options: {error}") from None
     made = factory(options, **options.launcher_options)
     if not isinstance(made, Launcher):

@@ -24,6 +24,7 @@ from decaystudy.study.execution.processes import Evaluator, Forked, Fresh, JobPr
 from decaystudy.study.execution.sharing import runs_that_share
 from decaystudy.study.execution.slurm_options import SlurmOptions
 from decaystudy.study.execution.worker import train_forked
+from decaystudy.training.processors import check_gpus, check_processes
 
 P = TypeVar("P", bound=JobProcess)
 LOG = logging.getLogger("decaystudy")
@@ -55,7 +56,11 @@ class LocalLauncher(Launcher):
 
     def check(self, runs: Sequence[Run]) -> None:
         devices, at_once = self.options.devices, self.options.jobs
+        for run in runs:
+            check_gpus(run.config, 1)
         if not self.on_gpu(runs):
+            check_processes("--devices", devices)
+            check_processes("--jobs", min(at_once or 1, len(runs)) * devices)
             return
         if devices > len(self.gpus):
             raise UserError(f"--devices {devices}: this machine has {len(self.gpus)} GPUs; ask for fewer")

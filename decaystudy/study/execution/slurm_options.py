@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from decaystudy.checks import shown
 from decaystudy.errors import UserError, nearest
 
 # Every long option of sbatch, as getopt writes them: a flag, "name=" with a value, "name[=]" with or without one.
@@ -54,6 +55,7 @@ INNER_NAMES = {
     "gpu-freq": ("memory", "graphics", "verbose"),
 }
 _FORMS = {re.sub(r"\[?=\]?$", "", option): option for option in SBATCH_OPTIONS}
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
 _TIME = re.compile(r"(?:(?P<days>\d{1,9})-)?(?P<first>\d{1,9})(?::(?P<second>\d{1,9}))?(?::(?P<third>\d{1,9}))?")
 
 
@@ -87,6 +89,8 @@ class SlurmOptions:
         ):
             if number is not None and number < least:
                 raise UserError(f"--slurm.{name} is {number}: give at least {least}")
+        if self.memory is not None and not _MEMORY.fullmatch(self.memory.strip()):
+            raise UserError(f"--slurm.memory is {shown(self.memory)}: give a number with a unit, such as 64GB")
         minutes(self.time)
         parse_extra(self.extra)
 

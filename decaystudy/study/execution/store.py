@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.io import move_into_place, write_text
+from decaystudy.io import is_taken, move_into_place, write_text
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import dump_config
 from decaystudy.study.definition.expand import Run, Study
@@ -30,8 +30,13 @@ _ASIDE = re.compile(r".+-([0-9a-f]{12})\.before-\d+")
 class Store:
     """The runs under one --out."""
 
-    def __init__(self, out: str | os.PathLike[str]) -> None:
+    def __init__(self, out: str | os.PathLike[str], flag: str = "--out") -> None:
+        """
+        Args:
+            flag: by which ``out`` was given, for messages.
+        """
         self.out = Path(out).expanduser()
+        self._flag = flag
         self.path = self.out / "store"
         self._names = RunNames(self.path)
         self._disregarded: set[str] = set()
@@ -143,5 +148,30 @@ class Store:
         try:
             yield
         except OSError as error:
+            blocked = next((path for path in self._folders(error.filename2 or error.filename) if is_taken(path)), None)
+            if blocked is not None:
+                raise UserError(self._misplaced(blocked)) from error
             reason = (error.strerror or str(error)).lower()
-            raise UserError(f"cannot write to {self.out}: {reason}; choose another --out") from error
+            raise UserError(f"cannot write to {self.out}: {reason}; choose another {self._flag}") from error
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse files that lie where folders of runs, and of the studies of these names, belong, and a run's folder.
+
+        Raises:
+            UserError: which.
+        """
+        if RunFolder(self.out).config.exists():
+            raise UserError(f"{self.out} is a run's folder: choose another {self._flag}, such as {self.out.parent}")
+        studies = [self.study_folder(name) for name in names]
+        below = [folder / part for folder in studies for part in ("runs", "figures")]
+        for folder in [*reversed(self.out.parents), self.out, self.path, self._names.path, *studies, *below]:
+            if is_taken(folder):
+                raise UserError(self._misplaced(folder))
+
+    def _folders(self, failed: str | None) -> list[Path]:
+        """Folders whose place may be taken, where something could not be written."""
+        inner = [] if failed is None else [*reversed(Path(failed).parents), Path(failed)]
+        return [self.out, self.path, self._names.path, *inner]
+
+    def _misplaced(self, path: Path) -> str:
+        return f"{path} is a file where a folder should be: move it away, or choose another {self._flag}"

@@ -55,6 +55,7 @@ def probe(
     chosen = expanded[0].scale
     runs = distinct_shapes(union(expanded))
     launcher = LocalLauncher(ExecutionOptions(jobs=jobs))
+    launcher.check(runs)
     on_gpu = launcher.on_gpu(runs)
     if not on_gpu and runs[0].config.threads is None:
         raise UserError(f"scale {chosen} is made for GPUs and this machine has none: plan with --gpu a100-80gb instead")

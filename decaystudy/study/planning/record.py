@@ -12,6 +12,7 @@ from decaystudy.errors import UserError, nearest
 from decaystudy.io import read_mapping, write_json
 from decaystudy.serial import Mismatch, from_plain, to_plain
 from decaystudy.study.definition.expand import Study
+from decaystudy.study.definition.library import study_names
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan import plan_cells
@@ -94,17 +95,20 @@ def read_plan(store: Store, name: str) -> RecordedPlan:
     Raises:
         UserError: the study has not been run here, or its plan cannot be read.
     """
-    stem = Path(name).stem if name.endswith((".yaml", ".yml")) or "/" in name else name
+    is_file = name.endswith((".yaml", ".yml")) and not Path(name).is_dir()
+    stem = Path(name).stem if is_file else Path(name).name if "/" in name else name
     file = plan_file(store, stem)
     plan = read_recorded(file)
     if plan is not None and plan.study != stem:
-        raise UserError(f"{file} is the plan of {plan.study!r}: remove it and call decaystudy run-study again")
+        raise UserError(f"{file} is the plan of {plan.study!r}: rename its folder back, or move it away")
     if plan is None and file.exists():
         raise UserError(f"{file} was cut short or is no plan: remove it and call decaystudy run-study again")
     if plan is None:
         known = studies_of(store)
         close = nearest(stem, known)
-        hint = f"did you mean {close!r}?" if close else f"run it with decaystudy run-study {name} --out {store.out}"
+        again = f"run it with decaystudy run-study {name} --out {store.out}"
+        here = f"choose from {', '.join(known)}" if known else "give the folder of the runs with --out"
+        hint = f"did you mean {close!r}?" if close else again if is_file or name in study_names() else here
         raise UserError(f"no study {stem!r} has been run in {store.out}: {hint}")
     return plan
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.io import read_mapping, write_json, write_text
+from decaystudy.io import read_mapping, why_unread, write_json, write_text
 from decaystudy.plotting import save, svg
+from decaystudy.runs.state import RunState
 from decaystudy.serial import Mismatch, from_plain, to_plain
 from decaystudy.study.analysis.analyse import analyse
 from decaystudy.study.analysis.answer import answer
@@ -42,8 +43,9 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
     names = list(studies) or studies_of(store)
     if not names:
         raise UserError(f"no study has been run in {out}: give the folder of the runs with --out")
-    for name in names:
-        plan = read_plan(store, name)
+    plans = [read_plan(store, name) for name in names]
+    store.check([plan.study for plan in plans])
+    for plan in plans:
         folder = store.study_folder(plan.study)
         try:
             study = with_proposals(plan.call.expand(), store)
@@ -59,12 +61,28 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
             print(f"decaystudy: {error}; the report is made from {file} as it is")
             write_tables(folder, results)
         else:
-            results = write_results(study, store, {})
+            kept = last_record(study, store)
+            if kept is not None:
+                print(f"decaystudy: the runs of {plan.study} are gone from {store.path}; the report is made from "
+                      f"{folder / 'results.json'} as it is")  # fmt: skip
+                write_tables(folder, kept)
+            results = kept or write_results(study, store, {})
         write_report(results, plan, store)
         keep_study_board(store, plan, results)
         print(as_text(results, terminal_width()))
         print(f"\n{folder / 'report.html'} (and report.tex, figures, results.csv, results.md)")
     return 0
+
+
+def last_record(study: Study, store: Store) -> StudyResults | None:
+    """results.json, where it is all that is left of runs that have finished; else None."""
+    if any(store.find(run) is not None for run in study.runs()):
+        return None
+    try:
+        results = read_results(store.study_folder(study.name) / "results.json")
+    except UserError:
+        return None
+    return results if any(run.status == RunState.FINISHED for run in results.runs) else None
 
 
 def write_report(results: StudyResults, plan: Plan, store: Store, curves: Curves | None = None) -> None:
@@ -136,13 +154,15 @@ def read_results(path: str | Path) -> StudyResults:
     file = Path(path)
     plain = read_mapping(file)
     if plain is None:
-        raise UserError(f"{file} does not exist or was cut short: run the study, or decaystudy report")
+        raise UserError(f"{file} {why_unread(file)}: run the study, or decaystudy report")
     again = f"decaystudy report {file.absolute().parent.name} writes it anew from the runs"
     schema = plain.get("schema", 0)
     if isinstance(schema, int) and schema > SCHEMA:
         raise UserError(
             f"{file} has schema {schema} and this version of decaystudy reads up to {SCHEMA}: upgrade decaystudy"
         )
+    if "comparisons" not in plain or "call" in plain:  # a run's result, or a study's plan
+        raise UserError(f"{file} is not a study's results: give a study's folder, or its results.json")
     if schema != SCHEMA:
         raise UserError(f"{file} was written by an earlier version of decaystudy: {again}")
     try:

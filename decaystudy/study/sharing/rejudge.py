@@ -72,7 +72,7 @@ def write_reports(bundles: Sequence[tuple[str, Bundle]], folder: Path) -> None:
     places: dict[Path, str] = {}
     for file, bundle in bundles:
         for scale, results in bundle.results.items():
-            store = Store(folder if len(bundle.results) == 1 else folder / scale)
+            store = Store(folder if len(bundle.results) == 1 else folder / scale, "--write")
             place = store.study_folder(results.study)
             if place in places:
                 raise UserError(f"{places[place]} and {file} are both of {results.study}: write one of them elsewhere")
