@@ -79,13 +79,13 @@ $(VENV)-extras/.ready: pyproject.toml constraints.txt
 	$(VENV)-extras/bin/python $(PIP) -c constraints.txt -e ".[wandb,trackio]" pytest
 	@touch $@
 
-test-test-notebooks: $(VENV)-docs/.ready
+test-notebooks: $(VENV)-docs/.ready
 	$(VENV)-docs/bin/python -m pytest -m extras -rs tests/notebooks
 
 notebooks: $(VENV)-docs/.ready
 	$(VENV)-docs/bin/python notebooks/run.py
 
-docs: $(VENV)-docs/.ready
+test-docs: $(VENV)-docs/.ready
 	$(VENV)-docs/bin/python -m pytest -m extras -rs tests/docs/test_site.py
 
 docs: $(VENV)-docs/.ready

@@ -141,10 +141,10 @@ def test_add_a_logger(tmp_path: Path) -> None:
     write_package("add-a-logger.md", tmp_path)
     fit(tmp_path, "--seed", "3", "--logger", "csv,mypackage.loggers.JSONLines,mypackage.loggers.plain_csv")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line.get("step") for line in lines] == [0, 2, 4, 4, None] and lines[-1] == {"ended": "success"}
+    assert [line.get("step") for line in lines] == [0, 2, 4, 4, 4, None] and lines[-1] == {"ended": "success"}
     assert {line["seed"] for line in lines[:-1]} == {3}
     text = (DOCS / "add-a-logger.md").read_text()
-    for name in {*lines[2], *lines[3]} - {"step", "seed"}:
+    for name in {*lines[2], *lines[3], *lines[4]} - {"step", "seed"}:
         assert f"`{name}`" in text, f"the page doesn't mention {name}"
     assert "train/loss" in (tmp_path / "run" / "lightning" / "metrics.csv").read_text()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from decaystudy.errors import UserError
+from decaystudy.plotting import svg
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.definition.expand import Run, Study, expand
 from decaystudy.study.definition.schema import read_study
@@ -17,6 +18,7 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.hardware import choose_speed
 from decaystudy.study.planning.plan import plan_study
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_text
+from decaystudy.study.reporting.figures import tuning
 from decaystudy.study.reporting.html import as_html
 from decaystudy.study.reporting.report import read_results, write_results
 from tests.study import small
@@ -103,7 +105,9 @@ def test_the_report_has_the_curve(tmp_path: Path) -> None:
     study = planted(study, store)
     results = write_results(study, store, {})
     plan = plan_study(study, store, choose_speed("tiny", gpu=None, devices=1, jobs=1, on_cpu=True), 1)
-    page = as_html(results, plan, store.out)
+    figure = tuning(results)
+    assert figure is not None
+    page = as_html(results, plan, store.out, {"tuning": svg(figure)})
     assert "How settings were chosen" in page and "loss on tuning documents" in page
     assert "conditional on the chosen settings" in page
     assert read_results(tmp_path / "out" / "small" / "results.json") == results
