@@ -26,7 +26,7 @@ SEEN = """(() => {
     }
     for (const child of node.childNodes) look(child);
   };
-  look(document.body);
+  if (document.body) look(document.body);
   return parts.join("\\n");
 })()"""
 """The text that a page shows, in shadow trees too."""
