@@ -31,7 +31,7 @@ def by_locale(call: ast.Call) -> bool:
         owner[:1].isupper()
         or "SOURCES" in owner
         or "source" in owner
-        or owner == "kind"
+        or owner in ("kind", "cls")
         or (owner == "os" and name == "open")
     )
 

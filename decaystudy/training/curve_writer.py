@@ -45,7 +45,7 @@ class CurveWriter:
         """Give the histograms of a step, by name, to the loggers that take some and don't have them."""
         self._write(trainer, "log_histograms", _kind(next(iter(histograms), "")), step, dict(histograms))
 
-    def write_text(self, trainer: L.Trainer, name: str, text: str, step: int) -> None:
+    def write_words(self, trainer: L.Trainer, name: str, text: str, step: int) -> None:
         """Give a text in Markdown to the loggers that take some and have none of that name since this step."""
         self._write(trainer, "log_markdown", name, step, name, text)
 

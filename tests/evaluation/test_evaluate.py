@@ -181,7 +181,7 @@ def test_mistakes_get_one_sentence(arguments, says, copied, tmp_path, capsys):
 
 def test_an_unfinished_run_says_so(copied):
     (copied / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="no trained weights yet"):
+    with pytest.raises(UserError, match=r"model\.safetensors is gone: restore it from a copy"):
         evaluate(copied, "offline")
 
 

@@ -17,12 +17,12 @@ from tests.study.bundled import STUDY, call, study_of
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("bundle",), "required"),
+        (("bundle",), "give NAME_OR_FILE (a study that was run)"),
         (("bundle", "smal"), "no study 'smal' has been run in"),
         (("bundle", "small", "-o", "away/small.bundle"), "the folder away does not exist"),
         (("bundle", "small", "-o", "out"), "out is a folder: name a file"),
         (("bundle", "small", "-o", "file/small.yaml"), "file/small.yaml is there and is no bundle"),
-        (("rejudge",), "required"),
+        (("rejudge",), "give FILE (bundles, "),
         (("rejudge", "nothing.bundle"), "nothing.bundle does not exist"),
         (("rejudge", "out"), "out is a folder"),
         (("rejudge", "file/small.yaml"), "file/small.yaml is no bundle"),

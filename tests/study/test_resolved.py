@@ -16,7 +16,7 @@ from decaystudy.study.planning.plan import plan_study
 from decaystudy.study.reporting.documents import as_markdown
 from decaystudy.study.reporting.families import outcome
 from decaystudy.study.reporting.html import as_html
-from decaystudy.study.run import write_all_results
+from decaystudy.study.run import StudyRequest, run_study
 from tests.study import small
 from tests.study.judged import HEAD
 from tests.study.planted import answer_of, plant
@@ -78,10 +78,9 @@ def test_a_scale_is_named_only_if_its_seeds_are_assumed_to_differ_less(tmp_path:
 
 
 def test_run_study_ends_with_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from decaystudy.study.execution.scheduler import Failures
-
     study, results = planted(tmp_path)
-    assert write_all_results([study], Store(tmp_path / "out"), Failures(), with_report=False) == 0
+    request = StudyRequest([str(study.spec.file)], out=str(tmp_path / "out"), seeds="0-2")
+    assert run_study(request) == 0
     assert capsys.readouterr().out.rstrip().splitlines()[-1] == f"resolved: {outcome(results)}"
 
 

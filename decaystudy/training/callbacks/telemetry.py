@@ -76,7 +76,7 @@ class Telemetry(L.Callback):
         for text in news if trainer.is_global_zero else ():
             LOG.warning("warning at step %d, %s", step, text)
         if news:
-            self.writer.write_text(trainer, "warnings", "\n".join(f"- step {step}, {text}" for text in news), step)
+            self.writer.write_words(trainer, "warnings", "\n".join(f"- step {step}, {text}" for text in news), step)
 
     def news(self, layers: Iterable[Mapping[str, Any]]) -> list[str]:
         """Warnings of layers that have not been warned of before, a line for each kind."""
