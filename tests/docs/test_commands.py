@@ -109,8 +109,13 @@ def test_lines_of_python_run(command: Command, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the example packages of all pages and of the README."""
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("add-a-*.md")), ROOT / "studies/README.md"):
+    """A folder with the example packages and studies of all pages and of the README, and texts."""
+    (tmp_path / "texts").mkdir()
+    for number in range(100):
+        words = " ".join(f"{number * step % 997}" for step in range(1, 200))
+        (tmp_path / "texts" / f"{number}.txt").write_text(words)
+    own = (ROOT / "README.md", ROOT / "studies/README.md", ROOT / "docs/own-text.md")
+    for page in (*own, *sorted((ROOT / "docs").glob("add-a-*.md"))):
         for block in re.findall(r"```(?:python|yaml)\n(# [\w/]+\.(?:py|yaml).*?)```", page.read_text(), re.S):
             file = tmp_path / block.split()[1].rstrip(",")
             file.parent.mkdir(exist_ok=True)
@@ -157,7 +162,7 @@ def test_start_here_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Monke
     done = []
     for command in shown(ROOT / "docs" / "start.md"):
         words = arguments(command)
-        if words is None or command.inline:
+        if words is None or command.inline or words[0] == "tensorboard":  # which serves until it is stopped
             continue
         small = SMALL if words[0] in ("fit", "run-study") else []
         seeds = ["--seeds", "0", "--data.sequence_length", "128"] if words[0] == "run-study" else []
