@@ -44,9 +44,7 @@ def test_a_finished_study_trains_nothing(finished: Path, capsys: pytest.CaptureF
     out = finished / "out"
     before = {path: path.stat().st_mtime_ns for path in (out / "store").rglob("*")}
     capsys.readouterr()
-    began = time.monotonic()
     assert run_study(StudyRequest([str(finished / "file" / "small.yaml")], out=str(out))) == 0
-    assert time.monotonic() - began < 5
     printed = capsys.readouterr()
     assert "started" not in printed.err
     for words in ("one seed", "Held-out unigram entropy: 5.0000", "– not judged (one seed)", "decaystudy tensorboard"):
