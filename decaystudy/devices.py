@@ -18,7 +18,7 @@ class Device:
     """Dense matrix FLOP/s in bf16 (float32 for a CPU core), as its maker states."""
     memory_bytes: int
     utilisation: float
-    """Share of ``flops`` that training is assumed to reach."""
+    """Share of ``flops`` that training is assumed to reach, where no decay was measured on it."""
     gpu: bool = True
     pattern: str = ""
     """Finds it in the name that CUDA gives."""

@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
     find_source(config.data.source).check(config.data)
     from decaystudy.data.holding_out import few_held_out
 
-    if few := few_held_out(config.data):
+    if not (out / "result.json").exists() and (few := few_held_out(config.data)):
         LOG.warning(few)
     from decaystudy.training.process import train
 

@@ -12,6 +12,7 @@ from typing import Any
 from decaystudy.errors import Terminated, UserError, signal_code
 from decaystudy.output import print_json
 from decaystudy.study.analysis.claim_plans import plan_claims, plan_lines
+from decaystudy.study.analysis.comparisons import loss_pairs
 from decaystudy.study.analysis.expected import expected_design, expected_resolution
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.library import studies_folder
@@ -29,8 +30,9 @@ from decaystudy.study.execution.scheduler import Failures, Scheduler
 from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.execution.tasks import is_evaluated, refuse_tasks, refuse_unknown_tasks, tasks_of_runs
+from decaystudy.study.planning.accuracy import past_accuracy
 from decaystudy.study.planning.plan import plan_all, plan_json, plan_study, plan_text
-from decaystudy.study.planning.plan_schema import Call, ClaimPlan
+from decaystudy.study.planning.plan_schema import Call
 from decaystudy.study.planning.record import read_plan, write_call
 from decaystudy.study.planning.speed import plan_speed
 from decaystudy.study.reporting.board import keep_study_board
@@ -179,29 +181,36 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     refuse_unknown_tasks(tasks.values())
     plans = plan_all(studies, store, *plan_speed(studies, launcher, store))
     outcomes = {study.name: read_outcomes(study, store) for study in studies}
-    claims = {study.name: claim_plans(study, outcomes[study.name], request) for study in studies}
-    plans = replace(plans, studies=tuple(replace(plan, claims=claims[plan.study]) for plan in plans.studies))
+    accuracy = past_accuracy(store)
+    whole = [
+        replace(plan, accuracy=accuracy, **answerable(study, outcomes[study.name], request))
+        for plan, study in zip(plans.studies, studies, strict=True)
+    ]
+    plans = replace(plans, studies=tuple(whole))
     hours_left = {run.id: run.hours * (1 - run.done) for plan in plans.studies for run in plan.runs}
     preview = launcher.preview(needed_jobs(union(studies), store, launcher, tasks), hours_left)
     if as_json:
         print_json(plan_json(plans, {} if preview is None else {launcher.name: preview.values}))
     else:
         lines = told(changed)
-        for study in studies:
-            resolution = expected_resolution(study, outcomes[study.name])
-            found = [*([resolution] if resolution else []), *plan_lines(claims[study.name])]
-            lines += [f"{study.name}: {line}" if len(studies) > 1 else line for line in found]
+        for plan in plans.studies:
+            found = [*([plan.resolution] if plan.resolution else []), *plan_lines(plan.claims)]
+            lines += [f"{plan.study}: {line}" if len(studies) > 1 else line for line in found]
         width = terminal_width()
         lines = [plan_text(plans, studies, store, width), *(fold(line, width) for line in lines)]
         print("\n".join([*lines, *([] if preview is None else ["", preview.text])]))
     return 0
 
 
-def claim_plans(study: Study, outcomes: Sequence[Outcome], request: StudyRequest) -> tuple[ClaimPlan, ...]:
-    """What the study's seeds can make of its claims."""
+def answerable(study: Study, outcomes: Sequence[Outcome], request: StudyRequest) -> dict[str, Any]:
+    """What the study's seeds can make of its comparisons and claims, as fields of its plan."""
     expected = expected_design(study, outcomes)
     evaluated = request.evaluate or study.spec.evaluate is not None
-    return plan_claims(study, None if expected is None else expected[0], evaluated=evaluated)
+    return {
+        "comparisons": tuple(loss_pairs(study)),
+        "resolution": expected_resolution(study, outcomes),
+        "claims": plan_claims(study, None if expected is None else expected[0], evaluated=evaluated),
+    }
 
 
 def cancel_jobs(request: StudyRequest, execution: ExecutionOptions | None = None) -> int:
@@ -244,9 +253,11 @@ def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, l
     """Record the request and the plan in the folder of each study; returns what is left to do."""
     speed, at_once = plan_speed(studies, launcher, store)
     left: dict[str, float] = {}
+    accuracy = past_accuracy(store)
     for study in studies:
         plan = plan_study(study, store, speed, at_once)
-        write_call(study, store, request.call(study), plan)
+        more = answerable(study, read_outcomes(study, store), request)
+        write_call(study, store, request.call(study), replace(plan, accuracy=accuracy, **more))
         left |= {run.id: run.hours * 3600 * (1 - run.done) for run in plan.runs if run.done < 1}
     return Outlook(left, at_once)
 

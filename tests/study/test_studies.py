@@ -115,7 +115,7 @@ def test_plan_as_json(tmp_path: Path) -> None:
         assert run["tokens"] == 20_000 * 256 * 2048
         assert run["train_flops"] > 6 * 100e6 * run["tokens"]
         assert 2**30 < run["memory_bytes"] < 80 * 2**30
-        assert run["hours"] == pytest.approx(run["train_flops"] / (989e12 * 0.35) / 3600)
+        assert 0.25 < run["train_flops"] / (run["hours"] * 3600 * 989e12) < 0.55, "of the peak, by decay"
     for key in ("tokens", "train_flops", "hours", "gpu_hours"):
         assert plan["total"][key] == pytest.approx(sum(run[key] for run in plan["runs"]))
         assert plan["total"][key] == pytest.approx(sum(cell[key] for cell in plan["cells"]))

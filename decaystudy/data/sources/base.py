@@ -113,6 +113,8 @@ class Source(Protocol):
     """The fields of DataConfig that say which documents these are."""
     endless: ClassVar[bool] = False
     """Whether the documents are generated, without an end that anyone would wait for."""
+    about_tokens: ClassVar[int | None] = None
+    """Tokens of the whole text, roughly, for plans; None where that is not known before it is read."""
     counts_documents: ClassVar[bool] = False
     """Whether a small source is read once to count its documents, so that exactly the share asked for is held out."""
     grouped: bool = False

@@ -118,6 +118,7 @@ class Hub(Source):
 class FinewebEdu(Hub):
     """The educational web pages of the paper."""
 
+    about_tokens: ClassVar[int | None] = 10**10
     summary: ClassVar[str] = "HuggingFaceFW/fineweb-edu, config sample-10BT: 10 billion tokens of educational web pages"
     default_name: ClassVar[str | None] = "HuggingFaceFW/fineweb-edu"
     default_config: ClassVar[str | None] = "sample-10BT"

@@ -30,6 +30,7 @@ SKIPPED = {"site-packages", "dist-packages", "__pycache__", "test", "tests", "id
 class PythonDocs(Source):
     """Documents of the running interpreter, extracted once by parsing (never importing) its library's source files."""
 
+    about_tokens: ClassVar[int | None] = 700_000
     summary: ClassVar[str] = "the reference manual and docstrings of the running Python, about 2 MB of English, offline"
     tokenizer: ClassVar[str] = "bpe:2048"
     tokenizer_bytes: ClassVar[int] = TOKENIZER_BYTES

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from decaystudy.devices import DEVICES, Device
-from decaystudy.errors import unknown
+from decaystudy.errors import UserError, unknown
 from decaystudy.io import cache_folder, read_mapping, write_json
 from decaystudy.model.count import forward_flops
 from decaystudy.runs.config import RunConfig
 from decaystudy.study.execution.machine import cpu_count, local_gpus
+from decaystudy.study.planning.measured import source_text, utilisation
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Speed:
         if self.past is not None:
             return self.past.of(config)
         if self.probe is None:
-            return training_flops(config) / (self.device.flops * self.device.utilisation * self.devices)
+            return training_flops(config) / (self.device.flops * utilisation(self.device, config.model) * self.devices)
         probe, key, length = self.probe, shape_key(config), config.data.sequence_length
         token = probe.token_seconds.get(key) or probe.seconds_per_flop * training_flops(config) / config.tokens
         sequence = probe.sequence_seconds.get(key) or probe.validation_share * token * length
@@ -81,9 +82,12 @@ def choose_speed(scale: str, *, gpu: str | None, devices: int, jobs: int, on_cpu
     """Hours from ``--gpu`` if given, else from a probe on record, else from an assumed device."""
     if gpu is not None:
         name = gpu.lower()
+        sizes = [device for device in DEVICES if device.startswith(f"{name}-")]
+        if name not in DEVICES and sizes:
+            raise UserError(f"--gpu {gpu} comes with more than one size of memory: give {' or '.join(sizes)}")
         if name not in DEVICES:
             raise unknown("GPU", gpu, DEVICES)
-        return Speed(_assumed(DEVICES[name]), None, DEVICES[name], devices, DEVICES[name].gpu)
+        return Speed(source_text(DEVICES[name]), None, DEVICES[name], devices, DEVICES[name].gpu)
     here = bool(local_gpus())
     at_once = -(-jobs * devices // len(local_gpus())) if here else jobs
     found = read_probe(scale, jobs=at_once, gpu=here)
@@ -94,12 +98,7 @@ def choose_speed(scale: str, *, gpu: str | None, devices: int, jobs: int, on_cpu
         return Speed(source, found, device, devices, here)
     device = DEVICES["cpu" if on_cpu else "a100-80gb"]
     advice = "; decaystudy probe measures this machine" if on_cpu or local_gpus() else "; --gpu names another"
-    return Speed(_assumed(device) + advice, None, device, devices, device.gpu)
-
-
-def _assumed(device: Device) -> str:
-    peak = f"{device.flops / 1e12:g} TFLOP/s" if device.gpu else f"{device.flops / 1e9:g} GFLOP/s"
-    return f"assumed: {device.summary} at {device.utilisation:.0%} of {peak}"
+    return Speed(source_text(device) + advice, None, device, devices, device.gpu)
 
 
 def training_flops(config: RunConfig) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +17,12 @@ from decaystudy.serial import to_plain
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.definition.search import Trial
 from decaystudy.study.execution.store import Store
+from decaystudy.study.planning.data_plan import data_lines, planned_data
 from decaystudy.study.planning.hardware import Speed, training_flops
+from decaystudy.study.planning.obstacles import free_bytes, obstacles
 from decaystudy.study.planning.plan_schema import (
     Plan,
+    PlanAccuracy,
     PlannedCell,
     PlannedRun,
     PlannedTuning,
@@ -39,7 +41,10 @@ def plan_study(study: Study, store: Store, speed: Speed, jobs: int) -> Plan:
     Args:
         jobs: runs at once.
     """
-    runs = [plan_run(run, store, speed) for run in [*study.runs(), *study.pending_runs()]]
+    every = [*study.runs(), *study.pending_runs()]
+    runs = [plan_run(run, store, speed) for run in every]
+    configs = [run.config for run in every]
+    data = planned_data(configs)
     return Plan(
         study=study.name,
         scale=study.scale,
@@ -53,6 +58,8 @@ def plan_study(study: Study, store: Store, speed: Speed, jobs: int) -> Plan:
         not_run=study.left_out,
         tuning=plan_tuning(study, runs),
         taken={cell: taken.text for cell, taken in study.taken.items()},
+        data=data,
+        warnings=obstacles(runs, configs, data, *free_bytes(store)),
     )
 
 
@@ -193,9 +200,12 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store, width: int |
         + (f", {rest.gpu_hours:.1f} GPU-hours" if rest.gpu_hours else "")
         + f"; about {hours(rest.elapsed_hours)} with {first.jobs} at once"
     )
-    free = shutil.disk_usage(_existing(store)).free
+    free, _ = free_bytes(store)
     lines.append(f"disk: {size(rest.disk_bytes)} more in {store.path}, {size(free)} free")
+    lines += dict.fromkeys(line for plan in plans.studies for line in data_lines(plan.data))
     lines.append(f"hours: {first.hours_from}")
+    lines += [accuracy_line(first.accuracy)] if first.accuracy is not None else []
+    lines += dict.fromkeys(f"!: {warning}" for plan in plans.studies for warning in plan.warnings)
     if any(_too_large(run, plan) for plan in plans.studies for run in plan.runs):
         lines.append("!: likely more than the device has; lower --recipe.micro_batch_size or use --strategy fsdp")
     lines.append(
@@ -203,6 +213,17 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store, width: int |
         "softmax as 2·T·d. Memory is an estimate per device"
     )
     return "\n".join(fold(line, width) if "\n" not in line else line for line in lines)
+
+
+def accuracy_line(found: PlanAccuracy) -> str:
+    """``plans so far: 24 finished runs took 0.8 to 1.6 times what was planned, 1.2 in the median``"""
+    runs = f"{found.runs} finished run{'' if found.runs == 1 else 's'}"
+    if found.runs == 1:
+        return f"plans so far: {runs} took {found.median:.2g} times what was planned"
+    return (
+        f"plans so far: {runs} took {found.low:.2g} to {found.high:.2g} times what was planned, {found.median:.2g} in "
+        "the median"
+    )
 
 
 def tuning_lines(plan: Plan) -> list[str]:
@@ -262,10 +283,3 @@ def _run_name(run: PlannedRun, plan: Plan) -> str:
 
 def _too_large(run: PlannedRun, plan: Plan) -> bool:
     return run.memory_bytes > plan.device_bytes > 0
-
-
-def _existing(store: Store) -> str:
-    path = store.path.absolute()
-    while not path.exists():
-        path = path.parent
-    return str(path)

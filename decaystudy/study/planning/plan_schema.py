@@ -139,6 +139,34 @@ class ClaimPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedData:
+    """A text that runs are trained on, as far as it is known without a network and without reading it."""
+
+    source: str
+    tokenizer: str
+    tokens: int
+    """That the longest run trains on."""
+    source_tokens: int | None
+    """Of the whole text, about; None where that is not known, or without an end."""
+    epochs: float | None
+    """How often the longest run sees the text."""
+    cache_bytes: int
+    """That the tokens take in the cache, as far as they are not there."""
+    download_bytes: int
+    """That are read from the hub, about, as far as their tokens are not in the cache; 0 for text on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanAccuracy:
+    """What finished runs of this store took, over what was planned for them."""
+
+    runs: int
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One study's runs and their cost."""
 
@@ -163,7 +191,16 @@ class Plan:
     taken: dict[str, str] = field(default_factory=dict)
     """By cell, the cell of another study whose chosen settings it takes over."""
     claims: tuple[ClaimPlan, ...] = ()
-    """What the seeds can make of the study's claims; only a dry run says it."""
+    """What the seeds can make of the study's claims."""
+    comparisons: tuple[tuple[str, str], ...] = ()
+    """Pairs of cells whose losses are compared."""
+    resolution: str = ""
+    """The smallest difference that the seeds are expected to resolve, in a sentence."""
+    data: tuple[PlannedData, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What would stop the study, or its runs, before their end."""
+    accuracy: PlanAccuracy | None = None
+    """Of earlier plans; None where no planned run has finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
