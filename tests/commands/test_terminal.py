@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.study.small import write_study
 from tests.terminal import on_terminal
 from tests.training.small import SETTINGS
 
@@ -117,3 +118,15 @@ def test_plain_lines_where_nothing_can_be_redrawn(columns, tmp_path):
         raw = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True).stderr
     assert "\x1b" not in raw and re.search(r"^step 12/12  loss", raw, re.M), raw
     assert "…" not in raw
+
+
+@pytest.mark.slow
+def test_a_study_is_redrawn_in_place(tmp_path):
+    write_study(tmp_path)
+    ended = on_terminal(["run-study", "small.yaml", "--out", "out", "--report", "false"], tmp_path)
+    text = ended.screen.text
+    assert ended.code == 0 and not ended.changed and HIDES_CURSOR not in ended.raw, text
+    assert len(re.findall(r"^\d of 3 runs ended", text, re.M)) == 1 and "3 of 3 runs ended" in text, text
+    assert "✔ gla-seed0 finished in" in text and text.index("(3 of 3)") < text.index("3 of 3 runs ended")
+    assert re.search(r"about \d+ (s|min .*) left", ended.raw) and "0 of 3 runs ended" in ended.raw
+    assert "gla-worse" in text
