@@ -24,8 +24,8 @@ class LightNet(Decay):
     Source: Qin et al., *You Only Scan Once* (arXiv 2405.21022).
     Shapes: f, log λ (B, T, size); carry (B, 2, size), float32: z and f of the last token.
     Start: with f = 0, λ_t = t / (t + 1): it rises towards one along the document.
-    Shared key: 1 − λ_t, computed as sigmoid(f_t − z_{t−1}) since the difference of two large z loses digits;
-    ``sharing: released`` takes the previous token's logit, exp(f_{t−1} − z_t) with f_0 = 0.
+    Shared key: 1 − λ_t, taken from log λ since the difference of λ from 1 loses digits. ``sharing: released`` takes the
+    previous token's logit, exp(f_{t−1} − z_t) with f_0 = 0, which is (1 − λ_{t−1}) · λ_t.
     """
 
     name: ClassVar[str] = "lightnet"
@@ -48,31 +48,30 @@ class LightNet(Decay):
         import torch
         from torch.nn.functional import logsigmoid
 
-        from decaystudy.decay import running_log_sum
+        from decaystudy.decay import lightnet_operator
 
         start = logit.new_zeros(logit.shape[0], 2, logit.shape[2]) if carry is None else carry.to(logit.dtype)
         counted = logit if mask is None else torch.where(mask.unsqueeze(-1), logit, NOTHING)
-        if running_log_sum.is_available(counted):
-            sums = running_log_sum.running_log_sum(counted, start[:, 0], resets)
-            before, after = sums[:, :-1], sums[:, 1:]
-            before = before if resets is None else torch.where(resets[..., None], 0.0, before)
-        elif resets is None:
-            running = torch.cat((start[:, :1], counted), dim=1).logcumsumexp(dim=1)
-            before, after = running[:, :-1], running[:, 1:]
+        if lightnet_operator.is_available(counted):
+            log_decay, final = lightnet_operator.lightnet_decay(counted, start[:, 0], resets)
         else:
-            before, after = _segmented(counted, start[:, :1], resets)
-        log_decay = logsigmoid(before - logit)
+            if resets is None:
+                running = torch.cat((start[:, :1], counted), dim=1).logcumsumexp(dim=1)
+                before, final = running[:, :-1], running[:, -1]
+            else:
+                before, final = _segmented(counted, start[:, :1], resets)
+            log_decay = logsigmoid(before - counted)
         key = None
         if context.sharing in (True, "tied"):
-            key = torch.sigmoid(logit - before)
+            key = -torch.expm1(log_decay)
         elif context.sharing == "released":
-            key = torch.exp(_previous(logit, start[:, 1:], resets, mask) - after)
+            key = _share_before(log_decay, start, resets, mask) * torch.exp(log_decay)
         last = _last(logit, start[:, 1:], mask)
-        return DecayOutput(log_decay, key, torch.cat((after[:, -1:], last), dim=1))
+        return DecayOutput(log_decay, key, torch.cat((final.unsqueeze(1), last), dim=1))
 
 
 def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Tensor]:
-    """z before and after each token, starting again at zero where ``resets`` is true.
+    """z before each token and after the last, starting again at zero where ``resets`` is true.
 
     A scan in log2 T steps. In each, a token's sum over its last ``reach`` tokens is joined with that of the ``reach``
     before them, unless a document starts in between. So nothing of another document is ever added and subtracted again,
@@ -92,21 +91,20 @@ def _segmented(logit: Tensor, start: Tensor, resets: Tensor) -> tuple[Tensor, Te
         closed = torch.cat((closed[:, :reach], closed[:, reach:] | closed[:, :-reach]), dim=1)
         reach *= 2
     before = torch.cat((start, since[:, :-1]), dim=1)
-    return torch.where(resets[..., None], 0.0, before), since
+    return torch.where(resets[..., None], 0.0, before), since[:, -1]
 
 
-def _previous(logit: Tensor, first: Tensor, resets: Tensor | None, mask: Tensor | None) -> Tensor:
-    """The logit of the token before, zero before a document's first; padding before the first token counts as none."""
+def _share_before(log_decay: Tensor, start: Tensor, resets: Tensor | None, mask: Tensor | None) -> Tensor:
+    """1 − λ of the token before: e^0 before a document's first, and what came in by ``start`` (z, f) before all."""
     import torch
 
-    previous = torch.cat((first, logit[:, :-1]), dim=1)
+    first = torch.exp(start[:, 1:] - start[:, :1])
+    share = torch.cat((first, -torch.expm1(log_decay[:, :-1])), dim=1)
     if mask is not None:
         padded = torch.cat((torch.zeros_like(mask[:, :1]), ~mask[:, :-1]), dim=1)
-        # Padding stands on the left, so what a padded predecessor hides is what came in by ``first``.
-        previous = torch.where(padded[..., None], first, previous)
-    if resets is not None:
-        previous = torch.where(resets[..., None], 0.0, previous)
-    return previous
+        # Padding stands on the left, so what a padded predecessor hides is what came in.
+        share = torch.where(padded[..., None], first, share)
+    return share if resets is None else torch.where(resets[..., None], 1.0, share)
 
 
 def _last(logit: Tensor, first: Tensor, mask: Tensor | None) -> Tensor:
