@@ -1,4 +1,4 @@
-"""LightNet's kernels, interpreted, in a process of their own (`lightnet_interpreted`)."""
+"""LightNet's kernels, interpreted and on a GPU, in processes of their own (`lightnet_cases`)."""
 
 import importlib.util
 import os
@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 
 
+def run(**environment: str) -> None:
+    tests = Path(__file__).with_name("lightnet_cases.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    kept = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    done = subprocess.run(command, env=kept, cwd=tests.parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
 def test_interpreted() -> None:
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed (pip install 'decaystudy[gpu]')")
-    tests = Path(__file__).with_name("lightnet_interpreted.py")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
-    done = subprocess.run(command, env=environment, cwd=tests.parents[2], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    run(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
+
+
+@pytest.mark.gpu
+def test_on_a_gpu() -> None:
+    run(TRITON_INTERPRET="0")

@@ -1,7 +1,9 @@
-"""LightNet's kernels under Triton's interpreter, against float64.
+"""LightNet's kernels against float64, on a GPU or under Triton's interpreter.
 
-`test_lightnet_kernels` runs this file in a process with TRITON_INTERPRET=1, which Triton reads when it is imported.
+`test_lightnet_kernels` runs this file in processes of their own: TRITON_INTERPRET=1 is read when Triton is imported.
 """
+
+import os
 
 import pytest
 import torch
@@ -10,12 +12,15 @@ from decaystudy.decay import LayerContext, make_decay
 from decaystudy.decay.lightnet_operator import is_available, lightnet_decay
 
 
+DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
+
+
 def case(tokens: int, channels: int, scale: float, with_resets: bool):
     generator = torch.Generator().manual_seed(tokens)
     logit = scale * torch.randn(2, tokens, channels, generator=generator)
     start = torch.randn(2, channels, generator=generator)
     resets = torch.rand(2, tokens, generator=generator) < 0.1 if with_resets else None
-    return logit, start, resets
+    return logit.to(DEVICE), start.to(DEVICE), None if resets is None else resets.to(DEVICE)
 
 
 def one_by_one(logit: torch.Tensor, start: torch.Tensor, resets: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
@@ -42,7 +47,7 @@ def test_log_decays_and_gradients(tokens: int, channels: int, scale: float, with
     torch.testing.assert_close(got[0].double(), expected[0], rtol=1e-6 * rounding, atol=1e-30)
     torch.testing.assert_close(got[1].double(), expected[1], rtol=1e-6, atol=1e-6)
     generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(x.shape, generator=generator) for x in got]
+    weights = [torch.randn(x.shape, generator=generator).to(DEVICE) for x in got]
     ours = torch.autograd.grad(sum((x * w).sum() for x, w in zip(got, weights, strict=True)), single)
     theirs = torch.autograd.grad(sum((x * w.double()).sum() for x, w in zip(expected, weights, strict=True)), exact)
     for one, other in zip(ours, theirs, strict=True):
@@ -52,7 +57,7 @@ def test_log_decays_and_gradients(tokens: int, channels: int, scale: float, with
 
 def test_a_document_knows_nothing_of_the_one_before() -> None:
     logit, start, _ = case(100, 4, 1.0, False)
-    resets = torch.zeros(2, 100, dtype=torch.bool)
+    resets = torch.zeros(2, 100, dtype=torch.bool, device=DEVICE)
     resets[:, 70] = True
     loud = logit.clone()
     loud[:, :70] = 1e30
