@@ -11,7 +11,6 @@ import torch
 from decaystudy.decay import LayerContext, make_decay
 from decaystudy.decay.lightnet_operator import is_available, lightnet_decay
 
-
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 
 
