@@ -67,7 +67,7 @@ class Task:
     folder: Path
     more: list[str]
 
-    def command(self, devices: int, strategy: str, out: Path) -> list[str]:
+    def command(self, devices: int, strategy: str, out: Path, checkpoint_every: int) -> list[str]:
         trainer = {
             "max_steps": self.steps,
             "devices": devices,
@@ -77,7 +77,7 @@ class Task:
         settings = [part for name, value in trainer.items() for part in (f"--trainer.{name}", str(value))]
         settings += ["--strategy", strategy if devices > 1 else "auto"]
         settings += ["--recipe.micro_batch_size", str(self.micro_batch), "--recipe.validate_every", str(self.steps)]
-        settings += ["--recipe.checkpoint_every", str(max(2, self.steps // 3))]
+        settings += ["--recipe.checkpoint_every", str(checkpoint_every)]
         settings += ["--recipe.warmup_steps", str(max(1, self.steps // 10))]
         return [
             sys.executable,
@@ -126,11 +126,15 @@ def rank_of(pid: int) -> int:
     return max((begun, child) for child, (_, begun, pages) in ranks.items() if pages > largest / 3)[1]
 
 
-def measure(task: Task, devices: int, strategy: str, out: Path, *, kill: bool = False) -> Row:
+def measure(task: Task, devices: int, strategy: str, out: Path, *, kill: bool | None = None) -> Row:
+    """One run; ``kill``: with checkpoints on the way, and whether to kill a rank after the first."""
     row = Row(devices, strategy if devices > 1 else "one device")
     log = task.folder / f"{out.name}.log"
     row.first_step_seconds, row.seconds, row.code = run(
-        task.command(devices, strategy, out), devices, log, kill_in=out if kill else None
+        task.command(devices, strategy, out, task.steps if kill is None else max(2, task.steps // 3)),
+        devices,
+        log,
+        kill_in=out if kill else None,
     )
     curves = read_curves(out, ("train/",), most=None)
     if kill:
@@ -169,7 +173,7 @@ def kill_and_resume(task: Task, devices: int, strategy: str, whole: Path) -> dic
     """A rank is killed, and the same command goes on; then its last checkpoint goes on with half of the devices."""
     out = task.folder / "killed"
     killed = measure(task, devices, strategy, out, kill=True)
-    again = measure(task, devices, strategy, out)
+    again = measure(task, devices, strategy, out, kill=False)
     curves = [read_curves(folder, ("train/loss",), most=None)["train/loss"] for folder in (whole, out)]
     unbroken = dict(zip(curves[0].steps, curves[0].values, strict=True))
     gap = max(abs(unbroken[step] - loss) for step, loss in zip(curves[1].steps, curves[1].values, strict=True))
@@ -179,7 +183,7 @@ def kill_and_resume(task: Task, devices: int, strategy: str, whole: Path) -> dic
     print(f"tokens {tokens[0]:,} and {tokens[1]:,}; training losses differ by at most {gap:.2e} from the unbroken run")
     fewer = task.folder / "fewer"
     first = measure(task, devices, strategy, fewer, kill=True)
-    half = measure(task, max(1, devices // 2), strategy, fewer)
+    half = measure(task, max(1, devices // 2), strategy, fewer, kill=False)
     print(
         f"killed ({first.code}) and gone on with {max(1, devices // 2)}: exit code {half.code}, "
         f"{half.first_step_seconds:.0f} s to its first step"
