@@ -39,7 +39,10 @@ def add_run_settings(parser: ArgumentParser, *, skip: tuple[str, ...] = ()) -> N
         )
     parser.add_argument("--strategy", type=str, default="auto", help="auto, ddp or fsdp (FSDP2)")
     parser.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads per process; unset leaves it to torch"
+        "--threads",
+        type=int | None,
+        default=None,
+        help="CPU threads per process; unset leaves it to torch, or takes 2 beside a GPU",
     )
     parser.add_argument(
         "--compile",

@@ -44,7 +44,7 @@ class RunConfig:
     strategy: str = "auto"
     """auto, ddp or fsdp (FSDP2)."""
     threads: int | None = None
-    """CPU threads per process; unset leaves it to torch."""
+    """CPU threads per process; unset leaves it to torch, or takes 2 beside a GPU."""
     compile: bool | str = "auto"
     """Whether torch.compile fuses each block: auto (on a GPU), true or false. Affects speed and rounding."""
     logger: list[str] = field(default_factory=lambda: ["tensorboard"])

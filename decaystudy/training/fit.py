@@ -46,6 +46,8 @@ from decaystudy.training.trainer import make_trainer
 from decaystudy.training.world import UNREACHED, World, find_world, uses_gpu
 
 LOG = logging.getLogger("decaystudy")
+THREADS_BESIDE_A_GPU = 2
+"""CPU threads where a GPU computes: enough for batches and statistics."""
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "remote process", "Socket")
 """What errors say in which another process of the run has gone away."""
 
@@ -94,8 +96,7 @@ def fit(
     folder.create()
     if (done := finished_result(folder, config)) is not None:
         return done
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    _set_threads(config)
     torch.manual_seed(config.seed)
     # Settings are refused before the folder is claimed, so that a refused run leaves no config.yaml behind.
     check_loggers(config.logger)
@@ -212,6 +213,14 @@ def _released_if_untrained(folder: RunFolder, trainer: L.Trainer, new: bool) -> 
         if new and trainer.global_step == 0:
             release(folder)
         raise
+
+
+def _set_threads(config: RunConfig) -> None:
+    """CPU threads as asked for; otherwise few where a GPU computes, as idle ones wait busily and slow other runs."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    elif uses_gpu(config.trainer):
+        torch.set_num_threads(min(torch.get_num_threads(), THREADS_BESIDE_A_GPU))
 
 
 def _check_memory(config: RunConfig, folder: RunFolder, layout: Layout) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import socket
@@ -86,6 +88,15 @@ def end_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     if os.getppid() == 1:
         os._exit(1)  # the parent died before the kernel knew of the wish
+    creator = multiprocessing.parent_process()
+    if creator is not None and creator.pid != os.getppid():
+        # Forked by a fork server, which lives as long as its last child: the kernel knows nothing of who asked for it.
+        threading.Thread(target=_end_with, args=(creator.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _environment(world: World) -> dict[str, str]:

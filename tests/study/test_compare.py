@@ -126,7 +126,7 @@ def test_what_cannot_be_compared_is_refused(
         ((one, "nothing"), "nothing does not exist"),
         ((one, tmp_path), "results.json does not exist"),
         ((one, "one/small.yaml"), "one/small.yaml is no bundle"),
-        ((one,), "required"),
+        ((one,), "give B"),
     ):
         said = compared(capsys, *words, expect=2)
         assert complaint in said and said.count("\n") == 1

@@ -62,6 +62,18 @@ def test_a_signal_ends_the_study_and_its_runs_with_checkpoints(tmp_path: Path, n
     assert not running(tmp_path), "runs outlived their study"
 
 
+def test_runs_end_at_once_with_a_killed_study(tmp_path: Path) -> None:
+    file = small.write_study(tmp_path / "file", ENDLESS)
+    process = small.start(str(file), "--out", str(tmp_path))
+    runs = wait_for_step(tmp_path, 1)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 10
+    while living := [pid for pid in runs if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"{living} outlived their study"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=LONGEST)])
 def test_a_run_that_is_killed_alone_resumes_once(tmp_path: Path, number: int) -> None:
     file = small.write_study(tmp_path / "file", LONG)

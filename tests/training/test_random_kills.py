@@ -78,11 +78,13 @@ def ranks(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def strike(blow: Blow, out: Path, layout: str) -> None:
-    """Train until the blow, deal it, and wait until no process holds the run."""
+def strike(blow: Blow, out: Path, layout: str) -> bool:
+    """Train until the blow, deal it, and wait until no process holds the run; false where the run ended before it."""
     process = start(out, layout)
     deadline = time.monotonic() + 180
     while last_row(out) < blow.step or len(ranks(process)) < 2:
+        if process.poll() == 0 and last_row(out) == STEPS:
+            return False
         assert process.poll() is None and time.monotonic() < deadline, (blow, process.communicate()[1][-3000:])
         time.sleep(0.002)
     time.sleep(blow.seconds)
@@ -98,6 +100,7 @@ def strike(blow: Blow, out: Path, layout: str) -> None:
     while RunFolder(out).held():
         assert time.monotonic() < deadline, f"after {blow} a process lives on"
         time.sleep(0.02)
+    return True
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -106,6 +109,7 @@ def test_killed_at_random_moments(layout: str, tmp_path: Path) -> None:
     steps = [step for step, _ in undisturbed["curves"]["tensorboard"]["train/loss"]]
     assert steps == list(range(1, STEPS + 1)), "the curve that the killed run is compared with is whole"
     struck = tmp_path / "struck"
-    for blow in blows(random.Random(f"{layout} {os.environ.get('DECAYSTUDY_TEST_SEED', '0')}")):
-        strike(blow, struck, layout)
+    dealt = blows(random.Random(f"{layout} {os.environ.get('DECAYSTUDY_TEST_SEED', '0')}"))
+    landed = sum(strike(blow, struck, layout) for blow in dealt)
+    assert landed >= len(dealt) - 2, "a busy machine may miss the last steps, which pass within milliseconds"
     assert finish(struck, layout) == undisturbed
