@@ -50,6 +50,11 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
         close = meant(word.split("=")[0], [option for action in parser._actions for option in action.option_strings])
         hint = f"did you mean {close}? " if close else ""
         return UserError(f"unknown setting {word.split('=')[0]}: {hint}see {parser.prog} --help for all of them")
+    if match := re.search(r"arguments are required: (.*)|Option '([^']+)' is required", message):
+        missing = (match[1] or match[2]).split(", ")
+        needed = [action for action in parser._actions if action.dest in missing]
+        lacking = " and ".join(f"{action.metavar} ({action.help})" for action in needed) or ", ".join(missing)
+        return UserError(f"give {lacking}; see {parser.prog} --help")
     if match := re.search(r"(?:Group '([^']*)' does not accept option|Option) '([^']+)'", message):
         name = f"{match[1]}.{match[2]}" if match[1] else match[2]
         close = meant(f"--{name}", [option for action in parser._actions for option in action.option_strings])
@@ -57,10 +62,6 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
         return UserError(f"unknown setting {name!r}: {hint}see {parser.prog} --help for all of them")
     if match := re.search(r"argument (\S+?)(?:/\S+)?: ignored explicit argument", message):
         return UserError(f"{match[1]} takes no value; see {parser.prog} --help")
-    if match := re.search(r"arguments are required: (.*)", message):
-        needed = [action for action in parser._actions if action.dest in match[1].split(", ")]
-        lacking = " and ".join(f"{action.metavar} ({action.help})" for action in needed) or match[1]
-        return UserError(f"give {lacking}; see {parser.prog} --help")
     if match := re.search(r'Parser key "([^"]+)":', message):
         key = match[1]
         action = next((action for action in parser._actions if action.dest == key), None)
