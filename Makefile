@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check
 OUT ?= runs
 
-.PHONY: help docs docs-claims docs-figures notebooks setup study test test-slow test-long test-extras test-docs \
+.PHONY: help docs docs-claims docs-evidence docs-figures notebooks setup study test test-slow test-long test-extras test-docs \
   test-notebooks test-oldest test-newest test-minimal test-wheel test-all coverage lint bench clean
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make lint          ruff, codespell and mypy"
 	@echo "make docs          the documentation: build/docs/index.html"
 	@echo "make docs-claims   docs/claims.md and docs/studies.md from the study files"
+	@echo "make docs-evidence docs/evidence/README.md from the bundles and the text beside it"
 	@echo "make docs-figures  the pictures of the documentation"
 	@echo "make notebooks     the notebooks run again, with their outputs kept"
 	@echo "make bench         speed and memory of the operators, the data, decoding and start-up"
@@ -131,6 +132,9 @@ test-wheel:
 docs-claims: setup
 	$(BIN)/python docs/make_claims.py
 	$(BIN)/python docs/make_studies.py
+
+docs-evidence: setup
+	$(BIN)/python docs/make_evidence.py --figures
 
 docs-figures: setup
 	$(BIN)/python docs/make_figures.py

@@ -78,7 +78,7 @@ def chapter(results: StudyResults) -> str:
         f"### {results.title}",
         f"*{(results.question or '').strip()}* {results.answer}",
         *(f"![{name.replace('_', ' ')} of {results.study}](figures/{results.study}-{name}.svg)" for name in drawn),
-        *(table.markdown() for table in shown if table is not None and table.rows),
+        *(table.markdown().replace("## ", "#### ") for table in shown if table is not None and table.rows),
     ]
     return "\n\n".join(part.strip("\n") for part in parts)
 

@@ -83,6 +83,13 @@ def test_the_page_of_studies_is_current() -> None:
     assert (DOCS / "studies.md").read_text() == script("make_studies").page(), "make docs-claims"
 
 
+def test_the_page_of_evidence_is_what_its_bundles_say() -> None:
+    page = (DOCS / "evidence" / "README.md").read_text()
+    assert page == script("make_evidence").page(), "make docs-evidence"
+    drawn = {path.name for path in (DOCS / "evidence" / "figures").glob("*.svg")}
+    assert set(re.findall(r"\(figures/([\w-]+\.svg)\)", page)) == drawn
+
+
 @pytest.mark.slow
 def test_the_pictures_are_current() -> None:
     drawn = {path.stem: path.read_text() for path in (DOCS / "figures").glob("*.svg")}
