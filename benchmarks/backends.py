@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+import torch._inductor.config
 from torch import nn
 
 from decaystudy.data import DataModule
@@ -98,6 +99,8 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{options.scale}, {options.decay}, {options.steps} steps, {name}, torch {torch.__version__}", flush=True)
     found: dict[str, dict[str, dict[str, float]]] = {}
+    # Compiled code is kept by what it was made of, which the size of a chunk is no part of.
+    torch._inductor.config.force_disable_caches = True
     usual = chunks.CHUNK
     for precision in options.precisions.split(","):
         runs = {}

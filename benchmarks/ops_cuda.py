@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor
 
+from benchmarks.rivals import search_briefly
 from benchmarks.train import ceilings
 from decaystudy.ops import decay_attention
 
@@ -99,7 +100,9 @@ def main() -> None:
     parser.add_argument("--heads", default="6,8,16")
     parser.add_argument("--only", choices=["ours", "fla"])
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--share", help="i/n: only compile this share of flash-linear-attention's variants (rivals.py)")
     options = parser.parse_args()
+    search_briefly(options.share)
     limits = ceilings()
     machine = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     print(f"{machine}; matmul {limits['matmul_tflops']:.0f} TFLOP/s, copy {limits['copy_tb_s']:.2f} TB/s")

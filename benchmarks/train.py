@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor, nn
 
+from benchmarks.rivals import search_briefly
 from decaystudy.model import DecayTransformer, ModelConfig
 from decaystudy.model.count import forward_flops
 from decaystudy.runs.recipe import RecipeConfig
@@ -192,7 +193,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(CONTESTANTS), help="names, separated by commas")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--profile", type=Path, help="write each contestant's kernels by time into this folder")
+    parser.add_argument("--share", help="i/n: only compile this share of flash-linear-attention's variants (rivals.py)")
     options = parser.parse_args()
+    search_briefly(options.share)
     limits = ceilings()
     machine = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     print(f"{machine}; matmul {limits['matmul_tflops']:.0f} TFLOP/s, copy {limits['copy_tb_s']:.2f} TB/s")
