@@ -77,6 +77,9 @@ def test_results_outlive_their_runs(finished: Path, capsys: pytest.CaptureFixtur
     assert main(["report", "small", "--out", str(finished)]) == 0
     assert f"the runs of small are gone from {finished / 'store'}" in capsys.readouterr().out
     assert (finished / "small/results.json").read_bytes() == before
+    lost = said(capsys, "bundle", "small", "--out", finished, "-o", finished / "small.bundle")
+    assert "the runs of small are gone from" in lost and "where the study was run" in lost
+    assert not (finished / "small.bundle").exists(), "a bundle that knows of no run"
 
 
 def test_clean_removes_nothing_where_a_plan_is_missing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,8 +63,7 @@ def report(studies: Sequence[str] = (), *, out: str = "runs") -> int:
         else:
             kept = last_record(study, store)
             if kept is not None:
-                print(f"decaystudy: the runs of {plan.study} are gone from {store.path}; the report is made from "
-                      f"{folder / 'results.json'} as it is")  # fmt: skip
+                print(f"decaystudy: {gone(study, store)}; the report is made from {folder / 'results.json'} as it is")
                 write_tables(folder, kept)
             results = kept or write_results(study, store, {})
         write_report(results, plan, store)
@@ -83,6 +82,14 @@ def last_record(study: Study, store: Store) -> StudyResults | None:
     except UserError:
         return None
     return results if any(run.status == RunState.FINISHED for run in results.runs) else None
+
+
+def gone(study: Study, store: Store) -> str:
+    """What to say of a study that has results and no run."""
+    return (
+        f"the runs of {study.name} are gone from {store.path}, or its settings mean others here (relative paths count "
+        "from where the command is given)"
+    )
 
 
 def write_report(results: StudyResults, plan: Plan, store: Store, curves: Curves | None = None) -> None:

@@ -25,6 +25,7 @@ from decaystudy.study.execution.searching import with_proposals
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan_schema import RecordedPlan
 from decaystudy.study.planning.record import read_plan
+from decaystudy.study.reporting.report import gone, last_record
 from decaystudy.study.sharing.archive import ARRAYS, ArrayWriter, json_bytes, pack, write
 from decaystudy.study.sharing.content import PLAN, About, judged, read_studies, results_name
 from decaystudy.study.sharing.private import Scrubber
@@ -175,7 +176,7 @@ def _studies(plan: RecordedPlan, store: Store) -> tuple[list[tuple[Study, list[O
     """The study at each scale that it was run at, the last one first, and lines on those that can't be read.
 
     Raises:
-        UserError: its file no longer fits its last call.
+        UserError: its file no longer fits its last call, or all of its runs are gone.
     """
     found, skipped = [], []
     for call in [plan.call, *plan.earlier.values()]:
@@ -186,6 +187,8 @@ def _studies(plan: RecordedPlan, store: Store) -> tuple[list[tuple[Study, list[O
                 raise
             skipped.append(f"scale {call.scale} is left out: {error}")
             continue
+        if call is plan.call and last_record(study, store) is not None:
+            raise UserError(f"{gone(study, store)}: give the command where the study was run")
         found.append((study, read_outcomes(study, store, _never_begun(store, study))))
     return found, skipped
 
