@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from decaystudy.model.block import Block
@@ -29,7 +29,8 @@ def make_strategy(name: str, world: World) -> str | Strategy:
         return "auto"
     if name == "fsdp":
         return ShardedStrategy(world.size)
-    return "ddp"
+    # Gradients live where they are exchanged: neither a second copy of them nor the time to make it.
+    return DDPStrategy(gradient_as_bucket_view=True)
 
 
 def full_weights(strategy: Strategy) -> dict[str, Any]:

@@ -16,8 +16,6 @@ from tests.study.planted import plant
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TRAINS = "04-your-own-decay.ipynb"
-"""It trains runs, and is committed as it is before that."""
 MOST_BYTES = 300_000
 VERDICTS = ("better", "worse", "supported", "refuted", "equivalent")
 
@@ -39,6 +37,13 @@ def show(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
     return shown
 
 
+def lay_out(folder: Path) -> None:
+    """What notebooks read of a checkout that has no evidence."""
+    (folder / "notebooks").mkdir()
+    (folder / "docs").mkdir()
+    (folder / "docs" / "statements.yaml").symlink_to(ROOT / "docs" / "statements.yaml")
+
+
 def checkout(folder: Path, seeds: tuple[int, ...]) -> Path:
     """A folder with the bundle of a planted study above ``notebooks``, and what else notebooks read of a checkout."""
     study = expand(read_study("sharing"), seeds=seeds)
@@ -46,8 +51,7 @@ def checkout(folder: Path, seeds: tuple[int, ...]) -> Path:
     plant(study, store, {"gla-shared": 0.3, "mamba2-shared": 0.01})
     words = ["--seeds", ",".join(map(str, seeds)), "--out", str(folder / "runs"), "--report", "false"]
     assert main(["run-study", "sharing", *words]) == 0  # finds all runs finished
-    (folder / "notebooks").mkdir()
-    (folder / "docs").symlink_to(ROOT / "docs")
+    lay_out(folder)
     assert main(["bundle", "sharing", "--out", str(folder / "runs"), "-o", str(folder / "sharing.bundle")]) == 0
     return folder
 
@@ -68,9 +72,6 @@ def test_what_is_committed(file: Path) -> None:
     assert not re.search(rf"\b{re.escape(host)}\b", text), "the name of this machine"
     assert all(set(cell["metadata"]) == set() for cell in cells)
     ran = [cell for cell in cells if cell["cell_type"] == "code"]
-    if file.name == TRAINS:
-        assert not any(cell["outputs"] for cell in ran)
-        return
     assert [cell["execution_count"] for cell in ran] == list(range(1, len(ran) + 1)), "make notebooks"
     assert sum(bool(cell["outputs"]) for cell in ran) >= 0.7 * len(ran)
     assert not [one for cell in ran for one in cell["outputs"] if one["output_type"] == "error"]
@@ -107,8 +108,7 @@ def test_all_claims(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_bundle_they_say_what_makes_one(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    lay_out(tmp_path)
     said = ""
     try:
         show(tmp_path, monkeypatch, name)
