@@ -74,9 +74,14 @@ def gather(model: DecayTransformer, batches: Iterable[tuple[Tensor, Tensor | Non
     if model.config.mixer != "decay":
         return []
     gathered: list[list[Tensor]] = [[] for _ in range(model.config.layers)]
-    for input_ids, resets in batches:
-        for layer, log_decay in enumerate(model.log_decays(input_ids, resets=resets)):
-            gathered[layer].append(log_decay.double().exp().flatten().cpu())
+    training = model.training
+    model.eval()
+    try:
+        for input_ids, resets in batches:
+            for layer, log_decay in enumerate(model.log_decays(input_ids, resets=resets)):
+                gathered[layer].append(log_decay.double().exp().flatten().cpu())
+    finally:
+        model.train(training)
     return [torch.cat(values) for values in gathered]
 
 

@@ -104,9 +104,4 @@ def peak_memory(device: torch.device) -> int:
 def validation_decays(trainer: L.Trainer, module: LanguageModel, tokens: int = 8192) -> list[dict[str, Any]]:
     """Statistics of λ per layer over the first ``tokens`` validation tokens, the same ones on every process."""
     first = first_inputs(trainer.datamodule.validation.blocks, tokens).to(module.device)  # type: ignore[attr-defined]
-    training = module.model.training
-    module.model.eval()
-    try:
-        return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in torch.split(first, ROWS)])
-    finally:
-        module.model.train(training)
+    return decay_statistics(module.model, [(rows, module.resets(rows)) for rows in torch.split(first, ROWS)])

@@ -106,12 +106,7 @@ def sample(trainer: L.Trainer, module: LanguageModel, tokens: int) -> list[torch
     """λ of each layer on held-out text from all over, the same on every process; (N,) float64."""
     blocks = spread(trainer.datamodule.validation.blocks[:, :-1], tokens)  # type: ignore[attr-defined]
     inputs = torch.from_numpy(blocks.astype("int64")).to(module.device)
-    training = module.model.training
-    module.model.eval()
-    try:
-        return gather(module.model, [(rows, module.resets(rows)) for rows in torch.split(inputs, ROWS)])
-    finally:
-        module.model.train(training)
+    return gather(module.model, [(rows, module.resets(rows)) for rows in torch.split(inputs, ROWS)])
 
 
 def decay_curves(layers: Iterable[Mapping[str, Any]]) -> dict[str, float]:
