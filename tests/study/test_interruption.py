@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from decaystudy.training.compilation import c_compiler
 from tests.study import small
 
 pytestmark = pytest.mark.slow
@@ -187,3 +188,12 @@ def test_a_store_that_is_removed_is_named_and_filled_again(undisturbed: Path, tm
     assert "(log: " not in output, "there is no log any more"
     small.run(str(file), "--out", str(out))
     assert small.losses(out) == small.losses(undisturbed)
+
+
+@LONGEST
+@pytest.mark.skipif(c_compiler() is None, reason="no C compiler")
+def test_compiled_runs_end_in_silence(tmp_path: Path) -> None:
+    """Python tells at a process's end of semaphores that nobody released, as if something had gone wrong."""
+    file = small.write_study(tmp_path / "file", small.STUDY.replace("max_steps: 40", "max_steps: 6"))
+    output = small.run(str(file), "--out", str(tmp_path), "--compile", "true", "--jobs", "1")
+    assert "leaked" not in output and "Warning" not in output

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import io
 import json
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -120,6 +121,8 @@ def train_forked(folder: str, layout: Mapping[str, Any], environment: Mapping[st
     except BaseException:
         traceback.print_exc()
         code = 1
+    # What multiprocessing does at the end of a process: semaphores that the compiler made would be reported as leaked.
+    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
