@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         if reason := lost(output):
             print(f"decaystudy: standard output could not be written ({reason}); all else is done", file=sys.stderr)
             # A run's results are in its folder; what other verbs print may be all that they give.
-            return code if arguments[:1] == ["fit"] else code or 1
+            trained = arguments[:1] == ["fit"] and not {"-h", "--help", "--print_config"} & set(arguments)
+            return code if trained else code or 1
     return code
 
 
@@ -101,9 +102,12 @@ def dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     check_surroundings()
+    os.environ.pop(
+        "MPLBACKEND", None
+    )  # figures go to files; a wrong one would be the end of whoever imports matplotlib
     opening(f"decaystudy {verb} …")
-    module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
     with blaming():
+        module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
         return int(module.run(rest))
 
 

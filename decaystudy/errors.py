@@ -40,7 +40,7 @@ class Terminated(BaseException):
 
 OF_THE_DISK = {
     **dict.fromkeys((errno.ELOOP, errno.EROFS, errno.ENXIO), 2),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE), 1),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE), 1),
 }
 """Errors that name a file and no fault of this package, with their exit codes: a mistake in the call, or a failure."""
 LONGEST_WORD = 100

@@ -80,7 +80,7 @@ def blaming() -> Iterator[None]:
     """Turn what code of the user's own raises while the block runs into a sentence that names it.
 
     Raises:
-        UserError: which object, in which file and line, and what it did.
+        UserError: which object, in which file and line, and what it did; or which library cannot be imported.
     """
     _OWN.clear()
     try:
@@ -88,7 +88,7 @@ def blaming() -> Iterator[None]:
     except (UserError, Failure):
         raise
     except (Exception, SystemExit) as error:
-        told = blamed(error)
+        told = blamed(error) or of_a_library(error)
         if told is None:
             raise
         raise told from error
@@ -103,6 +103,26 @@ def blamed(error: BaseException) -> UserError | None:
     named = [path for path in _OWN if path.partition(".")[0] == top]
     path = max(named, key=lambda path: (path.rpartition(".")[0] == frame[0], path.rpartition(".")[2] in frame[3]))
     return UserError(f"the {_OWN[path]} {path} {_deed(error)}{_place(frame)}")
+
+
+def of_a_library(error: BaseException) -> UserError | None:
+    """The sentence for an error with which the import of a library has ended; None for any other.
+
+    Libraries read the environment when they are imported, and a variable that they cannot read is their end.
+    """
+    name = error.name if isinstance(error, ImportError) else None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if frame.f_code.co_name == "<module>" and module.partition(".")[0] != __package__:
+            name = module
+            break
+    top = (name or __package__).partition(".")[0]
+    if top == __package__:
+        return None
+    return UserError(
+        f"{top} cannot be imported; it {_deed(error)}: mend what it names, such as a variable of the environment, or "
+        f"install it anew (python -c 'import {top}' shows more)"
+    )
 
 
 def own_objects() -> dict[str, str]:

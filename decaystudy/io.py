@@ -27,6 +27,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with temporary.open("wb") as file:
             yield file
         move_into_place(temporary, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # of a write, which does not say where
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

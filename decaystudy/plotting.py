@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,18 @@ class LineStyle:
     colour: str
     dash: str
     marker: str
+
+
+@contextmanager
+def _undated() -> Iterator[None]:
+    """Hide the variable that dates figures from matplotlib: here they have no date, and a wrong one would end it."""
+    name = "SOURCE_DATE_EPOCH"
+    held = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if held is not None:
+            os.environ[name] = held
 
 
 def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -85,7 +99,8 @@ def add_legend(axes: Axes, at: float = 1.01) -> None:
 def svg(figure: Figure) -> str:
     """The figure as an svg element."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    with _undated():
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
@@ -115,7 +130,8 @@ def save(figure: Figure, file: str | Path) -> Path:
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table that it leaves out of a font
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:
-        figure.savefig(target, metadata=undated.get(target.suffix), dpi=200)
+        with _undated():
+            figure.savefig(target, metadata=undated.get(target.suffix), dpi=200)
     except OSError as error:
         raise UserError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from error
     return target

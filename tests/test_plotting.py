@@ -1,6 +1,7 @@
 """Figures: the same numbers give the same file, and what cannot be written is said in a sentence."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,13 @@ def test_lines_are_told_apart_by_colour_dash_and_marker() -> None:
     assert len({line_style(hue, level) for hue in range(16) for level in range(4)}) == 64
     same, other = line_style(3, 0), line_style(3, 1)
     assert same.colour == other.colour and same.dash != other.dash
+
+
+@pytest.mark.parametrize("date", ["abc", "-99999999999999"])
+def test_a_date_that_is_none_changes_no_figure(date: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = svg(loss_by_position(CURVES, {16}))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+    assert svg(loss_by_position(CURVES, {16})) == before
+    for ending in ("svg", "pdf", "png"):
+        save(loss_by_position(CURVES, {16}), tmp_path / f"one.{ending}")
+    assert os.environ["SOURCE_DATE_EPOCH"] == date

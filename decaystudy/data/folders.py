@@ -19,6 +19,11 @@ def writing_to(folder: Path) -> Iterator[None]:
         made = True
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UserError(
+                f"a file of the cache {folder} would be larger than is allowed: raise the limit (ulimit -f), or point "
+                "DECAYSTUDY_CACHE at another file system"
+            ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 f"the disk that holds the cache {folder} is full: free some space or point DECAYSTUDY_CACHE at another "

@@ -25,6 +25,8 @@ NO_CONNECTION = {
     "gaierror",
 }
 
+WRONG_ADDRESS = {"UnsupportedProtocol", "InvalidURL", "MissingSchema", "InvalidSchema"}
+
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 CLOSED = "client has been closed"
 """What a request says whose client another thread of the hub's library has closed, after an error of its own."""
@@ -46,6 +48,11 @@ def with_retries(what: str, action: Callable[[], T], *, first_contact: bool = Fa
         try:
             return action()
         except Exception as error:
+            if (wrong := wrong_address(error)) is not None:
+                raise UserError(
+                    f"could not {what} ({brief(wrong)}): mend the address in HF_ENDPOINT, or in a proxy's variable "
+                    "such as HTTPS_PROXY, or unset it"
+                ) from error
             if not transient(error):
                 raise
             reason = brief(error)
@@ -74,6 +81,11 @@ def transient(error: BaseException) -> bool:
         if isinstance(link, RuntimeError) and CLOSED in str(link):
             return True
     return False
+
+
+def wrong_address(error: BaseException) -> BaseException | None:
+    """The link of an error that says that an address is none, as no try will change; None if there is none."""
+    return next((link for link in chain(error) if type(link).__name__ in WRONG_ADDRESS), None)
 
 
 def unconnected(error: BaseException) -> bool:

@@ -101,7 +101,7 @@ def remove(store: Store, folder: RunFolder) -> bool:
 
 def confirmed() -> bool:
     """Ask at a terminal; elsewhere ``--yes`` must be given."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: the call has closed it
         raise UserError("clean asks before it removes anything: give --yes where nobody can answer")
     return input("remove them? [y/N] ").strip().lower() in ("y", "yes")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.runs.folder import RunFolder
 
@@ -44,6 +46,7 @@ def show(target: str, *, out: str = "runs", host: str = "127.0.0.1", port: int |
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise UserError("this verb needs a package: pip install tensorboard")
+    check_host(host)
     with _board(target, out) as board:
         count = board.update()
         if not count:
@@ -59,6 +62,25 @@ def show(target: str, *, out: str = "runs", host: str = "127.0.0.1", port: int |
                     board.update()
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def check_host(host: str) -> None:
+    """Refuse an address that is none of this machine's, which TensorBoard's server says in words of its own; and an
+    empty one, which it takes for all of them.
+
+    Raises:
+        UserError: it cannot be listened on.
+    """
+    hint = "give one of this machine's addresses, such as 127.0.0.1; 0.0.0.0 is all of them"
+    if not host.strip():
+        raise UserError(f"--host is empty: {hint}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no name of a host"
+        raise UserError(f"--host is {shown(host)} ({reason.lower()}): {hint}") from error
 
 
 def _launch(place: Path, host: str, port: int | None) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 
 import torch
 
 from decaystudy.errors import UserError
+from decaystudy.formatting import shortened
 from decaystudy.io import cache_folder
 from decaystudy.model.linear_cross_entropy import compile_loss
 from decaystudy.model.transformer import DecayTransformer
@@ -48,6 +50,22 @@ def _configure(layers: int) -> None:
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * layers + 16)
     # DDP's buckets would cut a block in pieces; its gradients are sent block by block anyway.
     torch._dynamo.config.optimize_ddp = False
+
+
+def why_not_compiled(error: BaseException) -> str | None:
+    """Why torch.compile has failed, in a sentence; None for an error of another kind."""
+    dynamo = sys.modules.get("torch._dynamo.exc")
+    link: BaseException | None = error
+    while dynamo is not None and link is not None:
+        disabled = isinstance(link, RuntimeError) and str(link).startswith("torch.compile with ")
+        if disabled or isinstance(link, dynamo.TorchDynamoException):
+            lines = [line.strip() for line in str(link).splitlines() if line.strip()] or ["it says no more"]
+            return (
+                f"torch.compile failed ({type(link).__name__}: {shortened(lines[0].rstrip(':.'), 200)}): pass "
+                "--compile false, or mend that (TORCHDYNAMO_VERBOSE=1 with --compile true says more)"
+            )
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def c_compiler() -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decaystudy.data.tokenizers.opening import fetch_tokenizer
-from decaystudy.errors import UserError
+from decaystudy.errors import Failure, UserError
 from decaystudy.runs.config import RunConfig, build_section
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import finished_result, stored_config
@@ -90,6 +90,7 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
             if new:
                 folder.remove_if_empty()
     from decaystudy.training.callbacks.stop import Stopped
+    from decaystudy.training.compilation import why_not_compiled
     from decaystudy.training.fit import LostConnection, OutOfMemory, fit
 
     try:
@@ -110,6 +111,10 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
             return 0  # the first process says how the run ended
         print(f"decaystudy: {how_to_resume(stopped, last_step(folder), config.max_steps)}", file=sys.stderr)
         return stopped.exit_code
+    except Exception as error:
+        if told := why_not_compiled(error):
+            raise Failure(told) from error
+        raise
     finally:
         if new:
             folder.remove_if_empty()

@@ -141,3 +141,28 @@ def test_more_than_65536_tokens_take_four_bytes(config: DataConfig) -> None:
     tokenizer = Corpus.open(config).tokenizer
     tokenizer.vocab_size = 2**16 + 1
     assert tokenizer.dtype == np.uint32 and tokenizer.encode_documents(["a b"])[0].dtype == np.uint32
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_zstd_file_that_is_cut_is_not_taken_for_a_whole_one(folder: Path, name: str) -> None:
+    """Between the lines of json, and anywhere in a text, the cut would not be seen in what is read."""
+    zstandard = pytest.importorskip("zstandard")
+    texts = random_texts(3000)
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+    whole = zstandard.compress(lines)
+    (folder / f"{name}.zst").write_bytes(whole)
+    assert sum(len(document.text) for document in documents(opened(folder / "*"))) >= sum(map(len, texts))
+    for packed in (whole[: len(whole) // 2], whole[:-1], whole + whole[:5]):
+        (folder / f"{name}.zst").write_bytes(packed)
+        with pytest.raises(UserError, match=r"is cut or damaged \(it ends within a zstd frame\): fetch or write it"):
+            documents(opened(folder / "*"))
+
+
+def test_two_columns_of_one_name(folder: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    table = pyarrow.table([pyarrow.array(["a b"] * 9), pyarrow.array(["c d"] * 9)], names=["text", "text"])
+    write_table(table, folder / "a.parquet")
+    with pytest.raises(UserError, match="has 2 columns 'text', and which is meant cannot be told: rename or drop one"):
+        opened(folder / "*")

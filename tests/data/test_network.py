@@ -53,3 +53,15 @@ def test_the_last_failure_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(UserError, match=r"could not read it in 2 tries \(cut\): run the same command again"):
         network.with_retries("read it", action)
+
+
+@pytest.mark.parametrize("kind", ["UnsupportedProtocol", "InvalidURL"])
+def test_an_address_that_is_none_is_not_tried_again(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "PAUSES", ())
+    wrong = type(kind, (Exception,), {"__module__": "httpx"})
+
+    def action() -> None:
+        raise wrong("Request URL is missing an 'http://' or 'https://' protocol.")
+
+    with pytest.raises(UserError, match=r"could not read x .*: mend the address in HF_ENDPOINT, or in a proxy's"):
+        network.with_retries("read x", action)

@@ -89,3 +89,12 @@ def test_a_run_with_a_broken_result_can_be_removed(unneeded: Path, content: str)
         path.write_text(content)
     clean(unneeded)
     assert not folders(unneeded)
+
+
+def test_a_call_that_has_closed_standard_input(
+    unneeded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = folders(unneeded)
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["clean", "--out", str(unneeded.parent)]) == 2
+    assert "give --yes where nobody can answer" in capsys.readouterr().err and folders(unneeded) == before

@@ -92,6 +92,13 @@ def test_a_call_that_cannot_be_obeyed(words: list[str], capsys: pytest.CaptureFi
     assert sentence(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("host", ["", " ", "1.2.3.4", "a" * 70 + ".b"])
+def test_an_address_of_no_use(host: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tensorboard", "small", "--out", str(out), "--host", host]) == 2
+    said = sentence(capsys.readouterr().err)
+    assert "--host is " in said and "give one of this machine's addresses, such as 127.0.0.1" in said
+
+
 def test_without_curves_there_is_nothing_to_show(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(out, bare, symlinks=True)

@@ -27,6 +27,7 @@ from decaystudy.data.sources.base import (
 from decaystudy.data.sources.encoding import decoded, has_byte_lines
 from decaystudy.data.sources.formats import FIELDS, FORMATS, JSON_LINES, layout
 from decaystudy.data.sources.parquet import check_columns, open_parquet, parquet_documents, parquet_parts
+from decaystudy.data.sources.zstd import ZstdFile
 from decaystudy.errors import UserError
 from decaystudy.io import cache_folder, digest, read_mapping, slug
 
@@ -152,12 +153,7 @@ def opened(path: Path, packing: str) -> IO[bytes]:
     if packing == ".gz":
         return gzip.open(path, "rb")  # type: ignore[return-value]
     if packing == ".zst":
-        try:
-            import zstandard
-        except ImportError as error:
-            raise UserError(f"{path} is packed with zstd: pip install zstandard to read it") from error
-        unpacker = zstandard.ZstdDecompressor()
-        return io.BufferedReader(unpacker.stream_reader(path.open("rb"), read_across_frames=True, closefd=True))
+        return io.BufferedReader(ZstdFile(path))
     return path.open("rb")
 
 

@@ -39,6 +39,11 @@ def check_columns(where: str, column: str, group: str | None, names: Iterable[st
     for setting, wanted in (("column", column), ("group", group)):
         if wanted is not None and wanted not in names:
             raise UserError(f"{where} has no column {wanted!r}: choose --data.{setting} from {', '.join(names)}")
+    for name in (column, group, "id"):
+        if (count := list(names).count(str(name))) > 1:
+            raise UserError(
+                f"{where} has {count} columns {name!r}, and which is meant cannot be told: rename or drop one"
+            )
 
 
 def parquet_parts(

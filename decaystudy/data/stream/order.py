@@ -94,6 +94,11 @@ class TokenStream:
         total = int(self._counts.sum())
         if not total:
             raise UserError(f"the source {self.corpus.source.label} holds no documents to train on: choose another")
+        if total < self.block_length:
+            raise UserError(
+                f"the source {self.corpus.source.label} holds {total:,} tokens to train on, fewer than one sequence of "
+                f"{self.block_length - 1:,}: give more text, or lower --data.sequence_length"
+            )
         return total
 
     def shard_order(self, epoch: int) -> np.ndarray:

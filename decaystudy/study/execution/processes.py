@@ -16,8 +16,12 @@ from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
+from decaystudy.errors import Failure
 from decaystudy.study.execution.jobs import Job, JobReport, JobState
 from decaystudy.study.execution.worker import EVALUATE_MANY
+
+ORPHANED = 255
+"""What multiprocessing gives as the exit code of a process whose own parent, the server of forks, has died."""
 
 
 class JobProcess(Protocol):
@@ -50,12 +54,14 @@ class Forked:
     def __init__(self, process: BaseProcess, gpus: tuple[str, ...] = ()) -> None:
         self.gpus = gpus
         self._process = process
-        process.start()
+        start_forked(process)
         assert process.pid is not None
         self.pid = process.pid
 
     def report(self) -> JobReport:
         code = self._process.exitcode
+        if code == ORPHANED:
+            return JobReport(JobState.KILLED, "killed with the process that it was forked from")
         return JobReport(JobState.RUNNING) if code is None else ended(code)
 
     def stop(self) -> None:
@@ -172,6 +178,24 @@ def start(
 def visible(gpus: tuple[str, ...]) -> dict[str, str]:
     """The environment in which a process sees these GPUs only."""
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+
+
+def start_forked(process: BaseProcess) -> None:
+    """Start a process of ``forkserver``'s; a server that was killed, as for want of memory, is started anew once.
+
+    Raises:
+        Failure: the new one died too.
+    """
+    for last in (False, True):
+        try:
+            process.start()
+            return
+        except (EOFError, ConnectionError) as error:
+            if last:
+                raise Failure(
+                    "the process that runs are forked from was killed, and so was the one in its place: see whether "
+                    "memory is short, and call the same command again, which resumes"
+                ) from error
 
 
 def forkserver(*modules: str) -> Any:

@@ -23,7 +23,7 @@ from decaystudy.study.definition.expand import Run
 from decaystudy.study.definition.several import expand_all, union
 from decaystudy.study.execution.launcher import ExecutionOptions
 from decaystudy.study.execution.local import LocalLauncher
-from decaystudy.study.execution.processes import forkserver
+from decaystudy.study.execution.processes import forkserver, start_forked
 from decaystudy.study.execution.worker import redirect
 from decaystudy.study.planning.hardware import Probe, choose_speed, shape_key, summarise_probe, write_probe
 from decaystudy.training.supervisor import end_with_parent
@@ -102,7 +102,7 @@ def measure(runs: Sequence[Run], at_once: int, on_gpu: bool) -> tuple[list[dict[
         arguments = [(share, f"{folder}/{i}", str(log), ready, answers) for i, share in enumerate(shares)]
         processes = [context.Process(target=measure_share, args=each) for each in arguments]
         for process in processes:
-            process.start()
+            start_forked(process)
         measured: list[dict[str, Any]] = []
         for process in processes:
             while process.is_alive():

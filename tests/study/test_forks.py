@@ -1,0 +1,54 @@
+"""Processes that are forked from a server, which may be killed."""
+
+import os
+import signal
+import threading
+import time
+from multiprocessing.forkserver import _forkserver  # type: ignore[attr-defined]
+
+import pytest
+
+from decaystudy.errors import Failure
+from decaystudy.study.execution.jobs import JobState
+from decaystudy.study.execution.processes import Forked, forkserver
+
+
+def stopped_server() -> int:
+    """The process that others are forked from, as slow as if it still imported; its number."""
+    forkserver()
+    server = int(_forkserver._forkserver_pid)
+    os.kill(server, signal.SIGSTOP)
+    return server
+
+
+def kill_soon(*servers: int) -> None:
+    """Kill these while the process that is started next waits for them."""
+
+    def kill() -> None:
+        time.sleep(0.2)
+        for server in servers:
+            os.kill(server, signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+
+
+def test_a_server_that_is_killed_is_started_anew_and_its_jobs_were_killed() -> None:
+    """As where memory is short: the study goes on."""
+    kill_soon(stopped_server())
+    forked = Forked(forkserver().Process(target=time.sleep, args=(60,)))
+    assert forked.report().state is JobState.RUNNING
+    os.kill(int(_forkserver._forkserver_pid), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while (report := forked.report()).state is JobState.RUNNING and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert report.state is JobState.KILLED and "forked from" in report.reason
+    forked.end()
+
+
+def test_a_server_that_is_killed_each_time() -> None:
+    class Unlucky:
+        def start(self) -> None:
+            raise EOFError("unexpected EOF")
+
+    with pytest.raises(Failure, match="killed, and so was the one in its place"):
+        Forked(Unlucky())  # type: ignore[arg-type]
