@@ -103,7 +103,10 @@ def confirmed() -> bool:
     """Ask at a terminal; elsewhere ``--yes`` must be given."""
     if sys.stdin is None or not sys.stdin.isatty():  # None: the call has closed it
         raise UserError("clean asks before it removes anything: give --yes where nobody can answer")
-    return input("remove them? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("remove them? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        return False
 
 
 def weight(folder: RunFolder) -> int:

@@ -1,5 +1,6 @@
 """What clean removes: runs, and nothing else that is named like one."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -98,3 +99,16 @@ def test_a_call_that_has_closed_standard_input(
     monkeypatch.setattr("sys.stdin", None)
     assert main(["clean", "--out", str(unneeded.parent)]) == 2
     assert "give --yes where nobody can answer" in capsys.readouterr().err and folders(unneeded) == before
+
+
+def test_an_answer_that_is_none(unneeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D at the question."""
+    before = folders(unneeded)
+
+    class Ended(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Ended())
+    assert main(["clean", "--out", str(unneeded.parent)]) == 1
+    assert folders(unneeded) == before

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.forkserver import _forkserver  # type: ignore[attr-defined]
 
 import pytest
@@ -11,6 +12,13 @@ import pytest
 from decaystudy.errors import Failure
 from decaystudy.study.execution.jobs import JobState
 from decaystudy.study.execution.processes import Forked, forkserver
+
+
+@pytest.fixture(autouse=True)
+def no_server_after() -> Iterator[None]:
+    """Other tests look at the children of this process."""
+    yield
+    _forkserver._stop()
 
 
 def stopped_server() -> int:
