@@ -75,6 +75,7 @@ def try_settings(verb, values, capsys, tmp_path, monkeypatch):
         ("run-study sharing --dry-run --seeds 1.5", "seeds '1.5' are not seeds: give whole numbers"),
         ("run-study sharing --dry-run --tune lr --tuning-seeds 9223372036854775808", "seed is 9223372036854775808"),
         ("fit --data.tokenizer bpe:" + "9" * 5000, "needs a size from 257"),
+        ("fit --data.tokenizer bpe:٣٠٠", "needs a size from 257"),
         ("run-study sharing --dry-run --seeds " + "9" * 5000, "are not seeds: give whole numbers"),
         ("run-study sharing --dry-run --slurm.time " + "9" * 5000, "give a time limit as minutes"),
         (f"fit --trainer.devices [{'9' * 5000}]", "trainer.devices"),

@@ -78,6 +78,8 @@ MALFORMED: list[tuple[str, int, str]] = [
     (HEAD + "reference: mamba2\ncells:\n  - {name: a}\n", 3, "softmax"),
     (GOOD + "scale: huge\n", 8, "scale"),
     (GOOD + "scales: []\n", 8, "scale"),
+    (GOOD + "scale: {a: b}\n", 8, "scale is {a: 'b'}: choose from tiny"),
+    (GOOD + "scales: [[tiny]]\n", 8, "scales is [['tiny']]: choose from tiny"),
     (GOOD + "scale: tiny\nscales: [small]\n", 8, "keep one"),
     (GOOD + "seeds: some\n", 8, "whole numbers"),
     (GOOD + "seeds: [0, 0]\n", 8, "twice"),

@@ -32,7 +32,7 @@ def trained_vocabulary(tokenizer: str) -> int | None:
     if kind is None:
         return None
     size, least = tokenizer.partition(":")[2], SMALLEST_VOCABULARY[kind]
-    if not size.isdecimal() or len(size) > 9 or not least <= int(size) <= 2**20:
+    if not (size.isascii() and size.isdecimal()) or len(size) > 9 or not least <= int(size) <= 2**20:
         raise UserError(f"--data.tokenizer {tokenizer!r} needs a size from {least} to {2**20}, such as {kind}:2048")
     return int(size)
 

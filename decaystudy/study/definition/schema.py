@@ -196,6 +196,8 @@ def _read_scales(document: YamlDocument) -> tuple[str, ...]:
     if not scales:
         raise document.error(f"{key} is empty: choose from {', '.join(SCALES)}", key)
     for i, scale in enumerate(scales):
+        if not isinstance(scale, str):
+            raise document.error(f"{key} is {shown(value)}: choose from {', '.join(SCALES)}", key)
         if scale not in SCALES:
             raise document.unknown_key(scale, list(SCALES), key, i, what="scale")
     return tuple(scales)
