@@ -116,6 +116,16 @@ def test_a_figure_that_cannot_be_written_is_refused_at_once(
     assert "no such file or directory" in said if "/" in name else "ends in .svg, .pdf or .png" in said
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [("2", "2"), ("nan", "nan"), ("0", "0"), ("0.9,0.5", "0.9,0.5"), ("-1,0.5", "-1,0.5")]
+)
+def test_a_decay_that_is_no_decay(given: str, said: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refusal(capsys, "ablate", run, f"--clamp-decay={given}")
+    assert told.endswith(
+        f"--clamp-decay is {said}: give one λ above 0 and at most 1, or two from 0 to 1, the smaller first"
+    )
+
+
 def test_what_evaluate_would_not_use(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["evaluate", run, "--tasks", "offline", "--limit", "1", "--lengths", "false"]
     assert main([str(word) for word in words]) == 0

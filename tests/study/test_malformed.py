@@ -175,6 +175,8 @@ def test_not_there(tmp_path: Path) -> None:
         read_study(str(tmp_path / "none.yaml"))
     with pytest.raises(UserError, match="is a folder"):
         read_study(f"{tmp_path}/")
+    with pytest.raises(UserError, match="the study file /dev/null is a pipe or a device: give"):
+        read_study("/dev/null")
     (tmp_path / "store.yaml").write_text(GOOD)
     with pytest.raises(UserError, match="store"):
         read_study(str(tmp_path / "store.yaml"))

@@ -58,7 +58,10 @@ def ablate(
     if clamp is not None:
         low, high = clamp
         if not 0 <= low <= high <= 1 or high == 0:
-            raise UserError(f"--clamp-decay is {low:g} to {high:g}: give one λ above 0, or two from 0 to 1")
+            given = f"{low:g}" if low == high or low != low else f"{low:g},{high:g}"
+            raise UserError(
+                f"--clamp-decay is {given}: give one λ above 0 and at most 1, or two from 0 to 1, the smaller first"
+            )
         name = f"λ = {low:g}" if low == high else f"λ from {low:g} to {high:g}"
         changes[name] = lambda: changed_decay(run, clamped(low, high))
     if freeze_to_median:

@@ -19,7 +19,7 @@ def find_study(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name).expanduser()
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
+            what = "is a folder" if path.is_dir() else "is a pipe or a device" if path.exists() else "does not exist"
             raise UserError(f"the study file {name} {what}: give a study's name or the path of its file")
         return path
     folder = studies_folder()
