@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from decaystudy.errors import UserError
 from decaystudy.runs.config import build_section, merge, scale_defaults
 from decaystudy.scales import SCALES
 
+LOG = logging.getLogger(__name__)
 MOST_TOKENS = 10**14
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
@@ -35,6 +37,14 @@ def given_data(parser: ArgumentParser, arguments: list[str]) -> tuple[DataConfig
     seed = merged.get("seed", 0)
     check_whole("seed", seed, 0, LARGEST_SEED)
     return data, seed, others
+
+
+def tell_few(config: DataConfig) -> None:
+    """Say so where too few documents are held out for verdicts."""
+    from decaystudy.data.holding_out import few_held_out
+
+    if few := few_held_out(config):
+        LOG.warning(few)
 
 
 def count_tokens(text: str | None) -> int | None:

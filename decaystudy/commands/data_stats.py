@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
+from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data, tell_few
 from decaystudy.commands.parsing import make_parser
 from decaystudy.io import json_text
 from decaystudy.output import print_json, show_log
@@ -22,6 +22,7 @@ def run(arguments: list[str]) -> int:
     from decaystudy.data.stats import describe, stats
 
     facts = stats(config, seed=seed, tokens=count_tokens(others["tokens"]) or 1)
+    tell_few(config)
     if others["json"]:
         print_json(json_text(facts))
     else:

@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 from decaystudy.checks import shown
 from decaystudy.errors import UserError, nearest
 from decaystudy.formatting import shortened
+from decaystudy.study.execution.slurm_options import instead_of
 
 ONE = {
     int: "a whole number",
@@ -47,9 +48,13 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
                 f"unknown setting --model.{name}: a study's cells set their model: write {name} in the study's file, "
                 "below settings"
             )
-        close = meant(word.split("=")[0], [option for action in parser._actions for option in action.option_strings])
+        flag = word.split("=")[0]
+        options = [option for action in parser._actions for option in action.option_strings]
+        if "--slurm.extra" in options and flag.startswith("--slurm.") and (instead := instead_of(flag[8:])):
+            return UserError(f"unknown setting {flag}: {instead}; see {parser.prog} --help")
+        close = meant(flag, options)
         hint = f"did you mean {close}? " if close else ""
-        return UserError(f"unknown setting {word.split('=')[0]}: {hint}see {parser.prog} --help for all of them")
+        return UserError(f"unknown setting {flag}: {hint}see {parser.prog} --help for all of them")
     if match := re.search(r"arguments are required: (.*)|Option '([^']+)' is required", message):
         missing = (match[1] or match[2]).split(", ")
         needed = [action for action in parser._actions if action.dest in missing]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data
+from decaystudy.commands.data_settings import add_data_settings, count_tokens, given_data, tell_few
 from decaystudy.commands.parsing import make_parser
 from decaystudy.output import show_log
 
 DESCRIPTION = """Tokenize a source into the cache before training: all of it, or until there are --tokens tokens.
 
-The same command resumes interrupted work. Machines and SLURM tasks that share the cache share the work.
+The same command resumes interrupted work. Machines and SLURM tasks that share the cache share the work. Give it the
+--data settings of the runs: a tokenizer that is trained on the source sees training documents only, so with another
+--data.validation_fraction it is trained, and the source tokenized, again.
 
   decaystudy prepare-data --data.source fineweb-edu --data.tokenizer gpt2 --tokens 10B --workers 8"""
 
@@ -28,4 +30,5 @@ def run(arguments: list[str]) -> int:
     from decaystudy.data.prepare import prepare
 
     print(prepare(config, tokens=count_tokens(others["tokens"]), workers=others["workers"], seed=seed))
+    tell_few(config)
     return 0

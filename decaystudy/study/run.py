@@ -181,9 +181,8 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     refuse_unknown_tasks(tasks.values())
     plans = plan_all(studies, store, *plan_speed(studies, launcher, store))
     outcomes = {study.name: read_outcomes(study, store) for study in studies}
-    accuracy = past_accuracy(store)
     whole = [
-        replace(plan, accuracy=accuracy, **answerable(study, outcomes[study.name], request))
+        replace(plan, accuracy=past_accuracy(store, plan), **answerable(study, outcomes[study.name], request))
         for plan, study in zip(plans.studies, studies, strict=True)
     ]
     plans = replace(plans, studies=tuple(whole))
@@ -253,11 +252,10 @@ def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, l
     """Record the request and the plan in the folder of each study; returns what is left to do."""
     speed, at_once = plan_speed(studies, launcher, store)
     left: dict[str, float] = {}
-    accuracy = past_accuracy(store)
     for study in studies:
         plan = plan_study(study, store, speed, at_once)
         more = answerable(study, read_outcomes(study, store), request)
-        write_call(study, store, request.call(study), replace(plan, accuracy=accuracy, **more))
+        write_call(study, store, request.call(study), replace(plan, accuracy=past_accuracy(store, plan), **more))
         left |= {run.id: run.hours * 3600 * (1 - run.done) for run in plan.runs if run.done < 1}
     return Outlook(left, at_once)
 

@@ -78,6 +78,18 @@ def test_a_run_says_that_its_held_out_documents_are_few(tmp_path: Path, caplog: 
     assert "are held out, and verdicts take 20 or more" in caplog.text
 
 
+@pytest.mark.parametrize("verb", ["data-stats", "prepare-data"])
+def test_who_looks_at_a_text_hears_that_held_out_documents_are_few(
+    verb: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [verb, "--data.source", "files", "--data.files", str(texts(tmp_path / "few", 30)), "--data.tokenizer"]
+    assert main([*words, "bpe:300", "--data.validation_fraction", "0.1"]) == 0
+    assert "6 of 60 documents are held out, and verdicts take 20 or more" in caplog.text
+    caplog.clear()
+    assert main([*words, "bpe:300", "--data.validation_fraction", "0.7"]) == 0
+    assert "held out" not in caplog.text
+
+
 def test_the_page_plans_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "own-text.md").read_text(encoding="utf-8")
     block = re.search(r"```yaml\n# question.yaml\n(.*?)```", page, re.DOTALL)

@@ -11,10 +11,10 @@ from decaystudy.devices import DEVICES, named_device, peak_flops
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
-from decaystudy.study.planning.accuracy import past_accuracy
 from decaystudy.study.planning.hardware import choose_speed
 from decaystudy.study.planning.obstacles import obstacles
-from decaystudy.study.planning.plan import plan_study
+from decaystudy.study.planning.plan import accuracy_line, plan_study
+from decaystudy.study.planning.plan_schema import PlanAccuracy
 from tests.study import small
 from tests.study.planted import plant
 
@@ -84,20 +84,34 @@ def test_peaks_are_those_of_the_right_gpu_and_precision() -> None:
 
 def test_plans_are_set_against_what_their_runs_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, out = small.write_study(tmp_path / "file"), tmp_path / "out"
+    words = (str(file), "--out", str(out))
     store = Store(out)
-    assert past_accuracy(store) is None
+    assert planned(capsys, *words)["accuracy"] is None
     plant(expand(read_study(str(file))), store, {"gla": 0.05})
     assert main(["run-study", str(file), "--out", str(out), "--report", "false"]) == 0
-    assert past_accuracy(store) is None, "runs that were done when they were planned tell nothing"
+    capsys.readouterr()
+    assert planned(capsys, *words)["accuracy"] is None, "runs that were done when they were planned tell nothing"
     record = out / "small" / "plan.json"
     held = json.loads(record.read_text())
     for run in held["runs"]:
         run |= {"done": 0.0, "hours": 1 / 3600}
     record.write_text(json.dumps(held))
-    found = past_accuracy(store)
-    assert found is not None and found.runs == 3 and found.low == found.median == found.high == 1.0
-    capsys.readouterr()
+    assert planned(capsys, *words)["accuracy"] == {"runs": 3, "median": 1.0, "low": 1.0, "high": 1.0}
+    for unlike in (("--gpu", "a100-80gb"), ("--devices", "2"), ("--trainer.max_steps", "41")):
+        assert planned(capsys, *words, *unlike)["accuracy"] is None, f"{unlike}: runs of another kind tell nothing"
     assert main(["run-study", str(file), "--out", str(out), "--dry-run"]) == 0
     assert (
         "plans so far: 3 finished runs took 1 to 1 times what was planned, 1 in the median" in capsys.readouterr().out
     )
+
+
+def test_large_factors_are_plain_numbers() -> None:
+    said = accuracy_line(PlanAccuracy(runs=8, median=119.6, low=0.834, high=1712.0))
+    assert said.endswith("took 0.83 to 1,712 times what was planned, 120 in the median")
+
+
+def test_a_plan_says_how_many_devices_its_time_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sharing", "--scale", "160m", "--gpu", "a100-80gb", "--devices", "8", "--launcher", "slurm", "--jobs", "3"]
+    assert main(["run-study", *words, "--out", str(tmp_path), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "with 3 at once, on 24 GPUs" in said and "1 epoch;" in said

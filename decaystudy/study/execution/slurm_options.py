@@ -162,6 +162,14 @@ def parse_extra(text: str | None) -> dict[str, str | bool]:
     return found
 
 
+def instead_of(name: str) -> str | None:
+    """What to do in place of ``--slurm.NAME``, where that is an option of sbatch; else None."""
+    option = name.replace("_", "-")
+    if option not in _FORMS or option in OWNED:
+        return OWNED.get(option)
+    return f"write --slurm.extra {option}{'=…' if _FORMS[option].endswith('=') else ''}"
+
+
 def _belongs_to(option: str, name: str, equals: bool) -> bool:
     """Whether a piece that begins with ``name`` continues the value of ``option``."""
     if name in INNER_NAMES.get(option, ()):

@@ -87,8 +87,12 @@ def data_lines(found: Sequence[PlannedData]) -> list[str]:
     for one in found:
         text = f"data: {one.source} under {one.tokenizer}, {count(one.tokens)} tokens per run"
         if one.source_tokens is not None and one.epochs is not None:
-            text += f" of about {count(one.source_tokens)}, {one.epochs:.2g} epochs"
+            text += f" of about {count(one.source_tokens)}, {_epochs(one.epochs)}"
         text += f"; cache: {size(one.cache_bytes)} more" if one.cache_bytes else "; in the cache already"
         text += f"; to download: about {size(one.download_bytes)}" if one.download_bytes else ""
         lines.append(text)
     return lines
+
+
+def _epochs(number: float) -> str:
+    return "1 epoch" if f"{number:.2g}" == "1" else f"{number:.2g} epochs"

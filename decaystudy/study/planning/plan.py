@@ -198,7 +198,7 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store, width: int |
         f"to train: {rest.runs} of {whole.runs} runs, {count(rest.tokens)} tokens, {rest.train_flops:.2e} FLOPs, "
         f"{hours(rest.hours)} of runs"
         + (f", {rest.gpu_hours:.1f} GPU-hours" if rest.gpu_hours else "")
-        + f"; about {hours(rest.elapsed_hours)} with {first.jobs} at once"
+        + f"; about {hours(rest.elapsed_hours)} with {first.jobs} at once{_together(first)}"
     )
     free, _ = free_bytes(store)
     lines.append(f"disk: {size(rest.disk_bytes)} more in {store.path}, {size(free)} free")
@@ -215,15 +215,26 @@ def plan_text(plans: Plans, studies: Sequence[Study], store: Store, width: int |
     return "\n".join(fold(line, width) if "\n" not in line else line for line in lines)
 
 
+def _together(plan: Plan) -> str:
+    """``, on 312 GPUs``: how many devices the planned time takes, where runs have several."""
+    at_work = min(plan.jobs, max(len(plan.runs), 1)) * plan.devices
+    kind = "GPUs" if any(run.gpu_hours for run in plan.runs) else "processes"
+    return f", on {at_work} {kind}" if plan.devices > 1 else ""
+
+
 def accuracy_line(found: PlanAccuracy) -> str:
     """``plans so far: 24 finished runs took 0.8 to 1.6 times what was planned, 1.2 in the median``"""
     runs = f"{found.runs} finished run{'' if found.runs == 1 else 's'}"
     if found.runs == 1:
-        return f"plans so far: {runs} took {found.median:.2g} times what was planned"
+        return f"plans so far: {runs} took {_factor(found.median)} times what was planned"
     return (
-        f"plans so far: {runs} took {found.low:.2g} to {found.high:.2g} times what was planned, {found.median:.2g} in "
-        "the median"
+        f"plans so far: {runs} took {_factor(found.low)} to {_factor(found.high)} times what was planned, "
+        f"{_factor(found.median)} in the median"
     )
+
+
+def _factor(ratio: float) -> str:
+    return f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
 
 
 def tuning_lines(plan: Plan) -> list[str]:

@@ -158,7 +158,7 @@ class PlannedData:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanAccuracy:
-    """What finished runs of this store took, over what was planned for them."""
+    """What finished runs like those planned took, over what was planned for them."""
 
     runs: int
     median: float
@@ -200,7 +200,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """What would stop the study, or its runs, before their end."""
     accuracy: PlanAccuracy | None = None
-    """Of earlier plans; None where no planned run has finished."""
+    """Of earlier plans for runs of this scale, length and kind of device; None where none of those has finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
