@@ -8,7 +8,7 @@ import sys
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
-from decaystudy.evaluation.tasks.given import choose
+from decaystudy.evaluation.tasks.given import Chosen, choose
 from decaystudy.io import json_text
 from decaystudy.output import print_json, show_log
 from decaystudy.plotting import check_target
@@ -23,6 +23,7 @@ evaluated before on the same weights are not evaluated again; an interrupted eva
 
   decaystudy evaluate runs/a runs/b                       the paper's ten tasks (see prepare-tasks)
   decaystudy evaluate runs/a --tasks offline              tasks that need no network
+  decaystudy evaluate runs/a --tasks none                 perplexity alone
   decaystudy evaluate runs/a --tasks piqa,arc_easy --limit 100
   decaystudy evaluate runs/a --tasks ./mine.yaml          a task file of lm-eval's
 
@@ -37,7 +38,10 @@ def run(arguments: list[str]) -> int:
         "runs", nargs="*", default=[], metavar="RUN", help="folders of finished runs, or of exported models"
     )
     parser.add_argument(
-        "--tasks", type=str, default="paper", help="groups, tasks of lm-eval, and task files: offline,piqa,./mine.yaml"
+        "--tasks",
+        type=str,
+        default="paper",
+        help="groups, tasks of lm-eval, and task files: offline,piqa,./mine.yaml; none for perplexity alone",
     )
     parser.add_argument(
         "--include-path", type=str | None, default=None, metavar="DIR", help="a folder of task files of your own"
@@ -65,7 +69,7 @@ def run(arguments: list[str]) -> int:
     if given.figure is not None:
         check_target(given.figure)
     show_log(logging.WARNING)
-    chosen = choose(given.tasks, given.include_path)
+    chosen = Chosen((), {}) if given.tasks.strip() == "none" else choose(given.tasks, given.include_path)
     from decaystudy.evaluation.evaluate import evaluate
     from decaystudy.evaluation.tables import evaluation_text, one_tokenizer
     from decaystudy.hub.from_run import is_hub_folder

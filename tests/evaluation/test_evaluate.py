@@ -44,6 +44,13 @@ def test_what_an_evaluation_writes(copied, capsys):
     )
 
 
+def test_perplexity_without_tasks(copied, capsys):
+    assert main(["evaluate", str(copied), "--tasks", "none", "--lengths", "false"]) == 0
+    table = capsys.readouterr().out
+    assert "validation perplexity" in table and "acc" not in table and "mean of" not in table
+    assert not json.loads((copied / "evaluation.json").read_text())["tasks"]
+
+
 def test_across_tokenizers_no_perplexities_are_printed_side_by_side(copied, tmp_path, capsys):
     other = fit(tmp_path / "other", "--data.tokenizer", "bpe:500")
     capsys.readouterr()
