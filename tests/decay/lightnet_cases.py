@@ -33,8 +33,8 @@ def one_by_one(logit: torch.Tensor, start: torch.Tensor, resets: torch.Tensor | 
 
 
 @pytest.mark.parametrize("with_resets", [False, True])
-@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, 300.0])
-@pytest.mark.parametrize(("tokens", "channels"), [(1, 3), (2, 5), (63, 33), (64, 32), (65, 7), (200, 40)])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 300.0])
+@pytest.mark.parametrize(("tokens", "channels"), [(1, 3), (2, 33), (16, 5), (63, 4), (65, 7), (130, 3)])
 def test_log_decays_and_gradients(tokens: int, channels: int, scale: float, with_resets: bool) -> None:
     logit, start, resets = case(tokens, channels, scale, with_resets)
     single = [logit.requires_grad_(), start.requires_grad_()]
@@ -55,18 +55,18 @@ def test_log_decays_and_gradients(tokens: int, channels: int, scale: float, with
 
 
 def test_a_document_knows_nothing_of_the_one_before() -> None:
-    logit, start, _ = case(100, 4, 1.0, False)
-    resets = torch.zeros(2, 100, dtype=torch.bool, device=DEVICE)
-    resets[:, 70] = True
+    logit, start, _ = case(40, 4, 1.0, False)
+    resets = torch.zeros(2, 40, dtype=torch.bool, device=DEVICE)
+    resets[:, 25] = True
     loud = logit.clone()
-    loud[:, :70] = 1e30
+    loud[:, :25] = 1e30
     ours, other = lightnet_decay(logit, start, resets), lightnet_decay(loud, start, resets)
-    assert torch.equal(ours[0][:, 70:], other[0][:, 70:])
+    assert torch.equal(ours[0][:, 25:], other[0][:, 25:])
     assert torch.equal(ours[1], other[1])
     loud.requires_grad_()
     log_decay, final = lightnet_decay(loud, start, resets)
-    (gradient,) = torch.autograd.grad(log_decay[:, 70:].sum() + final.sum(), loud)
-    assert float(gradient[:, :70].abs().max()) == 0
+    (gradient,) = torch.autograd.grad(log_decay[:, 25:].sum() + final.sum(), loud)
+    assert float(gradient[:, :25].abs().max()) == 0
 
 
 @pytest.mark.parametrize("sharing", [False, True, "released"])
@@ -87,5 +87,5 @@ def test_lightnet_is_the_same(with_resets: bool, sharing: bool | str) -> None:
 
 @pytest.mark.parametrize("with_resets", [False, True])
 def test_the_operator_keeps_pytorchs_rules(with_resets: bool) -> None:
-    logit, start, resets = case(70, 5, 1.0, with_resets)
+    logit, start, resets = case(20, 3, 1.0, with_resets)
     torch.library.opcheck(lightnet_decay, (logit.requires_grad_(), start.requires_grad_(), resets))

@@ -17,6 +17,7 @@ def run(**environment: str) -> None:
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_interpreted() -> None:
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed (pip install 'decaystudy[gpu]')")
