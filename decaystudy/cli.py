@@ -102,9 +102,8 @@ def dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     check_surroundings()
-    os.environ.pop(
-        "MPLBACKEND", None
-    )  # figures go to files; a wrong one would be the end of whoever imports matplotlib
+    # Figures go to files; a wrong backend would be the end of whoever imports matplotlib.
+    os.environ.pop("MPLBACKEND", None)
     opening(f"decaystudy {verb} …")
     with blaming():
         module = importlib.import_module(f"decaystudy.commands.{verb.replace('-', '_')}")
