@@ -60,3 +60,17 @@ def test_a_server_that_is_killed_each_time() -> None:
 
     with pytest.raises(Failure, match="killed, and so was the one in its place"):
         Forked(Unlucky())  # type: ignore[arg-type]
+
+
+def test_a_dead_server_that_is_not_seen_to_have_ended_yet() -> None:
+    """Its socket is closed before its parent can tell that it has ended."""
+
+    class Late:
+        pid = 1
+        calls = iter([EOFError("unexpected EOF"), ConnectionRefusedError(111, "Connection refused"), None])
+
+        def start(self) -> None:
+            if (error := next(self.calls)) is not None:
+                raise error
+
+    Forked(Late())  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -186,16 +187,26 @@ def start_forked(process: BaseProcess) -> None:
     Raises:
         Failure: the new one died too.
     """
-    for last in (False, True):
+    deaths = refusals = 0
+    while True:
         try:
             process.start()
             return
+        except ConnectionRefusedError as error:
+            # A dead server closes its socket before its parent can see that it has ended, and starts another.
+            refusals += 1
+            last = refusals == 200
+            cause: Exception = error
         except (EOFError, ConnectionError) as error:
-            if last:
-                raise Failure(
-                    "the process that runs are forked from was killed, and so was the one in its place: see whether "
-                    "memory is short, and call the same command again, which resumes"
-                ) from error
+            deaths += 1
+            last = deaths == 2
+            cause = error
+        if last:
+            raise Failure(
+                "the process that runs are forked from was killed, and so was the one in its place: see whether "
+                "memory is short, and call the same command again, which resumes"
+            ) from cause
+        time.sleep(0.05)
 
 
 def forkserver(*modules: str) -> Any:
