@@ -4,7 +4,9 @@ import codecs
 import json
 import random
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from decaystudy.cli import main
 
@@ -186,9 +188,6 @@ def test_groups_that_are_none(line, says, tmp_path, capsys):
 
 
 def test_groups_in_parquet_that_are_none(tmp_path, capsys):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     table = pyarrow.table({"text": ["x"] * 9, "book": [*range(8), None]})
     parquet.write_table(table, tmp_path / "a.parquet", row_group_size=5)
     said = stats(capsys, "a.parquet", "--data.group", "book", expect=2)
@@ -217,9 +216,6 @@ def test_groups_of_what_has_none(tmp_path, draw, capsys):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_parquet_file_with_altered_bytes(seed, tmp_path, draw, capsys):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     table = pyarrow.table({"text": [sentence(draw, 30) for _ in range(400)], "id": [str(i) for i in range(400)]})
     parquet.write_table(table, tmp_path / "a.parquet", compression="zstd" if seed % 2 else "snappy")
     content = bytearray((tmp_path / "a.parquet").read_bytes())

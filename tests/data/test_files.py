@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+import zstandard
+from pyarrow.parquet import write_table
 
 from decaystudy.data import DataConfig
 from decaystudy.data.cache.corpus import Corpus
@@ -42,7 +45,6 @@ def test_each_format_gives_the_same_documents(folder: Path, suffix: str) -> None
     rows = [{"content": text, "id": i} for i, text in enumerate([*random_texts(50), *ODD[:-1]])]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     if suffix == ".jsonl.zst":
-        zstandard = pytest.importorskip("zstandard")
         content = zstandard.compress(lines[:1000]) + zstandard.compress(lines[1000:])  # two frames
     else:
         content = {".jsonl": lines, ".jsonl.gz": gzip.compress(lines)}.get(suffix) or parquet(rows, 13)
@@ -146,7 +148,6 @@ def test_more_than_65536_tokens_take_four_bytes(config: DataConfig) -> None:
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 def test_a_zstd_file_that_is_cut_is_not_taken_for_a_whole_one(folder: Path, name: str) -> None:
     """Between the lines of json, and anywhere in a text, the cut would not be seen in what is read."""
-    zstandard = pytest.importorskip("zstandard")
     texts = random_texts(3000)
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
     whole = zstandard.compress(lines)
@@ -159,9 +160,6 @@ def test_a_zstd_file_that_is_cut_is_not_taken_for_a_whole_one(folder: Path, name
 
 
 def test_two_columns_of_one_name(folder: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow.parquet import write_table
-
     table = pyarrow.table([pyarrow.array(["a b"] * 9), pyarrow.array(["c d"] * 9)], names=["text", "text"])
     write_table(table, folder / "a.parquet")
     with pytest.raises(UserError, match="has 2 columns 'text', and which is meant cannot be told: rename or drop one"):
