@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from decaystudy.checks import MOST_STEPS, check_batch_size, check_whole
 from decaystudy.commands.parsing import make_parser, parse
 from decaystudy.errors import UserError
 from decaystudy.evaluation.tasks.catalog import GROUP_SUMMARIES
@@ -68,6 +69,9 @@ def run(arguments: list[str]) -> int:
         raise UserError("name at least one run's folder, such as runs/a")
     if given.figure is not None:
         check_target(given.figure)
+    if given.limit is not None:
+        check_whole("--limit", given.limit, 1, MOST_STEPS)
+    check_batch_size(given.batch_size)
     show_log(logging.WARNING)
     chosen = Chosen((), {}) if given.tasks.strip() == "none" else choose(given.tasks, given.include_path)
     from decaystudy.evaluation.evaluate import evaluate

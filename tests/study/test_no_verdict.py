@@ -59,6 +59,22 @@ def test_cells_judged_on_other_documents_are_never_paired(tmp_path: Path) -> Non
     assert (row.verdict, row.why, row.difference) == ("incomplete", "trained on other data", None)
 
 
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -1.0, None])
+def test_a_result_whose_loss_is_none_is_a_failed_run(tmp_path: Path, loss: float | None) -> None:
+    study = make(tmp_path)
+    store = Store(tmp_path / "out")
+    plant(study, store, {})
+    folder = folder_of(study, store, "b", 3)
+    result = folder.read_result()
+    assert result is not None
+    folder.write_result(replace(result, val_loss=loss))
+    results = answer_of(study, store)
+    (run,) = (run for run in results.runs if (run.cell, run.seed) == ("b", 3))
+    assert run.status == "failed" and run.val_loss is None
+    assert "remove its folder and run the study again" in str(run.message) and "validation loss" in str(run.message)
+    assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
+
+
 def test_a_cell_whose_seeds_were_judged_on_different_documents_is_not_compared(tmp_path: Path) -> None:
     study = make(tmp_path)
     store = Store(tmp_path / "out")

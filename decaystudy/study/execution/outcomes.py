@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -101,10 +102,9 @@ def read_outcome(run: Run, store: Store, failures: Mapping[str, str] = {}, *, nu
         return Outcome(run, RunState.PLANNED if failure is None else RunState.FAILED, failure or "")
     state, result, status = state_of(folder), folder.read_result(), folder.read_status()
     message = str(status.get("message") or (result.message if result else None) or "")
-    if state == RunState.FINISHED and (
-        result is None or result.val_loss is None or not folder.validation_loss.exists()
-    ):
-        state, message = RunState.FAILED, "its result is incomplete: remove its folder and run the study again"
+    missing = what_is_missing(folder, result) if state == RunState.FINISHED else None
+    if missing is not None:
+        state, message = RunState.FAILED, f"{missing}: remove its folder and run the study again"
     if failure is not None:
         state, message = RunState.FAILED, failure
     if state == RunState.FAILED and not message:
@@ -112,6 +112,16 @@ def read_outcome(run: Run, store: Store, failures: Mapping[str, str] = {}, *, nu
     log = str(folder.log) if state != RunState.FINISHED and folder.log.exists() else None
     known = Outcome(run, state, message, result, status, folder, store.relative(folder), log)
     return with_numbers(known, folder) if numbers and known.finished else known
+
+
+def what_is_missing(folder: RunFolder, result: RunResult | None) -> str | None:
+    """What a finished run lacks of what it must have left; None for a whole one."""
+    loss = None if result is None else result.val_loss
+    if loss is None:
+        return "its result holds no validation loss"
+    if not 0 <= loss < math.inf:
+        return f"its result holds a validation loss of {loss}"
+    return None if folder.validation_loss.exists() else f"its {folder.validation_loss.name} is missing"
 
 
 def with_numbers(outcome: Outcome, folder: RunFolder) -> Outcome:
