@@ -1,13 +1,16 @@
 """What is never a verdict: one seed, other documents, few documents, cells that have learned nothing."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from decaystudy.runs.result import RunResult
 from decaystudy.serial import to_plain
+from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.execution.store import Store
 from decaystudy.study.reporting import figures
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_text
@@ -59,16 +62,21 @@ def test_cells_judged_on_other_documents_are_never_paired(tmp_path: Path) -> Non
     assert (row.verdict, row.why, row.difference) == ("incomplete", "trained on other data", None)
 
 
-@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -1.0, None])
-def test_a_result_whose_loss_is_none_is_a_failed_run(tmp_path: Path, loss: float | None) -> None:
+def answer_where(tmp_path: Path, change: Callable[[RunResult], RunResult]) -> StudyResults:
+    """The answer where the result of one seed of one cell is another."""
     study = make(tmp_path)
     store = Store(tmp_path / "out")
     plant(study, store, {})
     folder = folder_of(study, store, "b", 3)
     result = folder.read_result()
     assert result is not None
-    folder.write_result(replace(result, val_loss=loss))
-    results = answer_of(study, store)
+    folder.write_result(change(result))
+    return answer_of(study, store)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -1.0, None])
+def test_a_result_whose_loss_is_none_is_a_failed_run(tmp_path: Path, loss: float | None) -> None:
+    results = answer_where(tmp_path, lambda result: replace(result, val_loss=loss))
     (run,) = (run for run in results.runs if (run.cell, run.seed) == ("b", 3))
     assert run.status == "failed" and run.val_loss is None
     assert "remove its folder and run the study again" in str(run.message) and "validation loss" in str(run.message)
@@ -76,14 +84,9 @@ def test_a_result_whose_loss_is_none_is_a_failed_run(tmp_path: Path, loss: float
 
 
 def test_a_cell_whose_seeds_were_judged_on_different_documents_is_not_compared(tmp_path: Path) -> None:
-    study = make(tmp_path)
-    store = Store(tmp_path / "out")
-    plant(study, store, {})
-    folder = folder_of(study, store, "b", 3)
-    result = folder.read_result()
-    assert result is not None
-    folder.write_result(replace(result, data={**result.data, "validation_digest": "others"}))
-    results = answer_of(study, store)
+    results = answer_where(
+        tmp_path, lambda result: replace(result, data={**result.data, "validation_digest": "others"})
+    )
     row = next(row for row in results.comparisons if row.a == "b")
     assert (row.verdict, row.why) == ("incomplete", "judged on other data")
     assert next(cell for cell in results.cells if cell.name == "b").val_loss is None
