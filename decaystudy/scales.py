@@ -25,6 +25,12 @@ class Scale:
     threads: int | None = None
     """CPU threads of a run. Fixed where runs are expected on a CPU, whose sums depend on it."""
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of a run of the scale's own length."""
+        tokens: int = self.trainer["max_steps"] * self.recipe["global_batch_size"] * self.data["sequence_length"]
+        return tokens
+
     def warmup_steps(self, max_steps: int) -> int:
         """The warm-up of a run of that many steps: the same share of it as at the scale's own number, at least 1."""
         steps: int = round(self.recipe["warmup_steps"] / self.trainer["max_steps"] * max_steps)

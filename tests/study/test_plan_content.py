@@ -61,6 +61,17 @@ def test_too_little_time_and_room_are_flagged(tmp_path: Path, capsys: pytest.Cap
     assert obstacles(runs, configs, (), 2**40, None) == ()
 
 
+@pytest.mark.parametrize(("scale", "steps", "said"), [("tiny", 46, False), ("tiny", 45, True), ("mini", 100, True)])
+def test_runs_too_short_to_learn_anything_are_flagged(
+    scale: str, steps: int, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The loss of tiny's first 45 steps is above that of guessing tokens by their frequency."""
+    words = ["sharing", "--scale", scale, "--trainer.max_steps", str(steps), "--out", str(tmp_path)]
+    warnings = planned(capsys, *words)["warnings"]
+    assert any("too little for any verdict" in warning for warning in warnings) == said
+    assert not said or (f"runs of {steps} steps see" in warnings[0] and f"scale {scale} is made for" in warnings[0])
+
+
 def test_a_gpu_of_two_sizes_is_refused_with_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run-study", "sharing", "--scale", "160m", "--dry-run", "--gpu", "A100"]) == 2
     assert "give a100-40gb or a100-80gb" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What would stop a study, or its runs, before their end."""
+"""What would stop a study, or its runs, before their end, or leave it without an answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from decaystudy.formatting import hours, size
+from decaystudy.formatting import count, hours, size
 from decaystudy.io import cache_folder
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.time_limit import seconds_of
+from decaystudy.scales import find_scale
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan_schema import PlannedData, PlannedRun
 
@@ -46,7 +47,25 @@ def obstacles(
             f"the longest run is planned to take {hours(seconds / 3600)}, more than trainer.max_time of "
             f"{hours(limit / 3600)}: it ends there with a checkpoint, and the same command resumes it"
         )
-    return tuple(found)
+    return (*found, *_too_short(configs))
+
+
+SHORT = 0.5
+"""Of a scale's own tokens: at tiny, that many still leave the loss of guessing tokens by their frequency."""
+
+
+def _too_short(configs: Sequence[RunConfig]) -> list[str]:
+    """A sentence on the shortest run, if it is much shorter than its scale is made for."""
+    if not configs:
+        return []
+    shortest = min(configs, key=lambda config: config.tokens)
+    own = find_scale(shortest.scale).tokens
+    if shortest.tokens > SHORT * own:
+        return []
+    return [
+        f"runs of {shortest.max_steps} steps see {count(shortest.tokens)} tokens, where scale {shortest.scale} is made "
+        f"for {count(own)}: cells may learn too little for any verdict"
+    ]
 
 
 def _too_long(runs: Sequence[PlannedRun], configs: Sequence[RunConfig]) -> list[tuple[float, float]]:

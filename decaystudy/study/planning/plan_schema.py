@@ -198,7 +198,7 @@ class Plan:
     """The smallest difference that the seeds are expected to resolve, in a sentence."""
     data: tuple[PlannedData, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What would stop the study, or its runs, before their end."""
+    """What would stop the study, or its runs, before their end, or leave it without an answer."""
     accuracy: PlanAccuracy | None = None
     """Of earlier plans for runs of this scale, length and kind of device; None where none of those has finished."""
 
