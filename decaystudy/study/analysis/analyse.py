@@ -270,7 +270,7 @@ def notes(study: JudgedStudy, outcomes: Sequence[Outcome], kept: Cells, losses: 
     for cell, own in kept.items():
         why = learned_nothing([outcome for outcome in own if outcome.finished])
         if why is not None:
-            found.append(f"No verdict on {cell}: {why}.")
+            found.append(f"No verdict on {cell}, which has learned nothing: {why}.")
     if len({cell.tokenizer for cell in losses.cells.values()}) > 1:
         found.append(
             "Cells have different tokenizers: losses are compared in bits per byte, and what is known per token only "

@@ -42,8 +42,9 @@ def withheld(outcomes: Sequence[Outcome]) -> Unavailable | None:
     for outcome in outcomes:
         if outcome.state == RunState.DIVERGED:
             return Unavailable(f"{outcome.run.name} {_ENDINGS[outcome.state]}")
-    why = learned_nothing([outcome for outcome in outcomes if outcome.finished])
-    return None if why is None else Unavailable(why, learned_nothing=True)
+    if learned_nothing([outcome for outcome in outcomes if outcome.finished]) is None:
+        return None
+    return Unavailable(f"{outcomes[0].run.cell} has learned nothing", learned_nothing=True)
 
 
 def left_out(outcomes: Sequence[Outcome]) -> Unavailable | None:
@@ -58,7 +59,7 @@ def reason(missing: Mapping[str, Unavailable], cells: Iterable[str]) -> Unavaila
 
 
 def learned_nothing(outcomes: Sequence[Outcome]) -> str | None:
-    """Whether finished runs of a cell are no better than the frequencies of single tokens, in words."""
+    """How finished runs of a cell are no better than the frequencies of single tokens; None if they are better."""
     entropies = [o.result.unigram_entropy for o in outcomes if o.result and o.result.unigram_entropy is not None]
     if len(entropies) < len(outcomes) or not outcomes:
         return None
@@ -66,8 +67,7 @@ def learned_nothing(outcomes: Sequence[Outcome]) -> str | None:
     entropy = math.fsum(entropies) / len(entropies)
     if loss < entropy:
         return None
-    cell = outcomes[0].run.cell
-    return f"{cell} has learned nothing: its loss {loss:.2f} is above the unigram entropy {entropy:.2f}"
+    return f"its loss {loss:.2f} is above the unigram entropy {entropy:.2f}"
 
 
 def machine_notes(outcomes: Sequence[Outcome]) -> list[str]:
