@@ -226,7 +226,7 @@ def test_settings_are_taken_over_by_cells_of_the_same_design(tmp_path: Path) -> 
     results = write_results(study, store, {})
     assert results.tuning is not None and results.tuning.cells[1].at_edge and not results.tuning.cells[1].curve
     shown = as_text(results)
-    assert str(source) in shown and "b, which differs in model.sharing" in shown
+    assert "chosen in small/results.json" in shown and "b, which differs in model.sharing" in shown
     assert "conditional on the chosen settings" in shown and "edge of the grid" in shown
     # The same runs as the lender's own.
     own = with_proposals(make(tmp_path / "lender"), Store(tmp_path / "lender" / "out"))

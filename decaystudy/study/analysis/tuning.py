@@ -46,8 +46,7 @@ def tuning_notes(study: JudgedStudy, tuning: Tuning) -> list[str]:
             f"Each cell is compared at {study.search_words}, chosen on {seeds} and {documents} that are not reported."
         )
     if tuning.taken_from is not None:
-        taken = [f"{one.cell} from {one.taken_from}" for one in tuning.cells if one.taken_from is not None]
-        found.append(f"Settings are those chosen in {tuning.taken_from}: {'; '.join(taken)}.")
+        found.append(f"Settings are those chosen in {tuning.source}; a table says for which cell.")
     found.append("All intervals and verdicts are conditional on the chosen settings.")
     found += tuning.warnings
     lost = [one for cell in tuning.cells for one in cell.curve if one.loss is None]

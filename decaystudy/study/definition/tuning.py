@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ class Tuning:
     taken_from: str | None = None
     """The results that choices were taken from."""
     cells: tuple[TunedCell, ...]
+
+    @property
+    def source(self) -> str:
+        """``parameterization/results.json``: where choices were taken from, without the folders above."""
+        return "/".join(re.split(r"[\\/]", self.taken_from or "")[-2:])
 
     @property
     def warnings(self) -> list[str]:

@@ -55,7 +55,7 @@ def taken_table(results: StudyResults) -> Table | None:
         return None
     columns = (CELL, Column("chosen"), Column("for", Kind.WORDS), Column("warnings", Kind.WORDS))
     rows = [(cell.cell, trial_text(cell.chosen), cell.taken_from or "", warnings_text(cell)) for cell in taken]
-    return Table(columns, tuple(rows), title=f"Settings chosen in {tuning.taken_from}")
+    return Table(columns, tuple(rows), title=f"Settings chosen in {tuning.source}")
 
 
 def warnings_text(cell: TunedCell) -> str:
