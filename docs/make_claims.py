@@ -32,7 +32,7 @@ finished runs where there are some. Claims about λ take three seeds or more, an
 about accuracy take evaluated cells (`--evaluate`) and are limited by the questions of the tasks; an optimum takes a
 curve that is not flat. No claim is judged by one seed.
 
-*All of 160m, 410m, 1.45b* marks claims about every size: supported if each of these scales supports it, refuted if one
+*At all of 160m, 410m, 1.45b* marks claims about every size: supported if each of these scales supports it, refuted if one
 refutes it at a level of 1 − 0.05/3. `decaystudy report` judges them over the scales that the study was run at.
 """
 
@@ -95,9 +95,7 @@ def row_of(name: str, claim: Claim, studies: dict[tuple[str, str], Study]) -> tu
             needed = seeds_for(claim, expected[0])
             seeds.append("over 200" if needed is None else str(max(needed, 2)))
     cells = sorted(claim.named_cells()) or ["all with a decay"]
-    holds = f"{claim.kind} {claim.margin_text()}" + (", for one of the pairs" if claim.any_part else "")
-    holds += f"; all of {', '.join(claim.scales)}" if claim.scales else ""
-    return (f"{name}/{claim.id}", ", ".join(cells), holds, *seeds)
+    return (f"{name}/{claim.id}", ", ".join(cells), claim.holds_if(), *seeds)
 
 
 def margins_table() -> Table:
@@ -112,16 +110,7 @@ def margins_table() -> Table:
     return Table(columns, tuple(rows))
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or check it; returns the exit code."""
-    file = DOCS / "claims.md"
-    if arguments == ["--check"]:
-        current = file.is_file() and file.read_text(encoding="utf-8") == page()
-        print("docs/claims.md is current" if current else "docs/claims.md is not current: make docs-claims")
-        return 0 if current else 1
-    file.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from pages import write_or_check
+
+    sys.exit(write_or_check(DOCS / "claims.md", page, "docs-claims", sys.argv[1:]))

@@ -7,7 +7,6 @@ the studies' answers and tables, both judged again from the bundles. With --figu
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from decaystudy.formatting import MISSING
@@ -95,18 +94,9 @@ def draw() -> None:
                 figure.savefig(EVIDENCE / "figures" / f"{path.stem}-{name}.svg", metadata={"Date": None})
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the page, or check it; returns the exit code."""
-    file = EVIDENCE / "README.md"
-    if list(arguments) == ["--check"]:
-        current = file.is_file() and file.read_text(encoding="utf-8") == page()
-        print(f"{file.name} is {'' if current else 'not '}current" + ("" if current else ": make docs-evidence"))
-        return 0 if current else 1
-    if list(arguments) == ["--figures"]:
-        draw()
-    file.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from pages import write_or_check
+
+    if sys.argv[1:] == ["--figures"]:
+        draw()
+    sys.exit(write_or_check(EVIDENCE / "README.md", page, "docs-evidence", sys.argv[1:]))

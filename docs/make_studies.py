@@ -86,25 +86,10 @@ def words(settings: Mapping[Setting, Any]) -> str:
 def claims_table(claims: Sequence[Claim]) -> Table:
     """The claims in their own words, and what it takes for each to hold."""
     columns = (Column("claim", Kind.CODE), Column("says", Kind.PROSE), Column("holds if", Kind.WORDS))
-    return Table(columns, tuple((claim.id, claim.says, holds_if(claim)) for claim in claims))
-
-
-def holds_if(claim: Claim) -> str:
-    """Kind and bound of a claim, and over what it must hold."""
-    words = f"{claim.kind} {claim.margin_text()}" + (", for one of the pairs" if claim.any_part else "")
-    return words + (f"; at all of {', '.join(claim.scales)}" if claim.scales else "")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Write the page, or check it; returns the exit code."""
-    file = DOCS / "studies.md"
-    if list(arguments) == ["--check"]:
-        current = file.is_file() and file.read_text(encoding="utf-8") == page()
-        print("docs/studies.md is current" if current else "docs/studies.md is not current: make docs-claims")
-        return 0 if current else 1
-    file.write_text(page(), encoding="utf-8")
-    return 0
+    return Table(columns, tuple((claim.id, claim.says, claim.holds_if()) for claim in claims))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from pages import write_or_check
+
+    sys.exit(write_or_check(DOCS / "studies.md", page, "docs-claims", sys.argv[1:]))

@@ -102,6 +102,11 @@ class Claim(ABC):
         """Where the effect must lie, in words."""
         return self.bounds.text(self.unit) if self.unit is not None else ""
 
+    def holds_if(self) -> str:
+        """Its kind and bound, and over what it must hold, in words."""
+        words = f"{self.kind} {self.margin_text()}" + (", for one of the pairs" if self.any_part else "")
+        return words + (f"; at all of {', '.join(self.scales)}" if self.scales else "")
+
 
 def decisive(parts: Sequence[ClaimPart], *, any_part: bool = False) -> ClaimPart:
     """Of parts that must all hold, or of which one must, the one that decides."""
