@@ -32,8 +32,8 @@ finished runs where there are some. Claims about λ take three seeds or more, an
 about accuracy take evaluated cells (`--evaluate`) and are limited by the questions of the tasks; an optimum takes a
 curve that is not flat. No claim is judged by one seed.
 
-*At all of 160m, 410m, 1.45b* marks claims about every size: supported if each of these scales supports it, refuted if one
-refutes it at a level of 1 − 0.05/3. `decaystudy report` judges them over the scales that the study was run at.
+*At all of 160m, 410m, 1.45b* marks claims about every size: supported if each of these scales supports it, refuted if
+one refutes it at a level of 1 − 0.05/3. `decaystudy report` judges them over the scales that the study was run at.
 """
 
 
