@@ -63,6 +63,23 @@ def new_figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def new_panels(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """An empty figure of panels with common axes, row by row.
+
+    Args:
+        height: of a row, in inches.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(_SETTINGS)
+    figure = Figure(figsize=(WIDTH, rows * height + 0.6), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels
+
+
 def line_style(hue: int, level: int = 0) -> LineStyle:
     """A colour for what the line is of and a dash for its variant; markers tell more hues apart than colours can."""
     marker = _MARKERS[hue // len(HUES) % len(_MARKERS)]

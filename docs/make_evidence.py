@@ -23,7 +23,7 @@ from decaystudy.yaml_document import load
 
 DOCS = Path(__file__).parent
 EVIDENCE = DOCS / "evidence"
-FIGURES = ("differences", "decays", "loss_by_decay", "tuning")
+FIGURES = ("differences", "decays", "decay_curves", "loss_by_decay", "tuning")
 
 
 def page() -> str:

@@ -1,4 +1,4 @@
-"""Loss curves of a study: tokens on the axis, means over seeds, no run left out in silence."""
+"""Curves of a study, of losses and of λ: tokens on the axis, means over seeds, no run left out in silence."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
 from decaystudy.study.reporting.curve_figures import TRAINING, VALIDATION, loss_curves, smoothed
+from decaystudy.study.reporting.decay_curve_figures import MEDIANS, decay_curves
+from decaystudy.study.reporting.figures import all_figures
 from tests.study import small
 from tests.study.planted import answer_of, plant
 
@@ -79,3 +81,58 @@ def test_a_running_mean_ends_at_its_point() -> None:
     expected = [np.mean(values[max(0, i - 5) : i + 1]) for i in range(100)]
     assert got == pytest.approx(expected, rel=1e-12)
     assert smoothed(Curve(np.empty(0), np.empty(0))).values.size == 0
+
+
+def decays(results: StudyResults) -> dict[str, dict[str, Curve]]:
+    """λ of two layers: those of gla rise, each seed to its own, those of mamba2 in the second layer only, and those of
+    hgrn2 stay."""
+    steps = np.array([0.0, 20.0, 40.0])
+    still = np.full(3, 0.5)
+    rising = {"gla": (0, 1), "mamba2": (1,), "hgrn2": ()}
+    return {
+        run.id: {
+            f"{MEDIANS[0]}layer_{layer:02d}": Curve(
+                steps, 0.5 ** (1 / np.array([1.0, 2.0, (2.0, 8.0)[run.seed]])) if layer in rising[run.cell] else still
+            )
+            for layer in (0, 1)
+        }
+        for run in results.runs
+    }
+
+
+def test_half_lives_over_training_have_a_panel_for_each_cell_whose_decay_moved(results: StudyResults) -> None:
+    figure = decay_curves(results, decays(results))
+    assert figure is not None
+    panels = {axes.texts[0].get_text(): axes for axes in figure.axes if axes.texts}
+    assert set(panels) == {"mamba2", "gla"}
+    tokens = results.runs[0].tokens
+    assert tokens is not None
+    for name, ends in (("gla", (4.0, 4.0)), ("mamba2", (1.0, 4.0))):
+        lines = panels[name].lines
+        assert [line.get_ydata()[-1] for line in lines] == pytest.approx(ends), "geometric mean of 2 and 8 tokens"
+        assert list(lines[1].get_xdata()) == pytest.approx([0, tokens / 2e6, tokens / 1e6])
+        assert list(lines[1].get_ydata()) == pytest.approx([1, 2, 4])
+
+
+def test_decays_that_run_to_their_ends_are_drawn_at_the_edges(results: StudyResults) -> None:
+    found = decays(results)
+    for curves_of_run in found.values():
+        for curve in curves_of_run.values():
+            curve.values[:] = [0.0, 0.5, 1.0]
+    figure = decay_curves(results, found)
+    assert figure is not None
+    assert list(figure.axes[0].lines[0].get_ydata()) == pytest.approx([0.1, 1, 1e4])
+
+
+def test_a_run_that_has_not_finished_has_no_part_in_its_decays(results: StudyResults) -> None:
+    runs = tuple(replace(run, status=RunState.KILLED) if run.seed else run for run in results.runs)
+    figure = decay_curves(replace(results, runs=runs), decays(results))
+    assert figure is not None
+    assert figure.axes[0].lines[1].get_ydata()[-1] == pytest.approx(2)
+
+
+def test_decays_that_stayed_or_are_not_known_are_not_drawn(results: StudyResults) -> None:
+    still = {run.id: curve for run in results.runs for curve in [decays(results)[run.id]] if run.cell == "hgrn2"}
+    assert decay_curves(results, still) is None
+    assert decay_curves(results, {}) is None and decay_curves(results, curves(results)) is None
+    assert "decay_curves" in all_figures(results, decays(results))

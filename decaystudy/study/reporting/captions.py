@@ -24,6 +24,8 @@ CAPTIONS = {
     "on the right; colour for the decay, dash for the level, hollow points for the start. Bands, for up to four cells, "
     "span the quartiles of λ in a layer: they show how λ spreads over tokens, heads and dimensions, and are no "
     "intervals. The grey line is λ = 0.8.",
+    "decay_curves": "Half-life of the median λ of each layer while its cell was trained, geometric mean over seeds, "
+    "without intervals; one panel per cell whose λ moved. Half-lives above 10,000 tokens are drawn there.",
     "loss_by_decay": f"Loss of each cell against its median λ over layers, mean over seeds. {_BAR} of the loss.",
 }
 _ALTS = {
@@ -34,6 +36,7 @@ _ALTS = {
     "recall_by_distance": "Lines of recall against distance in tokens, one per cell.",
     "loss_by_position": "Lines of loss against position in the sequence, one per cell.",
     "decays": "Lines of the half-life of the median λ against the layer, one per cell.",
+    "decay_curves": "Lines of the half-life of the median λ against tokens, one per layer, in a panel for each cell.",
     "loss_by_decay": "Loss against median λ, one point per cell.",
 }
 

@@ -1,4 +1,4 @@
-"""The figure of a study on how its runs learned."""
+"""The figure of a study on how the losses of its runs fell."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ BEGINNING = 0.05
 
 
 def curves_of(results: StudyResults, store: Store) -> Curves:
-    """The losses over training of a study's finished runs; none of a run whose curves went elsewhere."""
+    """Losses and λ over training of a study's finished runs; none of a run whose curves went elsewhere."""
     places = {run.id: store.out / run.run for run in results.runs if run.run is not None and is_drawn(run)}
-    return {id: read_curves(place, (VALIDATION, TRAINING)) for id, place in places.items()}
+    return {id: read_curves(place) for id, place in places.items()}
 
 
 def is_drawn(run: RunRow) -> bool:
@@ -45,11 +45,8 @@ def loss_curves(results: StudyResults, curves: Curves) -> Figure | None:
     """
     if results.tokenizers > 1:
         return None
-    found = {
-        cell.name: runs
-        for cell in results.cells
-        if (runs := [run for run in results.runs if run.cell == cell.name and is_drawn(run) and curves.get(run.id)])
-    }
+    drawn = [run for run in results.runs if is_drawn(run) and {VALIDATION, TRAINING} & curves.get(run.id, {}).keys()]
+    found = {cell.name: runs for cell in results.cells if (runs := [run for run in drawn if run.cell == cell.name])}
     if not found:
         return None
     figure, axes = new_figure()

@@ -14,6 +14,7 @@ from decaystudy.study.analysis.answer import share_text, tokens_text
 from decaystudy.study.analysis.results import ComparisonVerdict, StudyResults, in_bits
 from decaystudy.study.definition.tuning import Tried
 from decaystudy.study.reporting.curve_figures import Curves, loss_curves
+from decaystudy.study.reporting.decay_curve_figures import decay_curves
 from decaystudy.study.reporting.decay_figures import decays, loss_by_decay
 from decaystudy.study.reporting.styles import cell_styles
 from decaystudy.study.reporting.tables.fields import seeds_text
@@ -36,11 +37,15 @@ def all_figures(results: StudyResults, curves: Curves) -> dict[str, Figure]:
         "recall_by_distance": recall_by_distance(results),
         "loss_by_position": loss_by_position(results),
         "decays": decays(results),
+        "decay_curves": decay_curves(results, curves),
         "loss_by_decay": loss_by_decay(results),
     }
     found = {name: figure for name, figure in drawn.items() if figure is not None}
     for figure in found.values():
-        figure.axes[0].set_title(about(results), loc="left", fontsize=7, color=INK)
+        if figure.get_supxlabel():  # one of panels
+            figure.suptitle(about(results), x=0.02, ha="left", fontsize=7, color=INK)
+        else:
+            figure.axes[0].set_title(about(results), loc="left", fontsize=7, color=INK)
     return found
 
 
