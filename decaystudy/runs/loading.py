@@ -112,7 +112,8 @@ def load_weights(config: RunConfig, folder: RunFolder, device: torch.device) -> 
     """The run's model with the weights of model.safetensors."""
     with torch.device("meta"):
         model = DecayTransformer(config.model, seed=config.seed)
-    weights = read_weights(folder.weights)
+    result = folder.read_result()
+    weights = read_weights(folder.weights, None if result is None else result.weights)
     try:
         model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:

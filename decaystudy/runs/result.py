@@ -74,6 +74,8 @@ class RunResult:
     """Hashes of the code of the user's own that it was trained with, by ``decay`` and ``source``."""
     data: dict[str, Any] = field(default_factory=dict)
     """What the run was trained on: source, revision, digest of the tokenizer, sizes."""
+    weights: str | None = None
+    """Checksum of model.safetensors; None for runs from before."""
     device: str | None = None
     world_size: int | None = None
     """Processes that trained together."""

@@ -26,16 +26,20 @@ CHECKSUM = "blake2b"
 """Name of the checksum in the metadata."""
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write the tensors whole or not at all, readable by whoever may read other files of this user.
+
+    Returns:
+        Their checksum.
 
     Raises:
         OSError: they cannot be written.
     """
     content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    written = checksum(content)
     try:
-        save_file(content, temporary, metadata={"format": "pt", CHECKSUM: checksum(content)})
+        save_file(content, temporary, metadata={"format": "pt", CHECKSUM: written})
         with temporary.open("r+b") as file:
             _sort_metadata(file)
         open_to_readers(temporary)
@@ -46,6 +50,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+    return written
 
 
 def open_to_readers(path: Path) -> None:
@@ -55,11 +60,14 @@ def open_to_readers(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
     """The tensors in the file, on the CPU.
 
+    Args:
+        expected: their checksum, where it is known.
+
     Raises:
-        UserError: the file is broken.
+        UserError: the file is broken, or holds others.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder where a file should be: {ADVICE}")
@@ -69,8 +77,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             written = (file.metadata() or {}).get(CHECKSUM)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read ({shortened(str(error), 200)}): {ADVICE}") from error
-    if written is not None and written != checksum(tensors):
+    found = checksum(tensors) if written or expected else None
+    if written not in (None, found):
         raise UserError(f"{path} is broken (its checksum is wrong): {ADVICE}")
+    if expected not in (None, found):
+        raise UserError(f"{path} holds the weights of another run: {ADVICE}")
     return tensors
 
 

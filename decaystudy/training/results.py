@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import lightning.pytorch as L
 import numpy as np
 import torch
@@ -103,8 +105,8 @@ def write_finished(
         np.save(file, np.array(list(module.validation_losses.values()), dtype=np.float64))
     with replacing(folder.validation_documents) as file:
         np.savez(file, nll=module.document_losses, tokens=held_out.tokens, bytes=held_out.bytes)
-    write_weights(folder.weights, {name.removeprefix("model."): value for name, value in weights.items()})
-    folder.write_result(result)
+    named = {name.removeprefix("model."): value for name, value in weights.items()}
+    folder.write_result(replace(result, weights=write_weights(folder.weights, named)))
     folder.write_status("finished", step=result.step, max_steps=config.max_steps, val_loss=result.val_loss)
 
 

@@ -178,3 +178,18 @@ def test_a_flipped_bit_is_never_generated_from(exported, run, tmp_path, capsys):
         assert f"{folder}/model.safetensors is broken (its checksum is wrong)" in said and "Traceback" not in said
     with pytest.raises(UserError, match="checksum"):
         AutoModelForCausalLM.from_pretrained(tmp_path / "evaluate")
+
+
+def test_weights_of_another_run_are_never_generated_from(run, tmp_path, capsys):  # noqa: F811
+    import shutil
+
+    from decaystudy.runs.weights import read_weights, write_weights
+
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    weights = folder / "model.safetensors"
+    write_weights(weights, {name: value + 1e-3 for name, value in read_weights(weights).items()})
+    for words in (["generate", str(folder)], ["export", str(folder), str(tmp_path / "elsewhere")]):
+        assert main(words) == 2
+        assert f"{weights} holds the weights of another run: restore it" in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere").exists()

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decaystudy.metrics import bits_per_byte
 from decaystudy.runs.result import RunResult
 from decaystudy.serial import to_plain
 from decaystudy.study.analysis.results import StudyResults
+from decaystudy.study.execution.outcomes import read_documents
 from decaystudy.study.execution.store import Store
 from decaystudy.study.reporting import figures
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_text
@@ -80,6 +82,26 @@ def test_a_result_whose_loss_is_none_is_a_failed_run(tmp_path: Path, loss: float
     (run,) = (run for run in results.runs if (run.cell, run.seed) == ("b", 3))
     assert run.status == "failed" and run.val_loss is None
     assert "remove its folder and run the study again" in str(run.message) and "validation loss" in str(run.message)
+    assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
+
+
+def test_losses_that_are_not_those_of_the_result_are_a_failed_run(tmp_path: Path) -> None:
+    """As where a file of another run was copied into the folder."""
+    study = make(tmp_path)
+    store = Store(tmp_path / "out")
+    plant(study, store, {})
+    for cell in "ab":
+        folder = folder_of(study, store, cell, 3)
+        found, result = read_documents(folder), folder.read_result()
+        assert found is not None and result is not None
+        folder.write_result(replace(result, val_bits_per_byte=bits_per_byte(found.nll, found.bytes)))
+    assert all(run.status == "finished" for run in answer_of(study, store).runs)
+    other = folder_of(study, store, "a", 3).validation_documents.read_bytes()
+    folder_of(study, store, "b", 3).validation_documents.write_bytes(other)
+    results = answer_of(study, store)
+    (run,) = (run for run in results.runs if run.status != "finished")
+    assert (run.cell, run.seed, run.status) == ("b", 3, "failed")
+    assert "validation_documents.npz holds other losses than those of its result" in str(run.message)
     assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
 
 

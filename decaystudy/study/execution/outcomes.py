@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decaystudy.metrics import bits_per_byte
 from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, accuracy_metric
 from decaystudy.runs.folder import RunFolder, state_of
 from decaystudy.runs.result import LayerDecay, RunResult
@@ -134,7 +135,18 @@ def with_numbers(outcome: Outcome, folder: RunFolder) -> Outcome:
         values = None if metric is None else place.read_outcomes(task, metric)
         if values is not None:
             answers[task] = values
-    return dataclasses.replace(outcome, documents=read_documents(folder), evaluation=evaluation, answers=answers)
+    documents = read_documents(folder)
+    if documents is not None and not are_of(documents, outcome.result):
+        file = folder.validation_documents.name
+        why = f"its {file} holds other losses than those of its result: remove its folder and run the study again"
+        return dataclasses.replace(outcome, state=RunState.FAILED, message=why)
+    return dataclasses.replace(outcome, documents=documents, evaluation=evaluation, answers=answers)
+
+
+def are_of(documents: DocumentLosses, result: RunResult | None) -> bool:
+    """Whether losses by document are those that a result was made from, as far as it tells."""
+    told = None if result is None else result.val_bits_per_byte
+    return told is None or math.isclose(bits_per_byte(documents.nll, documents.bytes), told, rel_tol=1e-9)
 
 
 def read_documents(folder: RunFolder) -> DocumentLosses | None:
