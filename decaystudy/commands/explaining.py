@@ -49,7 +49,7 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
                 "below settings"
             )
         flag = word.split("=")[0]
-        options = [option for action in parser._actions for option in action.option_strings]
+        options = options_of(parser)
         if "--slurm.extra" in options and flag.startswith("--slurm.") and (instead := instead_of(flag[8:])):
             return UserError(f"unknown setting {flag}: {instead}; see {parser.prog} --help")
         close = meant(flag, options)
@@ -62,7 +62,7 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
         return UserError(f"give {lacking}; see {parser.prog} --help")
     if match := re.search(r"(?:Group '([^']*)' does not accept option|Option) '([^']+)'", message):
         name = f"{match[1]}.{match[2]}" if match[1] else match[2]
-        close = meant(f"--{name}", [option for action in parser._actions for option in action.option_strings])
+        close = meant(f"--{name}", options_of(parser))
         hint = f"did you mean {close[2:]}? " if close else ""
         return UserError(f"unknown setting {name!r}: {hint}see {parser.prog} --help for all of them")
     if match := re.search(r"argument (\S+?)(?:/\S+)?: ignored explicit argument", message):
@@ -75,11 +75,25 @@ def explain(parser: ArgumentParser, message: str, given: Sequence[str] | Mapping
         value = f" is {written}" if written else f" is {shown(said[1].strip())}" if said else ""
         return UserError(f"{key}{value}: give {taken(action)}")
     if match := re.search(r"argument (--?[\w.\-/]+).*: expected (.*)", message):
-        following = after(match[1], given)
-        minus = f", and what begins with a minus is written {match[1]}={following[:60]}" if following else ""
-        return UserError(f"{match[1]} expects {match[2]}{minus}; see {parser.prog} --help")
+        flag = valueless(match[1], given)
+        following = after(flag, given)
+        following = "" if following.partition("=")[0] in options_of(parser) else following
+        minus = f", and what begins with a minus is written {flag}={following[:60]}" if following else ""
+        return UserError(f"{flag} expects {match[2]}{minus}; see {parser.prog} --help")
     first = next((line.strip() for line in message.splitlines() if line.strip()), "the settings cannot be read")
     return UserError(f"{shortened(first, 200)}; see {parser.prog} --help")
+
+
+def options_of(parser: ArgumentParser) -> list[str]:
+    """Every option that it takes."""
+    return [option for action in parser._actions for option in action.option_strings]
+
+
+def valueless(flag: str, given: Sequence[str] | Mapping[str, Any]) -> str:
+    """The flag as it was written where it lacks a value: ``--trainer.max_steps``, of which argparse says --trainer."""
+    words = [] if isinstance(given, Mapping) else list(given)
+    followed = zip(words, [*words[1:], "-"], strict=True)
+    return next((word for word, other in followed if word.startswith(f"{flag}.") and other.startswith("-")), flag)
 
 
 def after(flag: str, given: Sequence[str] | Mapping[str, Any]) -> str:

@@ -41,6 +41,8 @@ def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("compare a", "give B (another one)"),
         ("generate a --prompt ---", "what begins with a minus is written --prompt=---"),
         ("generate a --prompt", "--prompt expects one argument; see"),
+        ("fit --out a --trainer.max_steps", "--trainer.max_steps expects one argument; see"),
+        ("fit --trainer.max_steps --out a", "--trainer.max_steps expects one argument; see"),
         ("fit --recipe.betas 0.9,0.95", "give a list of 2 numbers, such as [0.9, 0.999]"),
         ("fit --model {layer:1}", "model is '{layer:1}': give a YAML file of its settings, or each by name"),
     ],
