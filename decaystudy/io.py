@@ -124,11 +124,21 @@ def read_json(path: Path) -> Any:
 
 
 def is_taken(folder: Path) -> bool:
-    """Whether something else lies where a folder should be."""
+    """Whether something else lies where a folder should be: a file, or a link to nothing."""
     try:
-        return folder.exists() and not folder.is_dir()
+        return os.path.lexists(folder) and not folder.is_dir()
     except OSError:
         return False
+
+
+def misplaced(path: Path, flag: str) -> str:
+    """That something else lies where a folder should be, and what to do.
+
+    Args:
+        flag: that names where folders are made.
+    """
+    what = "a file" if path.exists() else "a link to nothing"
+    return f"{path} is {what} where a folder should be: move it away, or choose another {flag}"
 
 
 def why_unread(path: Path) -> str:

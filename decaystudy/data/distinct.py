@@ -37,6 +37,7 @@ def distinct(source: Source, documents: Iterable[Document], changes: Changes) ->
     """
     texts: dict[int, int] = {}
     for document in documents:
+        check_document(document, source)
         if document.group is not None and not source.grouped:
             raise UserError(f"the source {source.label} names groups of documents: set grouped = True in its class")
         pieces = split(document.text, source.longest_text)
@@ -53,6 +54,25 @@ def distinct(source: Source, documents: Iterable[Document], changes: Changes) ->
                 changes.renamed += 1
                 name = f"{name}#{mark:016x}"
             yield document._replace(id=name, text=text)
+
+
+def check_document(document: object, source: Source) -> None:
+    """Refuse what a source of the user's own may give in place of a document.
+
+    Raises:
+        UserError: it is something else, or its id or text is no text.
+    """
+    if not isinstance(document, Document):
+        raise UserError(
+            f"the source {source.label} gives {type(document).__name__} where a decaystudy.data.Document belongs: its "
+            "documents(part) must yield Document(id, text)"
+        )
+    for name in ("id", "text"):
+        if not isinstance(value := getattr(document, name), str):
+            raise UserError(
+                f"the source {source.label} gives a document whose {name} is {type(value).__name__}, not str: mend its "
+                "documents(part)"
+            )
 
 
 def split(text: str, longest: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Files by paths, folders and globs, several at once, whose names may hold what globs hold."""
 
+import errno
 import glob
 import os
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def matching(files: str | list[str]) -> list[Path]:
     """Every file that the patterns match, once, in the order of their paths.
 
     Raises:
-        UserError: a pattern matches no file.
+        UserError: a pattern matches no file, or a folder cannot be looked into.
     """
     found: set[Path] = set()
     for pattern in patterns(files):
@@ -48,6 +49,9 @@ def _matching(pattern: str) -> set[Path]:
         return set(_inside(Path(pattern)))
     # [1] is a set of characters to a glob and part of a name to people; where the first finds nothing it is the second.
     for words in (pattern, pattern.replace("[", "[[]")):
+        for place in glob.glob(os.path.dirname(words), recursive=True):
+            if os.path.isdir(place) and not os.access(place, os.R_OK | os.X_OK):
+                _refuse(PermissionError(errno.EACCES, os.strerror(errno.EACCES), place))  # glob would pass it over
         found = {Path(name) for name in glob.glob(words, recursive=True) if os.path.isfile(name)}
         if found:
             return found
@@ -56,9 +60,18 @@ def _matching(pattern: str) -> set[Path]:
 
 def _inside(folder: Path) -> Iterator[Path]:
     """The files of known formats in a folder and in those below it, without hidden ones."""
-    for place, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "lost+found"]
         for name in names:
             path = Path(place, name)
             if not name.startswith(".") and layout(path)[0] in FORMATS and path.is_file():
                 yield path
+
+
+def _refuse(error: OSError) -> None:
+    """That texts are left out is never passed over in silence."""
+    reason = (error.strerror or str(error)).lower()
+    raise UserError(
+        f"cannot look into {error.filename}, a folder below --data.files ({reason}): mend its rights, or name the "
+        "files that are meant"
+    ) from error

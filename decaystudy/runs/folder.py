@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from decaystudy.errors import UserError
-from decaystudy.io import is_taken, read_mapping, write_json
+from decaystudy.io import is_taken, misplaced, read_mapping, write_json
 from decaystudy.runs.result import RunResult, read_result, write_result
 from decaystudy.runs.state import FINAL, RunState
 from decaystudy.yaml_document import load
@@ -89,8 +89,7 @@ class RunFolder:
         except OSError as error:
             taken = next((p for p in (*reversed(self.path.parents), self.path, self.checkpoints) if is_taken(p)), None)
             if taken is not None:
-                why = f"{taken} is a file where a folder should be: move it away, or choose another --out"
-                raise UserError(why) from error
+                raise UserError(misplaced(taken, "--out")) from error
             raise UserError(
                 f"cannot write to the run folder {self.path}: {_reason(error)}; choose another --out"
             ) from error

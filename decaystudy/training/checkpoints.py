@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from decaystudy.formatting import shortened
 from decaystudy.io import read_mapping, write_json
 from decaystudy.runs.folder import RunFolder
 
@@ -21,6 +22,8 @@ LOG = logging.getLogger("decaystudy")
 FILE_NAME = "step={step}.ckpt"
 KEPT = 2
 """Checkpoints kept while a run trains: the last, and the one before, which takes its place if it is broken."""
+IDENTITY = "decaystudy_identity"
+"""In a checkpoint: ``RunConfig.identity_hash()`` of its run."""
 REST = "meta.pt"
 """In a folder: what is not sharded, under Lightning's name for it."""
 CHECKSUMS = "checksums.json"
@@ -49,19 +52,38 @@ def resumption(folder: RunFolder) -> str:
     return f"the same command resumes at step {step}" if step else "the same command starts the run again"
 
 
-def last_whole(folder: RunFolder) -> int:
-    """The step that training resumes from: that of the last whole checkpoint, 0 if there is none.
+def last_whole(folder: RunFolder, identity: str) -> int:
+    """The step that training resumes from: that of the last whole checkpoint of this run, 0 if there is none.
 
-    Reads the checkpoint through. One that is broken is named in a warning, and the one before takes its place.
+    Reads the checkpoint through. One that is broken, or another run's, is named in a warning, and the one before takes
+    its place.
+
+    Args:
+        identity: the run's.
     """
     found = checkpoints(folder)
     for step, path in found.items():
-        wrong = fault(path)
+        wrong = f"broken ({why})" if (why := fault(path)) is not None else stranger(path, identity)
         if wrong is None:
             return step
         before = next((other for other in found if other < step), 0)
-        LOG.warning("%s is broken (%s): trying the one before it, of step %d", path, wrong, before)
+        LOG.warning("%s is %s: trying the one before it, of step %d", path, wrong, before)
     return 0
+
+
+def stranger(path: Path, identity: str) -> str | None:
+    """What a whole checkpoint is, if it is not one of the run with this identity; None if it is, or is too old to say.
+
+    Nothing in it is executed, and no weights are read.
+    """
+    import torch
+
+    try:
+        content = torch.load(path / REST if path.is_dir() else path, map_location="cpu", mmap=True, weights_only=True)
+        recorded = content.get(IDENTITY)
+    except Exception as error:  # whatever a file raises that only looks like a checkpoint
+        return f"broken ({shortened(str(error).strip().split(chr(10))[0], 100)})"
+    return None if recorded in (None, identity) else "another run's"
 
 
 def fault(path: Path) -> str | None:

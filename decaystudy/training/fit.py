@@ -182,7 +182,7 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
         micro_batch_size=layout.micro_batch,
     )
     trainer = session.trainer
-    step = last_whole(folder)
+    step = last_whole(folder, config.identity_hash())
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint_path(folder, step) if step else None, weights_only=True)
     session.throughput.finish()
     session.checkpoints.save(trainer)

@@ -102,6 +102,27 @@ class Mine(Source):
         for number in range(part.start, part.stop):
             yield Document(f"mine:{number}", " ".join(random.Random(number).choices(["state", "decay", "key"], k=20)))
 """
+GIVES = {
+    "yield b'text'": "gives bytes where a decaystudy.data.Document belongs",
+    "yield ('id', 'text')": "gives tuple where a decaystudy.data.Document belongs",
+    "yield Document('mine', b'text')": "gives a document whose text is bytes, not str",
+    "yield Document(7, 'text')": "gives a document whose id is int, not str",
+}
+
+
+@pytest.mark.parametrize("body", GIVES)
+def test_a_source_that_gives_something_else(
+    body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST_PROCESS", "0")
+    monkeypatch.setenv("DECAYSTUDY_CACHE", str(tmp_path / "cache"))
+    name = f"giving{list(GIVES).index(body)}"
+    (tmp_path / f"{name}.py").write_text(SOURCE.replace("BODY", body))
+    assert main(["data-stats", "--data.source", f"{name}.Mine"]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and f"the source mine {GIVES[body]}" in said.splitlines()[-1], said
+
+
 LOADING = {
     "raise KeyError('boom')": (2, "the data source source0.Mine raises KeyError: 'boom', in "),
     "raise UserError('the rows are gone: fetch them')": (2, "decaystudy: the rows are gone: fetch them"),

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from decaystudy.errors import UserError
 from tests.data.conftest import first_of, random_texts
 from tests.data.loopback import parquet
 from tests.data.test_stream import open_stream, split_documents
+from tests.rights import without_rights
 
 ODD = ["", " ", "\x00\x01\ufffe", "a" * 200_000, "👩‍👩‍👧‍👦 ﷽ \u202e‮", "<|endoftext|>", "\r\n\r\n", "x\ud800y"]
 
@@ -164,3 +166,24 @@ def test_two_columns_of_one_name(folder: Path) -> None:
     write_table(table, folder / "a.parquet")
     with pytest.raises(UserError, match="has 2 columns 'text', and which is meant cannot be told: rename or drop one"):
         opened(folder / "*")
+
+
+@pytest.mark.parametrize("pattern", ["", "/*/*.txt", "/**/*.txt"])
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(folder: Path, pattern: str) -> None:
+    for place in (folder / "open", folder / "shut"):
+        place.mkdir()
+        for number, text in enumerate(random_texts(60)):
+            (place / f"{number}.txt").write_text(text)
+    (folder / "shut").chmod(0)
+    words = [
+        "data-stats",
+        "--data.source",
+        "files",
+        "--data.files",
+        f"{folder}{pattern}",
+        "--data.tokenizer",
+        "bpe:300",
+    ]
+    code, said = without_rights([sys.executable, "-m", "decaystudy", *words], folder / "cache")
+    assert code == 2 and "Traceback" not in said
+    assert f"cannot look into {folder / 'shut'}, a folder below --data.files (permission denied): mend" in said

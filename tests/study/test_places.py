@@ -196,3 +196,42 @@ def test_levels_are_left_out_by_their_value(tmp_path: Path, capsys: pytest.Captu
 def test_tasks_that_nobody_knows_are_refused_in_a_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = small.write_study(tmp_path, small.STUDY + "evaluate: [nosuchtask]\n")
     assert "unknown task 'nosuchtask'" in said(capsys, "run-study", file, "--dry-run", "--out", tmp_path)
+
+
+@pytest.mark.parametrize("verb", ["run-study", "report"])
+@pytest.mark.parametrize("name", ["results.csv", "report.html", "report.tex", "results.md"])
+def test_a_folder_of_someone_else_in_the_place_of_a_studys(
+    verb: str, name: str, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(finished / "small")
+    (finished / "small").mkdir()
+    (finished / "small" / name).write_text("mine")
+    before = contents(Path())
+    text = said(capsys, verb, "small.yaml" if verb == "run-study" else "small", "--out", finished)
+    assert verb == "report" or f"{finished / 'small' / name} would be overwritten, and is no study's" in text
+    assert contents(Path()) == before
+
+
+def test_a_report_leaves_figures_of_someone_else(finished: Path) -> None:
+    for figure in ("mine.svg", "losses-edited.pdf", "tuning.svg"):
+        (finished / "small" / "figures").mkdir(exist_ok=True)
+        (finished / "small" / "figures" / figure).write_text("drawn")
+    assert main(["report", "small", "--out", str(finished)]) == 0
+    names = {path.name for path in (finished / "small" / "figures").iterdir()}
+    assert names > {"mine.svg", "losses-edited.pdf"} and "tuning.svg" not in names, "one that the study no longer has"
+
+
+@pytest.mark.parametrize("place", ["store", "small", "small/runs"])
+def test_a_link_to_nothing_in_the_place_of_a_folder(
+    place: str, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(finished / place)
+    (finished / place).symlink_to("nowhere")
+    text = said(capsys, "run-study", "small.yaml", "--out", finished)
+    assert f"{finished / place} is a link to nothing where a folder should be: move it away" in text
+
+
+def test_a_link_to_nothing_in_the_place_of_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").symlink_to("nowhere")
+    assert f"{tmp_path / 'run' / 'checkpoints'} is a link to nothing" in said(capsys, "fit", "--out", tmp_path / "run")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+import torch
 
 from decaystudy.training.checkpoints import fault
 from tests.training import small
@@ -55,6 +56,31 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_used(harm, stopped, und
     assert small.numbers(stopped) == undisturbed
 
 
+def others(path):
+    """The checkpoint of a run that differs in its seed only."""
+    out = path.parents[2] / "other"
+    assert small.fit(out, "--seed", "1", "--trainer.max_steps", "7") == 0
+    shutil.copy(out / "checkpoints" / "step=7.ckpt", path)
+
+
+class Dangerous:
+    def __reduce__(self):
+        return os.system, ("touch owned",)
+
+
+def pickled(path):
+    torch.save({"state_dict": Dangerous()}, path)
+
+
+@pytest.mark.parametrize(("harm", "said"), [(others, "is another run's"), (pickled, "is broken (Weights only load")])
+def test_what_only_looks_like_a_checkpoint_of_the_run(harm, said, stopped, undisturbed, caplog, monkeypatch):
+    monkeypatch.chdir(stopped)
+    harm(stopped / "checkpoints" / "step=7.ckpt")
+    assert small.fit(stopped) == 0
+    assert f"step=7.ckpt {said}" in caplog.text and "step 4" in caplog.text
+    assert small.numbers(stopped) == undisturbed and not (stopped / "owned").exists()
+
+
 def test_without_a_whole_checkpoint_the_run_starts_again(stopped, undisturbed, caplog):
     for step in (4, 7):
         flip(stopped / "checkpoints" / f"step={step}.ckpt")
@@ -65,8 +91,6 @@ def test_without_a_whole_checkpoint_the_run_starts_again(stopped, undisturbed, c
 
 def test_any_changed_byte_of_the_content_is_found(stopped, tmp_path):
     """Bytes between the records mean nothing; of those that torch reads, none may change unseen."""
-    import torch
-
     path = stopped / "checkpoints" / "step=7.ckpt"
     assert fault(path) is None
     whole = torch.load(path, weights_only=True)["state_dict"]

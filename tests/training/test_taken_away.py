@@ -1,20 +1,17 @@
 """What a run needs is taken from it while it trains: it ends in a sentence, and the same command afterwards works."""
 
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.rights import without_rights
 from tests.training import small
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
-RIGHTS = ["--bounding-set=-dac_override,-dac_read_search"]
-"""Of root, which may otherwise write where nobody may."""
 
 
 def fit(out: Path, *more: str) -> list[str]:
@@ -23,18 +20,6 @@ def fit(out: Path, *more: str) -> list[str]:
 
 def weights(out: Path) -> bytes:
     return (out / "model.safetensors").read_bytes()
-
-
-def without_rights(command: Sequence[str], cache: Path) -> tuple[int, str]:
-    """Exit code and output of a command that may write only where the permissions of files allow it."""
-    words = [*command]
-    if os.getuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("root may write anywhere, and there is no setpriv")
-        words = ["setpriv", *RIGHTS, *command]
-    environment = {**os.environ, "DECAYSTUDY_CACHE": str(cache)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    return done.returncode, done.stdout + done.stderr
 
 
 def write_protect(folder: Path) -> None:

@@ -18,12 +18,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from decaystudy.errors import UserError
-from decaystudy.io import is_taken, move_into_place, write_text
+from decaystudy.io import is_taken, misplaced, move_into_place, write_text
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.records import dump_config
 from decaystudy.study.definition.expand import Run, Study
 from decaystudy.study.execution.run_names import RunNames, hash_of
 
+OWN = ("plan.json", "results.json")
+"""By which a study's folder is known."""
+WRITTEN = ("results.csv", "results.md", "report.tex", "report.html")
+"""What else is written into it."""
 _ASIDE = re.compile(r".+-([0-9a-f]{12})\.before-\d+")
 
 
@@ -150,12 +154,13 @@ class Store:
         except OSError as error:
             blocked = next((path for path in self._folders(error.filename2 or error.filename) if is_taken(path)), None)
             if blocked is not None:
-                raise UserError(self._misplaced(blocked)) from error
+                raise UserError(misplaced(blocked, self._flag)) from error
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"cannot write to {self.out}: {reason}; choose another {self._flag}") from error
 
     def check(self, names: Iterable[str]) -> None:
-        """Refuse files that lie where folders of runs, and of the studies of these names, belong, and a run's folder.
+        """Refuse files that lie where folders of runs, and of the studies of these names, belong, a run's folder, and
+        files of someone else that results would replace.
 
         Raises:
             UserError: which.
@@ -166,12 +171,16 @@ class Store:
         below = [folder / part for folder in studies for part in ("runs", "figures")]
         for folder in [*reversed(self.out.parents), self.out, self.path, self._names.path, *studies, *below]:
             if is_taken(folder):
-                raise UserError(self._misplaced(folder))
+                raise UserError(misplaced(folder, self._flag))
+        for folder in studies:
+            foreign = next((folder / name for name in WRITTEN if (folder / name).exists()), None)
+            if foreign is not None and not any((folder / name).exists() for name in OWN):
+                raise UserError(
+                    f"{foreign} would be overwritten, and is no study's: {folder} has no {' or '.join(OWN)}; move it "
+                    f"away, or choose another {self._flag}"
+                )
 
     def _folders(self, failed: str | None) -> list[Path]:
         """Folders whose place may be taken, where something could not be written."""
         inner = [] if failed is None else [*reversed(Path(failed).parents), Path(failed)]
         return [self.out, self.path, self._names.path, *inner]
-
-    def _misplaced(self, path: Path) -> str:
-        return f"{path} is a file where a folder should be: move it away, or choose another {self._flag}"

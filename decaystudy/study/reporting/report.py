@@ -23,6 +23,7 @@ from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.plan_schema import Plan
 from decaystudy.study.planning.record import plan_file, read_plan, read_recorded, studies_of
 from decaystudy.study.reporting.board import keep_study_board
+from decaystudy.study.reporting.captions import CAPTIONS
 from decaystudy.study.reporting.curve_figures import Curves, curves_of
 from decaystudy.study.reporting.documents import as_csv, as_markdown, as_tex, as_text
 from decaystudy.study.reporting.figures import all_figures
@@ -103,8 +104,9 @@ def write_report(results: StudyResults, plan: Plan, store: Store, curves: Curves
     drawn = all_figures(results, curves_of(results, store) if curves is None else curves)
     as_svg = {name: svg(figure) for name, figure in drawn.items()}
     place = folder / "figures"
-    for old in [file for ending in FIGURES for file in place.glob(f"*{ending}")]:
-        old.unlink(missing_ok=True)
+    for name in CAPTIONS:  # those of a figure that it no longer has
+        for ending in FIGURES:
+            (place / f"{name}{ending}").unlink(missing_ok=True)
     store.make(place)
     for name, figure in drawn.items():
         write_text(place / f"{name}.svg", as_svg[name])

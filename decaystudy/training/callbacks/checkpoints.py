@@ -9,7 +9,7 @@ import lightning.pytorch as L
 import torch
 
 from decaystudy.runs.folder import RunFolder
-from decaystudy.training.checkpoints import KEPT, checkpoint_path, prune, tidy
+from decaystudy.training.checkpoints import IDENTITY, KEPT, checkpoint_path, prune, tidy
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.optimizer import parameter_groups
 from decaystudy.training.sharded import ShardedStrategy
@@ -58,7 +58,10 @@ class Checkpoints(L.Callback):
                 prune(self.folder, KEPT)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the optimizer's state by the names of parameters: their numbers differ from layout to layout."""
+        """Record whose it is, and keep the optimizer's state by the names of parameters: their numbers differ from
+        layout to layout."""
+        assert isinstance(pl_module, LanguageModel)
+        checkpoint[IDENTITY] = pl_module.config.identity_hash()
         names = [name for group in grouped_names(pl_module) for name in group]
         checkpoint["optimizer_states"] = [by_name(state, names) for state in checkpoint["optimizer_states"]]
 
