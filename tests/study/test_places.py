@@ -235,3 +235,12 @@ def test_a_link_to_nothing_in_the_place_of_checkpoints(tmp_path: Path, capsys: p
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").symlink_to("nowhere")
     assert f"{tmp_path / 'run' / 'checkpoints'} is a link to nothing" in said(capsys, "fit", "--out", tmp_path / "run")
+
+
+def test_a_copy_whose_links_were_followed_is_reported_as_it_is(finished: Path, tmp_path: Path) -> None:
+    """As ``cp -rL`` or a zip file makes it."""
+    shutil.copytree(finished, tmp_path / "followed", symlinks=False)
+    before = contents(tmp_path / "followed" / "small" / "runs")
+    for words in (["report", "small"], ["run-study", "small.yaml"]):
+        assert main([*words, "--out", str(tmp_path / "followed")]) == 0
+    assert contents(tmp_path / "followed" / "small" / "runs") == before and before

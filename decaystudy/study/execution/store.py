@@ -109,7 +109,10 @@ class Store:
             return folder
 
     def link(self, study: Study, runs: list[Run]) -> None:
-        """Show the study's runs under its own folder by their names there, for TensorBoard and for people."""
+        """Show the study's runs under its own folder by their names there, for TensorBoard and for people.
+
+        What is there and no link stays, such as the runs themselves where the folder was copied with its links followed.
+        """
         with self._writing():
             links = self.study_folder(study.name) / "runs"
             links.mkdir(parents=True, exist_ok=True)
@@ -118,12 +121,12 @@ class Store:
                 if link.is_symlink() and link.name not in wanted and not link.name.startswith("."):
                     link.unlink(missing_ok=True)
             for name, path in wanted.items():
-                target = os.path.relpath(path, links)
-                if os.path.islink(links / name) and os.readlink(links / name) == target:
+                target, link = os.path.relpath(path, links), links / name
+                if os.path.lexists(link) and (not link.is_symlink() or os.readlink(link) == target):
                     continue
                 draft = links / f".{name}.{os.getpid()}"
                 os.symlink(target, draft)
-                move_into_place(draft, links / name)
+                move_into_place(draft, link)
 
     def folders(self) -> list[RunFolder]:
         """Every folder that is named as a run's, whatever it holds; its ``identity`` is the hash in its name."""
