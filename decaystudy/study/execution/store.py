@@ -111,7 +111,7 @@ class Store:
     def link(self, study: Study, runs: list[Run]) -> None:
         """Show the study's runs under its own folder by their names there, for TensorBoard and for people.
 
-        What is there and no link stays, such as the runs themselves where the folder was copied with its links followed.
+        What is there and no link stays, as do runs in a folder that was copied with its links followed.
         """
         with self._writing():
             links = self.study_folder(study.name) / "runs"
