@@ -20,6 +20,7 @@ from decaystudy.terminal import fold, terminal_width
 from decaystudy.training.checkpoints import last_step
 from decaystudy.training.layout import run_layout
 from decaystudy.training.loggers import LOGGERS
+from decaystudy.training.network import check_network
 from decaystudy.training.processors import check_gpus, check_processes, check_sharding
 from decaystudy.training.supervisor import end_with_parent, supervise, supervised
 from decaystudy.training.world import find_world, uses_gpu
@@ -81,6 +82,8 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
         print(f"{out} is already finished; nothing to train")
         print_result(config, out, result)
         return 0
+    if world.size > 1:
+        check_network(world.nodes)
     new = not out.exists()
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once
     if not world.started:

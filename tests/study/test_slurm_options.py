@@ -169,3 +169,12 @@ def test_a_controller_that_is_busy_is_asked_again_and_one_that_is_not_set_up_is_
     with pytest.raises(UserError, match=says):
         slurm.ask(str(command))
     assert (tmp_path / "calls").read_text().count("asked") == asked
+
+
+@pytest.mark.parametrize("name", ["partition", "account", "extra"])
+def test_no_setting_breaks_a_line_of_the_script(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What follows a line break would be run as a command of the job."""
+    call = ["run-study", str(small.write_study(tmp_path)), "--out", str(tmp_path / "out"), "--dry-run", "--launcher"]
+    assert main([*call, "slurm", f"--slurm.{name}", "qos=high\ntouch owned"]) == 2
+    said = capsys.readouterr().err
+    assert f"--slurm.{name} is 'qos=high\\ntouch owned'" in said and "holds no line break" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from decaystudy.checks import shown
 from decaystudy.errors import UserError, nearest
@@ -89,6 +89,9 @@ class SlurmOptions:
         ):
             if number is not None and number < least:
                 raise UserError(f"--slurm.{name} is {number}: give at least {least}")
+        for name, text in asdict(self).items():
+            if isinstance(text, str) and not text.isprintable():
+                raise UserError(f"--slurm.{name} is {shown(text)}: a line of sbatch options holds no line break or tab")
         if self.memory is not None and not _MEMORY.fullmatch(self.memory.strip()):
             raise UserError(f"--slurm.memory is {shown(self.memory)}: give a number with a unit, such as 64GB")
         minutes(self.time)
