@@ -35,7 +35,7 @@ from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.checkpoints import checkpoint_path, last_whole, prune, resumption
 from decaystudy.training.curve_writer import CurveWriter
 from decaystudy.training.frame import RunTotals
-from decaystudy.training.full_disk import is_full
+from decaystudy.training.full_disk import full_place, is_full
 from decaystudy.training.layout import Layout, run_layout
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, log_settings, log_summary, make_loggers
@@ -129,7 +129,9 @@ def fit(
             return result
         except OSError as error:
             if is_full(error):
-                raise Failure(full_disk(folder)) from error
+                raise Failure(
+                    f"no space left on the disk of {full_place(folder.path)}: make room there, and {resumption(folder)}"
+                ) from error
             if not folder.config.exists():
                 raise Failure(REMOVED.format(folder.path)) from error
             raise
@@ -166,11 +168,6 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World)
     callbacks = [Ownership(folder), losses, throughput, start, curves, telemetry, progress, checkpoints, stop]
     trainer = make_trainer(config, folder, layout, world, callbacks)
     return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
-
-
-def full_disk(folder: RunFolder) -> str:
-    """What a full disk means for the run in the folder, in a sentence."""
-    return f"no space left on the disk of {folder.path}: make room there, and {resumption(folder)}"
 
 
 def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:

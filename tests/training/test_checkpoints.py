@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import torch
 
+from decaystudy.training import full_disk
 from decaystudy.training.checkpoints import fault
 from tests.training import small
 
@@ -134,6 +135,14 @@ def test_a_full_disk_is_one_sentence(disk, undisturbed, tmp_path, capsys):
     shutil.copytree(disk / "run", tmp_path / "run")  # where there is room
     assert small.fit(tmp_path / "run") == 0
     assert small.numbers(tmp_path / "run") == undisturbed
+
+
+def test_the_disk_that_is_full_is_named_and_not_another(disk, tmp_path, monkeypatch):
+    monkeypatch.setattr(full_disk, "SHARED_MEMORY", disk)
+    assert full_disk.full_place(tmp_path) == tmp_path, "none is full any more: that of the run is the likeliest"
+    (disk / "filling").write_bytes(bytes(2_000_000))
+    assert full_disk.full_place(tmp_path) == disk
+    assert full_disk.full_place(disk / "filling") == disk / "filling"
 
 
 def test_a_folder_that_is_removed_while_it_trains(tmp_path, monkeypatch, capsys):
