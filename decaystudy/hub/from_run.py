@@ -10,6 +10,7 @@ import torch
 from decaystudy.errors import UserError
 from decaystudy.hub.modeling import DecayStudyForCausalLM
 from decaystudy.runs.loading import LoadedRun
+from decaystudy.runs.weights import refuse_missing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -75,14 +76,19 @@ def load_hub_folder(path: str | Path, *, trusted: bool = False) -> tuple[PreTrai
     import decaystudy.hub  # noqa: F401 - makes its models known
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
+    open_model: Any = AutoModelForCausalLM.from_pretrained
+    what = "model"
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto", **options)
+        model, facts = open_model(path, dtype="auto", output_loading_info=True, **options)
+        refuse_missing(facts)
+        what = "tokenizer"
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
     except UserError as error:
-        raise UserError(f"cannot open the model in {path}: {error}") from error
+        raise UserError(f"cannot open the {what} in {path}: {error}") from error
     except Exception as error:  # of a dozen kinds, as files are missing, cut or of other types
         lines = str(error).strip().splitlines()
         why = lines[0] if lines else type(error).__name__
-        raise UserError(f"cannot open the model in {path}: {why}; export or fetch it again") from error
+        raise UserError(f"cannot open the {what} in {path}: {why}; export or fetch it again") from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.requires_grad_(False).eval().to(device), tokenizer
+    opened: PreTrainedModel = model.requires_grad_(False).eval().to(device)
+    return opened, tokenizer

@@ -17,7 +17,7 @@ from decaystudy.hub.embeddings import Embeddings
 from decaystudy.hub.trust import trusting
 from decaystudy.model import DecayTransformer
 from decaystudy.model.resets import document_starts
-from decaystudy.runs.weights import open_to_readers, read_weights
+from decaystudy.runs.weights import open_to_readers, read_weights, refuse_missing
 
 
 class DecayStudyForCausalLM(Embeddings, GenerationMixin):
@@ -60,14 +60,19 @@ class DecayStudyForCausalLM(Embeddings, GenerationMixin):
         """As for every model of transformers. Weights in a folder are checked first against their checksum.
 
         Raises:
-            UserError: they are broken, or the decay is code from elsewhere and ``trust_remote_code`` is not set.
+            UserError: they are broken or lack some, or the decay is code from elsewhere and ``trust_remote_code`` is
+                not set.
         """
         if pretrained_model_name_or_path is not None:
             weights = Path(pretrained_model_name_or_path) / kwargs.get("subfolder", "") / "model.safetensors"
             if weights.is_file():
                 read_weights(weights)
+        told = bool(kwargs.pop("output_loading_info", False))
+        open_model: Any = super().from_pretrained
         with trusting(bool(kwargs.get("trust_remote_code"))):
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            model, facts = open_model(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        refuse_missing(facts)
+        return (model, facts) if told else model
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: ``DecayTransformer`` draws its own start values, and a generic draw would overwrite its decays."""

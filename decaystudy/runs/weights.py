@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -83,6 +83,21 @@ def read_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
     if expected not in (None, found):
         raise UserError(f"{path} holds the weights of another run: {ADVICE}")
     return tensors
+
+
+def refuse_missing(facts: Mapping[str, Any]) -> None:
+    """Refuse a model some of whose weights are in no file: transformers would draw them at random.
+
+    Args:
+        facts: what ``from_pretrained`` tells with ``output_loading_info``.
+
+    Raises:
+        UserError: which are missing.
+    """
+    missing = sorted(facts["missing_keys"])
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"its weights lack {missing[0]}{more}: {ADVICE}")
 
 
 def _sort_metadata(file: IO[bytes]) -> None:

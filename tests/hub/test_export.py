@@ -193,3 +193,34 @@ def test_weights_of_another_run_are_never_generated_from(run, tmp_path, capsys):
         assert main(words) == 2
         assert f"{weights} holds the weights of another run: restore it" in capsys.readouterr().err
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_weights_that_are_missing_are_never_drawn_at_random(exported, tmp_path, capsys):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    from decaystudy.errors import UserError
+
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    weights = load_file(folder / "model.safetensors")
+    gone = sorted(weights)[0]
+    save_file({k: v for k, v in weights.items() if k != gone}, folder / "model.safetensors", metadata={"format": "pt"})
+    for words in (["generate", str(folder)], ["evaluate", str(folder), "--tasks", "offline", "--limit", "1"]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert f"cannot open the model in {folder}: its weights lack {gone}: restore it" in said and "Trace" not in said
+    with pytest.raises(UserError, match=f"its weights lack {gone}"):
+        AutoModelForCausalLM.from_pretrained(folder)
+    model, facts = AutoModelForCausalLM.from_pretrained(exported, output_loading_info=True)
+    assert not facts["missing_keys"] and model.config.model_type == "decaystudy"
+
+
+def test_a_broken_tokenizer_is_named(exported, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(exported, tmp_path / "model")
+    (tmp_path / "model" / "tokenizer_config.json").write_text("[")
+    assert main(["generate", str(tmp_path / "model")]) == 2
+    assert f"cannot open the tokenizer in {tmp_path / 'model'}: " in capsys.readouterr().err
