@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 MISSING = "–"
 """Stands where there is no value."""
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+"""Characters with which a text could lead a terminal."""
+
+
+def harmless(text: str) -> str:
+    """The text without characters that lead a terminal, which a file from elsewhere may hold."""
+    return CONTROL.sub("\ufffd", text)
 
 
 def duration(seconds: float) -> str:

@@ -80,7 +80,10 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
         except ValueError:
             raise _wrong(plain, where, " or ".join(str(choice.value) for choice in kind)) from None
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        return float(plain)
+        try:
+            return float(plain)
+        except OverflowError:
+            raise Mismatch(f"{where or 'it'} is a whole number beyond all bounds, not a number") from None
     if not isinstance(plain, kind) or (isinstance(plain, bool) and kind is not bool):
         raise _wrong(plain, where, _WORDS.get(kind, str(kind)))
     return plain

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from decaystudy.errors import UserError, nearest
+from decaystudy.formatting import CONTROL
 from decaystudy.io import check_file
 
 Path_ = tuple[str | int, ...]
@@ -23,6 +24,7 @@ MOST_PARTS = 20_000
 MOST_LEVELS = 32
 MOST_DIGITS = 19
 """Of a whole number: 64 bits."""
+MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
@@ -158,18 +160,32 @@ def _construct(loader: _Loader, node: yaml.Node, document: YamlDocument, path: P
         return [_construct(loader, item, document, (*path, i), above) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         values: dict[str, Any] = {}
+        merged: list[Any] = []
         for key_node, value_node in node.value:
             document.lines[path] = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise document.error("a key must be a word, not a list or a mapping", *path)
+            if key_node.tag == MERGE:
+                merged += _merged(_construct(loader, value_node, document, (*path, "<<"), above), document, path)
+                continue
             key = _checked_text(key_node.value, document, path)
             if key in values:
                 raise document.error(f"{key!r} stands here twice: keep one", *path)
             values[key] = _construct(loader, value_node, document, (*path, key), above)
             document.lines[(*path, key)] = key_node.start_mark.line + 1
         document.lines[path] = node.start_mark.line + 1
+        for other in merged:
+            values |= {key: value for key, value in other.items() if key not in values}
         return values
     return _scalar(loader, node, document, path)
+
+
+def _merged(value: Any, document: YamlDocument, path: Path_) -> list[dict[str, Any]]:
+    """The mappings whose keys ``<<`` takes over where they are not written, the first one first."""
+    mappings = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, dict) for one in mappings):
+        raise document.error("<< takes a mapping, or a list of mappings", *path)
+    return mappings
 
 
 def _scalar(loader: _Loader, node: yaml.Node, document: YamlDocument, path: Path_) -> Any:
@@ -185,6 +201,8 @@ def _scalar(loader: _Loader, node: yaml.Node, document: YamlDocument, path: Path
 def _checked_text(text: str, document: YamlDocument, path: Path_) -> str:
     if "\0" in text:
         raise document.error("a NUL character in a text: take it out", *path)
+    if not text.isprintable() and (found := CONTROL.search(text)):
+        raise document.error(f"a control character (U+{ord(found[0]):04X}) in a text: take it out", *path)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise document.error("half of a surrogate pair in a text: write the character itself", *path)
     return text

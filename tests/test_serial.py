@@ -78,6 +78,7 @@ def test_a_whole_number_is_a_number() -> None:
         ({"leaves": [{"colour": "red"}]}, "tree.leaves[0] lacks 'size'"),
         ({"leaves": [{"size": 1.0, "age": "old"}]}, "tree.leaves[0].age is 'old', not a number"),
         ({"leaves": [{"size": 1.0, "colour": "blue"}]}, "tree.leaves[0].colour is 'blue', not red or dark-blue"),
+        ({"leaves": [{"size": 10**400}]}, "tree.leaves[0].size is a whole number beyond all bounds, not a number"),
         ({"leaves": {}}, "tree.leaves is {}, not a list"),
         ({"leaves": [3]}, "tree.leaves[0] is 3, not an object"),
         ({"span": [1.0]}, "tree.span is [1.0], not a list of 2"),

@@ -48,6 +48,18 @@ BAD = {
     "NUL in a key": ('"mo\\0del": 1', "NUL"),
     "a bare NUL": ("seed: a\0b", "U+0000"),
     "half a pair": ('data: {files: "\\ud800"}', "surrogate"),
+    "a character that leads terminals": ('data: {files: "\\e[31mred"}', "control character (U+001B)"),
+    "a bell in a key": ('"mo\\adel": 1', "control character (U+0007)"),
+    "a bomb of merges": (
+        "a: &a {x: 1, y: 2}\n"
+        + "".join(
+            f"{one}: &{one} {{<<: [{', '.join([f'*{before}'] * 10)}]}}\n"
+            for before, one in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+        "aliases followed",
+    ),
+    "a merge of a number": ("model: {<<: 3}", "<< takes a mapping"),
+    "a merge of itself": ("model: &a {<<: *a}", "holds itself"),
     "a list as a key": ("[1, 2]: 3", "a key must be a word"),
     "two documents": ("seed: 1\n---\nseed: 2", "not valid YAML"),
     "not closed": ("model: {decay: gla", "not valid YAML"),
@@ -90,6 +102,21 @@ def test_what_people_write_is_read(tmp_path):
     values = load(file).values
     assert values["b"] == {"lr": 0.001, "t": "12:30:00", "d": "2026-01-01", "n": "no", "z": 10, "f": 0.5}
     assert values["c"] == [1000, math.inf, None, None, "1"]
+
+
+def test_keys_are_taken_over_where_they_are_not_written(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: *a, y: 5}\nd: {y: 6, <<: [*a, *b]}\ne: {'<<': 7}\n"
+    )
+    values = load(file).values
+    assert values["c"] == {"x": 1, "y": 5} and values["d"] == {"x": 1, "y": 6, "z": 4} and values["e"] == {"<<": 7}
+    study = tmp_path / "q.yaml"
+    study.write_text(
+        "title: t\nscale: tiny\naxis: decay\nseeds: [0]\nbaseline: a\n"
+        "cells:\n  - &a {name: a, decay: mamba2, layers: 1}\n  - {<<: *a, name: b, decay: gla}\n"
+    )
+    assert main(["run-study", str(study), "--dry-run", "--out", str(tmp_path / "out")]) == 0
 
 
 def test_paths_that_cannot_be_opened(tmp_path):

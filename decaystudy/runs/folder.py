@@ -96,12 +96,17 @@ class RunFolder:
         if not os.access(self.path, os.W_OK):
             raise UserError(f"cannot write to the run folder {self.path}: permission denied; choose another --out")
 
-    def remove_if_empty(self) -> None:
-        """Remove the folder if it holds no file, as after a refusal."""
+    def remove_if_empty(self, *, new: bool) -> None:
+        """Remove what nothing was put into, as after a refusal.
+
+        Args:
+            new: whether the folder itself was made for this run too.
+        """
         with suppress(OSError):
-            if all(path == self.checkpoints for path in self.path.iterdir()):
-                for path in (self.checkpoints, self.path):
-                    path.rmdir()
+            self.checkpoints.rmdir()
+            if new and not self.held() and all(path == self._lock for path in self.path.iterdir()):
+                self._lock.unlink(missing_ok=True)
+                self.path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -90,8 +90,7 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
         try:
             return supervise(command, world, folder)
         finally:
-            if new:
-                folder.remove_if_empty()
+            folder.remove_if_empty(new=new)
     from decaystudy.training.callbacks.stop import Stopped
     from decaystudy.training.compilation import why_not_compiled
     from decaystudy.training.fit import LostConnection, OutOfMemory, fit
@@ -119,8 +118,7 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
             raise Failure(told) from error
         raise
     finally:
-        if new:
-            folder.remove_if_empty()
+        folder.remove_if_empty(new=new)
     if world.first:
         print_result(config, out, result)
     return 3 if result.status == RunState.DIVERGED else 0

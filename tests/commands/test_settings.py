@@ -53,6 +53,18 @@ def test_a_refused_setting_leaves_no_folder(words, says, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_refusal_leaves_a_folder_as_it_was(tmp_path, capsys, monkeypatch):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "config.yaml").write_text("my: own\n")
+    assert main(["fit", "--out", str(mine)]) == 2
+    assert [path.name for path in mine.iterdir()] == ["config.yaml"]
+    monkeypatch.setenv("DECAYSTUDY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").write_text("a file")  # found after the run's lock was taken
+    assert main(["fit", "--out", str(tmp_path / "run")]) == 2
+    assert "cache" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("word", ["limit_train_batches: 2", "limit_val_batches: 0.5", "fast_dev_run: true"])
 def test_a_study_refuses_them_alike(word, tmp_path, capsys):
     file = tmp_path / "mine.yaml"

@@ -1,6 +1,7 @@
 """What is never a verdict: one seed, other documents, few documents, cells that have learned nothing."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,25 @@ def test_losses_that_are_not_those_of_the_result_are_a_failed_run(tmp_path: Path
     assert (run.cell, run.seed, run.status) == ("b", 3, "failed")
     assert "validation_documents.npz holds other losses than those of its result" in str(run.message)
     assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_holds_no_losses(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    store = Store(tmp_path / "out")
+    plant(study, store, {})
+    folder = folder_of(study, store, "b", 3)
+    with zipfile.ZipFile(folder.validation_documents, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("nll", "tokens", "bytes"):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                for _ in range(200):
+                    member.write(bytes(2**20))
+    assert folder.validation_documents.stat().st_size < 2**20 and read_documents(folder) is None
+
+
+def test_titles_from_elsewhere_do_not_lead_the_terminal(tmp_path: Path) -> None:
+    results = answer(tmp_path, make(tmp_path), {})
+    text = as_text(replace(results, title="a\x1b[31mred\x9b0m", question="b\x07\tc\u200d"))
+    assert "a\ufffd[31mred\ufffd0m" in text and "b\ufffd\tc\u200d" in text
 
 
 def test_a_cell_whose_seeds_were_judged_on_different_documents_is_not_compared(tmp_path: Path) -> None:

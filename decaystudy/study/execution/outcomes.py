@@ -24,6 +24,8 @@ from decaystudy.study.execution.endings import last_line
 from decaystudy.study.execution.store import Store
 
 Values = NDArray[np.float64]
+MOST_BYTES = 2**29
+"""Of losses by document: those of 20 million documents."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,9 @@ def are_of(documents: DocumentLosses, result: RunResult | None) -> bool:
 def read_documents(folder: RunFolder) -> DocumentLosses | None:
     """validation_documents.npz; None where it is missing or means nothing."""
     try:
+        with zipfile.ZipFile(folder.validation_documents) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+                return None
         with np.load(folder.validation_documents) as arrays:
             nll, tokens, sizes = (np.asarray(arrays[name], dtype=np.float64) for name in ("nll", "tokens", "bytes"))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):

@@ -61,7 +61,10 @@ def keep_study_board(store: Store, plan: Plan, results: StudyResults) -> None:
     """The same beside the report. A study whose folder cannot be written has its report all the same."""
     try:
         write_study_board(store, plan, results)
-    except (OSError, UserError, ImportError) as error:
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        LOG.warning("nothing was written for TensorBoard (%s: %s)", error.filename, why)
+    except (UserError, ImportError) as error:
         LOG.warning("nothing was written for TensorBoard: %s", error)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from decaystudy.formatting import harmless
 from decaystudy.runs.state import RunState
 from decaystudy.study.analysis.results import RunRow, StudyResults
 from decaystudy.study.reporting.families import outcome
@@ -43,7 +44,7 @@ def as_text(results: StudyResults, width: int | None = None) -> str:
         *(f"note: {note}" for note in results.notes),
     ]
     parts += [fold("\n".join(remarks), width)] if remarks else []
-    return "\n\n".join(parts)
+    return harmless("\n\n".join(parts))
 
 
 def as_markdown(results: StudyResults) -> str:

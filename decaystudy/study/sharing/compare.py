@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from decaystudy.errors import UserError, nearest
+from decaystudy.formatting import harmless
 from decaystudy.study.analysis.results import StudyResults
 from decaystudy.study.reporting.report import read_results
 from decaystudy.study.sharing.content import read_bundle
@@ -42,7 +43,7 @@ def compare(a: str, b: str) -> int:
     known = [fitted(table, width) for table in [facts_table(*sides), *tables] if table is not None]
     # Each answer is in nats per token, which other tokens can't be compared in.
     answers = [fold(f"{side.label}: {side.results.answer}", width) for side in sides] if same_tokens(one, two) else []
-    print("\n\n".join([known[0], *(["\n".join(answers)] if answers else []), *known[1:], summary(tables)]))
+    print(harmless("\n\n".join([known[0], *(["\n".join(answers)] if answers else []), *known[1:], summary(tables)])))
     return 0
 
 

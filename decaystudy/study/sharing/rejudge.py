@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from decaystudy.errors import UserError
+from decaystudy.formatting import harmless
 from decaystudy.runs.state import states_text
 from decaystudy.serial import to_plain
 from decaystudy.study.analysis.results import SCHEMA, StudyResults
@@ -45,7 +46,7 @@ def judge_again(file: str, bundle: Bundle) -> int:
     about = bundle.about
     told: list[Difference] = []
     for scale, results in bundle.results.items():
-        print(f"{heading(file, about, results)}\n\n{as_text(results, terminal_width())}\n")
+        print(f"{harmless(heading(file, about, results))}\n\n{as_text(results, terminal_width())}\n")
         stored = bundle.stored[scale]
         found = list(differences(stored, to_plain(results), same_schema=about.schema == SCHEMA))
         told += [replace(one, field=f"{scale}: {one.field}") for one in found]
