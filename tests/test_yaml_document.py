@@ -10,19 +10,23 @@ from decaystudy.cli import main
 from decaystudy.errors import UserError
 from decaystudy.yaml_document import MOST_BYTES, load, scalar
 
-BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
-    f"{one}: &{one} [{','.join([f'*{before}'] * 10)}]\n" for before, one in zip("abcdefgh", "bcdefghi", strict=True)
-)
+
+
+def chain(first, link):
+    """Parts of which each holds the one before, as ``link`` says: a to g."""
+    names = "abcdefg"
+    rest = (f"{one}: &{one} {link(before)}\n" for before, one in zip(names, names[1:], strict=False))
+    return f"a: &a {first}\n" + "".join(rest)
+
+
 BAD = {
     "an alias of itself": ("model: &a {decay_options: *a}", "holds itself"),
     "a list of itself": ("a: &a [*a]", "holds itself"),
-    "an alias bomb": (BOMB, "aliases followed"),
+    "an alias bomb": (chain("[1, 1, 1]", lambda a: f"[{', '.join([f'*{a}'] * 10)}]"), "aliases followed"),
     "a bomb of mappings": (
-        "a: &a {x: 1, y: 2}\n"
-        + "".join(
-            f"{one}: &{one} {{{', '.join(f'{k}: *{before}' for k in 'pqrstuvw')}}}\n"
-            for before, one in zip("abcdef", "bcdefg", strict=True)
-        ),
+        chain("{x: 1, y: 2}", lambda a: f"{{{', '.join(f'{k}: *{a}' for k in 'pqrstuvw')}}}"),
+        "aliases followed",
+    ),
         "aliases followed",
     ),
     "timestamp": ("trainer: {max_time: !!timestamp soon}", "tag"),
@@ -37,11 +41,7 @@ BAD = {
     "levels": (f"model: {'[' * 3000}{']' * 3000}", "levels deep"),
     "levels of mappings": (f"model: {'{a: ' * 3000}1{'}' * 3000}", "levels deep"),
     "levels of blocks": ("\n".join("  " * i + "a:" for i in range(400)), "levels deep"),
-    "levels behind aliases": (
-        "a: &a [[[[[[1]]]]]]\n"
-        + "".join(f"{one}: &{one} [[[[[[*{before}]]]]]]\n" for before, one in zip("abcdef", "bcdefg", strict=True)),
-        "levels deep",
-    ),
+    "levels behind aliases": (chain("[[[[[[1]]]]]]", lambda a: f"[[[[[[*{a}]]]]]]"), "levels deep"),
     "a key twice": ("seed: 1\nmodel: {layers: 2, layers: 3}", "'layers' stands here twice"),
     "a section twice": ("model: {layers: 2}\nmodel: {layers: 3}", ":2: 'model' stands here twice"),
     "NUL": ('data: {files: "a\\0b"}', "NUL"),
@@ -50,12 +50,7 @@ BAD = {
     "half a pair": ('data: {files: "\\ud800"}', "surrogate"),
     "a character that leads terminals": ('data: {files: "\\e[31mred"}', "control character (U+001B)"),
     "a bell in a key": ('"mo\\adel": 1', "control character (U+0007)"),
-    "a bomb of merges": (
-        "a: &a {x: 1, y: 2}\n"
-        + "".join(
-            f"{one}: &{one} {{<<: [{', '.join([f'*{before}'] * 10)}]}}\n"
-            for before, one in zip("abcdefgh", "bcdefghi", strict=True)
-        ),
+    "a bomb of merges": (chain("{x: 1}", lambda a: f"{{<<: [{', '.join([f'*{a}'] * 10)}]}}"), "aliases followed"),
         "aliases followed",
     ),
     "a merge of a number": ("model: {<<: 3}", "<< takes a mapping"),
