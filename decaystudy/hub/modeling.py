@@ -17,7 +17,7 @@ from decaystudy.hub.embeddings import Embeddings
 from decaystudy.hub.trust import trusting
 from decaystudy.model import DecayTransformer
 from decaystudy.model.resets import document_starts
-from decaystudy.runs.weights import open_to_readers, read_weights, refuse_missing
+from decaystudy.runs.weights import check_architecture, open_to_readers, read_weights, refuse_missing
 
 
 class DecayStudyForCausalLM(Embeddings, GenerationMixin):
@@ -63,15 +63,19 @@ class DecayStudyForCausalLM(Embeddings, GenerationMixin):
             UserError: they are broken or lack some, or the decay is code from elsewhere and ``trust_remote_code`` is
                 not set.
         """
+        weights = None
         if pretrained_model_name_or_path is not None:
-            weights = Path(pretrained_model_name_or_path) / kwargs.get("subfolder", "") / "model.safetensors"
-            if weights.is_file():
-                read_weights(weights)
+            file = Path(pretrained_model_name_or_path) / kwargs.get("subfolder", "") / "model.safetensors"
+            if file.is_file():
+                read_weights(file)
+                weights = file
         told = bool(kwargs.pop("output_loading_info", False))
         open_model: Any = super().from_pretrained
         with trusting(bool(kwargs.get("trust_remote_code"))):
             model, facts = open_model(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         refuse_missing(facts)
+        if weights is not None:
+            check_architecture(weights, model.config.architecture, str(weights.with_name("config.json")))
         return (model, facts) if told else model
 
     def _init_weights(self, module: nn.Module) -> None:

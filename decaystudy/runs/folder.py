@@ -96,15 +96,11 @@ class RunFolder:
         if not os.access(self.path, os.W_OK):
             raise UserError(f"cannot write to the run folder {self.path}: permission denied; choose another --out")
 
-    def remove_if_empty(self, *, new: bool) -> None:
-        """Remove what nothing was put into, as after a refusal.
-
-        Args:
-            new: whether the folder itself was made for this run too.
-        """
+    def remove_if_empty(self) -> None:
+        """Remove the folder if it holds nothing of a run, as after a refusal."""
         with suppress(OSError):
-            self.checkpoints.rmdir()
-            if new and not self.held() and all(path == self._lock for path in self.path.iterdir()):
+            if {*self.path.iterdir()} <= {self.checkpoints, self._lock} and not self.held():
+                self.checkpoints.rmdir()
                 self._lock.unlink(missing_ok=True)
                 self.path.rmdir()
 

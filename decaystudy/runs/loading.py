@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, read_origin, why_changed
 from decaystudy.runs.records import stored_config
 from decaystudy.runs.state import RunState
-from decaystudy.runs.weights import read_weights
+from decaystudy.runs.weights import check_architecture, read_weights
 
 if TYPE_CHECKING:
     from decaystudy.data.tokenizers.tokenizer import Tokenizer
@@ -114,6 +114,7 @@ def load_weights(config: RunConfig, folder: RunFolder, device: torch.device) -> 
         model = DecayTransformer(config.model, seed=config.seed)
     result = folder.read_result()
     weights = read_weights(folder.weights, None if result is None else result.weights)
+    check_architecture(folder.weights, asdict(config.model), str(folder.config))
     try:
         model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:

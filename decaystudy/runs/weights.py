@@ -1,6 +1,6 @@
-"""Trained weights in a safetensors file that holds a checksum of them.
+"""Trained weights in a safetensors file that holds a checksum of them, and of what architecture they are.
 
-The checksum stands in the file's metadata. A file without one, as other programs write, is taken as it is.
+Both stand in the file's metadata. A file without them, as other programs write, is taken as it is.
 """
 
 from __future__ import annotations
@@ -18,16 +18,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.formatting import shortened
 from decaystudy.io import move_into_place
 
 CHECKSUM = "blake2b"
 """Name of the checksum in the metadata."""
+ARCHITECTURE = "architecture"
+"""Name of the model's settings in the metadata, as JSON."""
+FREE = {"backend"}
+"""Settings of a model that may change: its numbers are the same but for rounding."""
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
+def write_weights(path: Path, tensors: Mapping[str, Tensor], architecture: Mapping[str, Any] | None = None) -> str:
     """Write the tensors whole or not at all, readable by whoever may read other files of this user.
+
+    Args:
+        architecture: the fields of their ``ModelConfig``.
 
     Returns:
         Their checksum.
@@ -39,7 +47,9 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     written = checksum(content)
     try:
-        save_file(content, temporary, metadata={"format": "pt", CHECKSUM: written})
+        kept = None if architecture is None else {k: v for k, v in architecture.items() if k not in FREE}
+        own = {} if kept is None else {ARCHITECTURE: json.dumps(kept, sort_keys=True)}
+        save_file(content, temporary, metadata={"format": "pt", CHECKSUM: written, **own})
         with temporary.open("r+b") as file:
             _sort_metadata(file)
         open_to_readers(temporary)
@@ -64,7 +74,7 @@ def read_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
     """The tensors in the file, on the CPU.
 
     Args:
-        expected: their checksum, where it is known.
+        expected: their checksum, where it is known. A file without one may hold others, as who edits weights writes.
 
     Raises:
         UserError: the file is broken, or holds others.
@@ -77,12 +87,31 @@ def read_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
             written = (file.metadata() or {}).get(CHECKSUM)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read ({shortened(str(error), 200)}): {ADVICE}") from error
-    found = checksum(tensors) if written or expected else None
-    if written not in (None, found):
+    if written is not None and written != checksum(tensors):
         raise UserError(f"{path} is broken (its checksum is wrong): {ADVICE}")
-    if expected not in (None, found):
+    if written is not None and expected not in (None, written):
         raise UserError(f"{path} holds the weights of another run: {ADVICE}")
     return tensors
+
+
+def check_architecture(path: Path, given: Mapping[str, Any], file: str) -> None:
+    """Refuse settings of a model under which its weights would be another one.
+
+    Args:
+        given: the fields of its ``ModelConfig``.
+        file: that they are from.
+
+    Raises:
+        UserError: which of them are not those that the weights were trained with, as far as the weights tell.
+    """
+    with safe_open(path, framework="pt") as opened:
+        recorded = json.loads((opened.metadata() or {}).get(ARCHITECTURE, "{}"))
+    for name, value in recorded.items():
+        if name in given and json.loads(json.dumps(given[name])) != value:
+            raise UserError(
+                f"{file} says {name} {shown(given[name])}, and the weights in {path} were trained with {shown(value)}: "
+                f"restore {file} from a copy"
+            )
 
 
 def refuse_missing(facts: Mapping[str, Any]) -> None:

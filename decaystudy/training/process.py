@@ -13,7 +13,7 @@ from decaystudy.data.tokenizers.opening import fetch_tokenizer
 from decaystudy.errors import Failure, UserError
 from decaystudy.runs.config import RunConfig, build_section
 from decaystudy.runs.folder import RunFolder
-from decaystudy.runs.records import finished_result, stored_config
+from decaystudy.runs.records import finished_result, refuse_other_settings, stored_config
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.terminal import fold, terminal_width
@@ -84,13 +84,15 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
         return 0
     if world.size > 1:
         check_network(world.nodes)
+    refuse_other_settings(folder, config)  # before anything is put into the folder
     new = not out.exists()
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once
     if not world.started:
         try:
             return supervise(command, world, folder)
         finally:
-            folder.remove_if_empty(new=new)
+            if new:
+                folder.remove_if_empty()
     from decaystudy.training.callbacks.stop import Stopped
     from decaystudy.training.compilation import why_not_compiled
     from decaystudy.training.fit import LostConnection, OutOfMemory, fit
@@ -118,7 +120,8 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
             raise Failure(told) from error
         raise
     finally:
-        folder.remove_if_empty(new=new)
+        if new:
+            folder.remove_if_empty()
     if world.first:
         print_result(config, out, result)
     return 3 if result.status == RunState.DIVERGED else 0

@@ -224,3 +224,30 @@ def test_a_broken_tokenizer_is_named(exported, tmp_path, capsys):
     (tmp_path / "model" / "tokenizer_config.json").write_text("[")
     assert main(["generate", str(tmp_path / "model")]) == 2
     assert f"cannot open the tokenizer in {tmp_path / 'model'}: " in capsys.readouterr().err
+
+
+def test_weights_are_never_read_as_those_of_another_model(exported, run, tmp_path, capsys):  # noqa: F811
+    """Where the shapes are the same, nothing else would tell."""
+    import shutil
+
+    from decaystudy.errors import UserError
+
+    for source, name, old, new in (
+        (exported, "config.json", '"norm_eps": 1e-05', '"norm_eps": 0.1'),
+        (run, "config.yaml", "norm_eps: 1.0e-05", "norm_eps: 0.1"),
+    ):
+        folder = tmp_path / name
+        shutil.copytree(source, folder)
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+        assert main(["generate", str(folder)]) == 2
+        said = capsys.readouterr().err
+        assert f"{folder / name} says norm_eps 0.1, and the weights in {folder}/model.safetensors were trained" in said
+        (folder / name).write_text(text.replace('"backend": "auto"', '"backend": "chunked"'))
+        assert main(["generate", str(folder), "--tokens", "1"]) == 0, "whatever computes it"
+    with pytest.raises(UserError, match="says norm_eps"):
+        (tmp_path / "config.json" / "config.json").write_text(
+            (exported / "config.json").read_text().replace('"norm_eps": 1e-05', '"norm_eps": 0.1')
+        )
+        AutoModelForCausalLM.from_pretrained(tmp_path / "config.json")
