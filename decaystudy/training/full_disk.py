@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from decaystudy.io import cache_folder
@@ -18,6 +20,15 @@ FULL = 2**20
 def is_full(error: BaseException) -> bool:
     """Whether the error says that a disk, or its user's share of it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def let_go(error: BaseException) -> None:
+    """Free what the frames of an error hold, in silence: a loader of batches whose start has failed complains of it."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = before
 
 
 def full_place(folder: Path) -> Path:

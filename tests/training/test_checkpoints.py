@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -143,6 +144,19 @@ def test_the_disk_that_is_full_is_named_and_not_another(disk, tmp_path, monkeypa
     (disk / "filling").write_bytes(bytes(2_000_000))
     assert full_disk.full_place(tmp_path) == disk
     assert full_disk.full_place(disk / "filling") == disk / "filling"
+
+
+@pytest.mark.slow
+def test_a_shared_memory_without_room_is_named(tmp_path):
+    """In which the processes that load batches have their locks."""
+    words = [sys.executable, "-m", "decaystudy", "fit", *small.SETTINGS, "--data.num_workers", "2"]
+    script = 'mount -t tmpfs -o size=4k tmpfs /dev/shm && exec "$@"'
+    command = ["unshare", "-m", "bash", "-c", script, "-", *words, "--out", tmp_path / "run"]
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("only root may mount a file system")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "no space left on the disk of /dev/shm: make room there, and the same command starts" in done.stderr
 
 
 def test_a_folder_that_is_removed_while_it_trains(tmp_path, monkeypatch, capsys):
