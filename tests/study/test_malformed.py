@@ -180,3 +180,12 @@ def test_not_there(tmp_path: Path) -> None:
     (tmp_path / "store.yaml").write_text(GOOD)
     with pytest.raises(UserError, match="store"):
         read_study(str(tmp_path / "store.yaml"))
+
+
+def test_a_scale_at_which_no_cell_runs(tmp_path: Path) -> None:
+    file = tmp_path / "none.yaml"
+    file.write_text(TWO + 'extra_cells: {tiny: ["*"]}\n', encoding="utf-8")
+    spec = read_study(str(file))
+    with pytest.raises(UserError, match="every cell of none is left out at scale tiny by extra_cells: add --all-cells"):
+        expand(spec, scale="tiny")
+    assert len(expand(spec, scale="tiny", all_cells=True).cells) == 2

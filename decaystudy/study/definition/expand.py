@@ -155,6 +155,8 @@ def expand(
     skipped = () if all_cells else spec.extra_cells.get(chosen, ())
     left_out = {cell.name for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in skipped)}
     kept = tuple(cell for cell in cells if cell.name not in left_out)
+    if not kept:
+        raise UserError(f"every cell of {spec.name} is left out at scale {chosen} by extra_cells: add --all-cells")
     comparisons = find_pairs(spec, cells)
     for claim in spec.claims:
         for a, b in claim.loss_pairs():
