@@ -127,7 +127,7 @@ def check_target(file: str | Path) -> None:
     Raises:
         UserError: the ending is another, or there is no such folder.
     """
-    target = Path(file)
+    target = Path(file).expanduser()
     if target.suffix.lower() not in ENDINGS or target.is_dir():
         raise UserError(f"cannot draw {target}: name a file that ends in .svg, .pdf or .png")
     if not target.parent.is_dir():
@@ -143,7 +143,7 @@ def save(figure: Figure, file: str | Path) -> Path:
         UserError: it cannot be written, or not as that.
     """
     check_target(file)
-    target = Path(file)
+    target = Path(file).expanduser()
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table that it leaves out of a font
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:

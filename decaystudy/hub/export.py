@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.hub.from_run import hub_facts, hub_tokenizer
 from decaystudy.hub.modeling import DecayStudyForCausalLM
 from decaystudy.io import read_mapping, write_json, write_text
-from decaystudy.runs.evaluation import Evaluation, read_evaluation, task_metrics, with_error
+from decaystudy.runs.evaluation import Evaluation, EvaluationFolder, read_evaluation, task_metrics, with_error
 from decaystudy.runs.loading import LoadedRun, load_run
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
@@ -41,7 +41,7 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
         UserError: there is no finished run, or ``target`` holds something else already.
     """
     run = load_run(run_folder, device="cpu")
-    folder = Path(target)
+    folder = Path(target).expanduser()
     claim(folder)
     model = DecayStudyForCausalLM.around(run.model, **hub_facts(run))
     tokenizer = hub_tokenizer(run)
@@ -92,8 +92,12 @@ def claim(folder: Path) -> None:
 def clear(folder: Path) -> None:
     """Remove what would vouch for the weights of an earlier export."""
     (folder / "config.json").unlink(missing_ok=True)
-    shutil.rmtree(folder / "evaluation", ignore_errors=True)
-    (folder / "evaluation.json").unlink(missing_ok=True)
+    place = EvaluationFolder(folder)
+    place.file.unlink(missing_ok=True)
+    for outcomes in place.outcomes.glob("*.npz"):
+        outcomes.unlink()
+    with contextlib.suppress(OSError):
+        place.outcomes.rmdir()  # which stays if anything else is in it
 
 
 def is_export(folder: Path) -> bool:

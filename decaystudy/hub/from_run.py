@@ -58,7 +58,7 @@ def hub_model(run: LoadedRun) -> PreTrainedModel:
 
 def is_hub_folder(path: str | Path) -> bool:
     """Whether the folder holds a model in Hugging Face form rather than a run."""
-    folder = Path(path)
+    folder = Path(path).expanduser()
     return (folder / "config.json").is_file() and not (folder / "config.yaml").exists()
 
 
@@ -79,10 +79,11 @@ def load_hub_folder(path: str | Path, *, trusted: bool = False) -> tuple[PreTrai
     open_model: Any = AutoModelForCausalLM.from_pretrained
     what = "model"
     try:
-        model, facts = open_model(path, dtype="auto", output_loading_info=True, **options)
+        folder = Path(path).expanduser()
+        model, facts = open_model(folder, dtype="auto", output_loading_info=True, **options)
         refuse_missing(facts)
         what = "tokenizer"
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except UserError as error:
         raise UserError(f"cannot open the {what} in {path}: {error}") from error
     except Exception as error:  # of a dozen kinds, as files are missing, cut or of other types

@@ -145,7 +145,7 @@ class EvaluationFolder:
     """The evaluation of the model in one folder: a run, or a model in Hugging Face form."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.file = self.path / "evaluation.json"
         self.outcomes = self.path / "evaluation"
 

@@ -251,3 +251,21 @@ def test_weights_are_never_read_as_those_of_another_model(exported, run, tmp_pat
             (exported / "config.json").read_text().replace('"norm_eps": 1e-05', '"norm_eps": 0.1')
         )
         AutoModelForCausalLM.from_pretrained(tmp_path / "config.json")
+
+
+def test_paths_from_home_and_what_is_of_someone_else(run, tmp_path, capsys, monkeypatch):  # noqa: F811
+    """A tilde that the shell has left alone, as in quotes."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    model = tmp_path / "models" / "mine"
+    assert main(["export", str(run), "~/models/mine"]) == 0
+    assert (model / "config.json").is_file() and not (tmp_path / "~").exists()
+    evaluate = ["evaluate", "~/models/mine", "--tasks", "offline_last_word", "--limit", "2"]
+    assert main(evaluate) == 0 and (model / "evaluation.json").is_file()
+    assert main(["generate", "~/models/mine", "--tokens", "1"]) == 0
+    (model / "evaluation" / "mine.json").write_text("{}")
+    assert main(["export", str(run), str(model)]) == 0, "over the earlier one"
+    assert [path.name for path in (model / "evaluation").iterdir()] == ["mine.json"]
+    assert not (model / "evaluation.json").exists() and not (tmp_path / "~").exists()
+    assert main(["decays", str(run), "--figure", "~/decays.svg"]) == 0
+    assert (tmp_path / "decays.svg").is_file() and not (tmp_path / "~").exists()
