@@ -92,7 +92,7 @@ def options_of(parser: ArgumentParser) -> list[str]:
 def valueless(flag: str, given: Sequence[str] | Mapping[str, Any]) -> str:
     """The flag as it was written where it lacks a value: ``--trainer.max_steps``, of which argparse says --trainer."""
     words = [] if isinstance(given, Mapping) else list(given)
-    followed = zip(words, [*words[1:], "-"], strict=True)
+    followed = zip(words, [*words, "-"][1:], strict=True)
     return next((word for word, other in followed if word.startswith(f"{flag}.") and other.startswith("-")), flag)
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from decaystudy.data.sources.formats import FORMATS, layout
 from decaystudy.errors import UserError
 
+RECOVERED = "lost+found"
+"""A folder at the top of a disk, which only root may look into, and which holds no texts of anybody's."""
+
 
 def patterns(files: str | list[str]) -> list[str]:
     """The patterns of a list, or of one text with commas between them; a comma in the name of a file is part of it."""
@@ -49,29 +52,44 @@ def _matching(pattern: str) -> set[Path]:
         return set(_inside(Path(pattern)))
     # [1] is a set of characters to a glob and part of a name to people; where the first finds nothing it is the second.
     for words in (pattern, pattern.replace("[", "[[]")):
-        for place in glob.glob(os.path.dirname(words), recursive=True):
-            if os.path.isdir(place) and not os.access(place, os.R_OK | os.X_OK):
-                _refuse(PermissionError(errno.EACCES, os.strerror(errno.EACCES), place))  # glob would pass it over
+        _look_into(words)
         found = {Path(name) for name in glob.glob(words, recursive=True) if os.path.isfile(name)}
+        found = {path for path in found if RECOVERED not in path.parts or RECOVERED in Path(words).parts}
         if found:
             return found
     return set()
 
 
+def _look_into(pattern: str) -> None:
+    """Refuse folders on the way to the files of a glob that cannot be looked into: it would pass them over."""
+    parts = Path(pattern).parts
+    for i in range(1, len(parts) + (parts[-1] == "**")):
+        listed = parts[i - 1] == "**" or glob.has_magic(parts[i])
+        for place in glob.glob(os.path.join(*parts[:i], ""), recursive=True):
+            if Path(place).name != RECOVERED or RECOVERED in parts:
+                _check_access(place, os.X_OK | (os.R_OK if listed else 0))
+
+
 def _inside(folder: Path) -> Iterator[Path]:
     """The files of known formats in a folder and in those below it, without hidden ones."""
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "lost+found"]
+        _check_access(place, os.R_OK | os.X_OK)
+        folders[:] = [name for name in folders if not name.startswith(".") and name != RECOVERED]
         for name in names:
             path = Path(place, name)
             if not name.startswith(".") and layout(path)[0] in FORMATS and path.is_file():
                 yield path
 
 
+def _check_access(folder: str, rights: int) -> None:
+    if not os.access(folder, rights):
+        _refuse(PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder))
+
+
 def _refuse(error: OSError) -> None:
     """That texts are left out is never passed over in silence."""
     reason = (error.strerror or str(error)).lower()
     raise UserError(
-        f"cannot look into {error.filename}, a folder below --data.files ({reason}): mend its rights, or name the "
-        "files that are meant"
+        f"cannot look into {os.path.normpath(error.filename)}, where --data.files leads ({reason}): mend its rights, "
+        "or name other files"
     ) from error

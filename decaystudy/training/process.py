@@ -83,7 +83,7 @@ def train(config: RunConfig, out: Path, command: Sequence[str]) -> int:
         print_result(config, out, result)
         return 0
     if world.size > 1:
-        check_network(world.nodes)
+        check_network(world, uses_gpu(config.trainer))
     refuse_other_settings(folder, config)  # before anything is put into the folder
     new = not out.exists()
     folder.create()  # before the slow imports, so that an unwritable folder is reported at once

@@ -15,6 +15,7 @@ from pyarrow.parquet import write_table
 
 from decaystudy.data import DataConfig
 from decaystudy.data.cache.corpus import Corpus
+from decaystudy.data.patterns import matching
 from decaystudy.data.registry import SOURCES
 from decaystudy.data.sources.base import Document, Source
 from decaystudy.errors import UserError
@@ -186,4 +187,74 @@ def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(folder: Path, pa
     ]
     code, said = without_rights([sys.executable, "-m", "decaystudy", *words], folder / "cache")
     assert code == 2 and "Traceback" not in said
-    assert f"cannot look into {folder / 'shut'}, a folder below --data.files (permission denied): mend" in said
+    assert f"cannot look into {folder / 'shut'}, where --data.files leads (permission denied): mend" in said
+
+
+LOOK = """
+import json, sys
+from decaystudy.data.patterns import matching
+from decaystudy.errors import UserError
+found = {}
+for pattern in sys.argv[1:]:
+    try:
+        found[pattern] = [str(path) for path in matching(pattern)]
+    except UserError as error:
+        found[pattern] = str(error)
+print(json.dumps(found))
+"""
+
+
+def test_a_glob_needs_the_right_to_list_only_where_it_lists(folder: Path) -> None:
+    """Places without the rights that a pattern needs are told of; those that it needs none of stop nobody."""
+    for name in ("disk/open/part", "disk/lost+found/part", "many/open/part", "many/shut/part", "way/part", "list"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "a.txt").write_text("some words")
+    for name, rights in (("disk/lost+found", 0), ("many/shut", 0), ("way", 0o111), ("list", 0o444)):
+        (folder / name).chmod(rights)
+    fine = {
+        "disk": "disk/open/part",
+        "disk/*/part/*.txt": "disk/open/part",
+        "disk/**/*.txt": "disk/open/part",
+        "disk/*/part/a.txt": "disk/open/part",
+        "disk/**": "disk/open/part",
+        "way/part": "way/part",
+        "way/part/*.txt": "way/part",
+        "wa[y]/part/a.txt": "way/part",
+    }
+    refused = {
+        "many": "many/shut",
+        "many/*/part/*.txt": "many/shut",
+        "many/*/part/a.txt": "many/shut",
+        "many/**": "many/shut",
+        "many/**/a.txt": "many/shut",
+        "many/shut/part/*.txt": "many/shut",
+        "many/shut/part/a.txt": "many/shut",
+        "way": "way",
+        "way/*/a.txt": "way",
+        "way/**/a.txt": "way",
+        "list": "list",
+        "list/*": "list",
+        "disk/lost+found/*/*.txt": "disk/lost+found",
+    }
+    try:
+        words = [sys.executable, "-c", LOOK, *(f"{folder / pattern}" for pattern in (*fine, *refused))]
+        code, said = without_rights(words, folder / "cache")
+    finally:
+        for name in ("disk/lost+found", "many/shut", "way", "list"):
+            (folder / name).chmod(0o755)
+    assert code == 0, said
+    found = json.loads(said)
+    for pattern, place in fine.items():
+        assert found[f"{folder / pattern}"] == [f"{folder / place / 'a.txt'}"], pattern
+    for pattern, place in refused.items():
+        says = f"cannot look into {folder / place}, where --data.files leads (permission denied): mend its rights"
+        assert says in found[f"{folder / pattern}"], pattern
+
+
+def test_a_disk_gives_everybody_the_same_texts(folder: Path) -> None:
+    for name in ("lost+found", "open"):
+        (folder / name).mkdir()
+        (folder / name / "a.txt").write_text("some words")
+    for pattern in ("", "*/*.txt", "**/*.txt", "*/a.txt"):
+        assert matching(str(folder / pattern)) == [folder / "open" / "a.txt"]
+    assert matching(str(folder / "lost+found" / "*")) == [folder / "lost+found" / "a.txt"]

@@ -136,3 +136,20 @@ def test_decays_that_stayed_or_are_not_known_are_not_drawn(results: StudyResults
     assert decay_curves(results, still) is None
     assert decay_curves(results, {}) is None and decay_curves(results, curves(results)) is None
     assert "decay_curves" in all_figures(results, decays(results))
+
+
+def test_runs_from_before_and_after_a_change_of_names_share_their_layers(results: StudyResults) -> None:
+    """Of a run that has both, the later one counts."""
+    found = decays(results)
+    for run in results.runs:
+        for layer in (0, 1) if run.cell == "gla" else ():
+            curve = found[run.id][f"{MEDIANS[0]}layer_{layer:02d}"]
+            found[run.id][f"{MEDIANS[1]}layer_{layer:02d}"] = (
+                curve if run.seed == 0 else Curve(curve.steps, curve.values / 2)
+            )
+            if run.seed == 0:
+                del found[run.id][f"{MEDIANS[0]}layer_{layer:02d}"]
+    figure = decay_curves(results, found)
+    assert figure is not None
+    (panel,) = [axes for axes in figure.axes if axes.texts and axes.texts[0].get_text() == "gla"]
+    assert [list(line.get_ydata()) for line in panel.lines] == [pytest.approx([1, 2, 4])] * 2

@@ -102,21 +102,47 @@ def test_losses_that_are_not_those_of_the_result_are_a_failed_run(tmp_path: Path
     results = answer_of(study, store)
     (run,) = (run for run in results.runs if run.status != "finished")
     assert (run.cell, run.seed, run.status) == ("b", 3, "failed")
-    assert "validation_documents.npz holds other losses than those of its result" in str(run.message)
+    assert "validation_documents.npz holds other losses than its result" in str(run.message)
     assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
 
 
-def test_a_small_file_that_unpacks_to_gigabytes_holds_no_losses(tmp_path: Path) -> None:
-    study = make(tmp_path)
-    store = Store(tmp_path / "out")
-    plant(study, store, {})
-    folder = folder_of(study, store, "b", 3)
-    with zipfile.ZipFile(folder.validation_documents, "w", zipfile.ZIP_DEFLATED) as archive:
+def bomb(file: Path) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("nll", "tokens", "bytes"):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 for _ in range(200):
                     member.write(bytes(2**20))
-    assert folder.validation_documents.stat().st_size < 2**20 and read_documents(folder) is None
+    assert file.stat().st_size < 2**20
+
+
+def link_to_itself(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (bomb, "holds more than any losses by document: remove its folder and run the study again"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-40]), "is damaged: remove its folder"),
+        (lambda file: np.savez(file, nll=np.ones(3), tokens=np.ones(2), bytes=np.ones(3)), "holds no losses: remove"),
+        (lambda file: np.savez(file, nll=np.ones(3)), "is damaged: remove its folder"),
+        (link_to_itself, "cannot be read (too many levels of symbolic links): mend that"),
+    ],
+)
+def test_losses_that_cannot_be_read_are_a_failed_run(
+    tmp_path: Path, spoil: Callable[[Path], object], says: str
+) -> None:
+    study = make(tmp_path)
+    store = Store(tmp_path / "out")
+    plant(study, store, {})
+    spoil(folder_of(study, store, "b", 3).validation_documents)
+    results = answer_of(study, store)
+    (run,) = (run for run in results.runs if run.status != "finished")
+    assert (run.cell, run.seed, run.status) == ("b", 3, "failed")
+    assert f"its validation_documents.npz {says}" in str(run.message)
+    assert f"its validation_documents.npz {says[:12]}" in as_markdown(results)
+    assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
 
 
 def test_titles_from_elsewhere_do_not_lead_the_terminal(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from decaystudy.study.execution.store import Store
 Values = NDArray[np.float64]
 MOST_BYTES = 2**29
 """Of losses by document: those of 20 million documents."""
+ANEW = "{}: remove its folder and run the study again"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def read_outcome(run: Run, store: Store, failures: Mapping[str, str] = {}, *, nu
     message = str(status.get("message") or (result.message if result else None) or "")
     missing = what_is_missing(folder, result) if state == RunState.FINISHED else None
     if missing is not None:
-        state, message = RunState.FAILED, f"{missing}: remove its folder and run the study again"
+        state, message = RunState.FAILED, ANEW.format(missing)
     if failure is not None:
         state, message = RunState.FAILED, failure
     if state == RunState.FAILED and not message:
@@ -137,11 +138,12 @@ def with_numbers(outcome: Outcome, folder: RunFolder) -> Outcome:
         values = None if metric is None else place.read_outcomes(task, metric)
         if values is not None:
             answers[task] = values
-    documents = read_documents(folder)
-    if documents is not None and not are_of(documents, outcome.result):
-        file = folder.validation_documents.name
-        why = f"its {file} holds other losses than those of its result: remove its folder and run the study again"
-        return dataclasses.replace(outcome, state=RunState.FAILED, message=why)
+    try:
+        documents = read_documents(folder)
+        if documents is not None and not are_of(documents, outcome.result):
+            raise ValueError(ANEW.format(f"its {folder.validation_documents.name} holds other losses than its result"))
+    except ValueError as error:
+        return dataclasses.replace(outcome, state=RunState.FAILED, message=str(error))
     return dataclasses.replace(outcome, documents=documents, evaluation=evaluation, answers=answers)
 
 
@@ -152,16 +154,28 @@ def are_of(documents: DocumentLosses, result: RunResult | None) -> bool:
 
 
 def read_documents(folder: RunFolder) -> DocumentLosses | None:
-    """validation_documents.npz; None where it is missing or means nothing."""
+    """validation_documents.npz; None where there is none, as of runs of earlier versions.
+
+    Raises:
+        ValueError: it means nothing, with what to do.
+    """
+    file = folder.validation_documents
     try:
-        with zipfile.ZipFile(folder.validation_documents) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-                return None
-        with np.load(folder.validation_documents) as arrays:
-            nll, tokens, sizes = (np.asarray(arrays[name], dtype=np.float64) for name in ("nll", "tokens", "bytes"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size <= MOST_BYTES:
+            with np.load(file) as arrays:
+                nll, tokens, sizes = (np.asarray(arrays[name], dtype=np.float64) for name in ("nll", "tokens", "bytes"))
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ValueError(f"its {file.name} cannot be read ({reason}): mend that and run the study again") from error
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise ValueError(ANEW.format(f"its {file.name} is damaged")) from error
+    if size > MOST_BYTES:
+        raise ValueError(ANEW.format(f"its {file.name} holds more than any losses by document"))
     whole = nll.ndim == 1 and len(nll) > 0 and nll.shape == tokens.shape == sizes.shape
     if not whole or not np.isfinite(nll).all() or (nll < 0).any() or (tokens <= 0).any():
-        return None
+        raise ValueError(ANEW.format(f"its {file.name} holds no losses"))
     return DocumentLosses(nll, tokens, sizes)

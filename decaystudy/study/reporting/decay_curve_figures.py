@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,13 +68,20 @@ def decay_curves(results: StudyResults, curves: Curves) -> Figure | None:
 
 def layers_of(runs: Sequence[RunRow], curves: Curves) -> list[Layer]:
     """Each layer of a cell, the first one first: the places that all its runs have a λ at, and its mean half-life."""
-    names = sorted({name for run in runs for name in curves[run.id] if name.startswith(MEDIANS)})
+    names = [names_of_layers(curves[run.id]) for run in runs]
     layers = []
-    for name in names:
-        tokens, medians = together([over_tokens(run, curves, name) for run in runs])
+    for layer in sorted({layer for found in names for layer in found}, key=lambda layer: (len(layer), layer)):
+        found = [over_tokens(run, curves, own.get(layer, "")) for run, own in zip(runs, names, strict=True)]
+        tokens, medians = together(found)
         lives = np.log([[half_life(median) for median in row] for row in medians]).reshape(medians.shape)
         layers.append((tokens, np.exp(lives.mean(axis=0))))
     return layers
+
+
+def names_of_layers(curves: Iterable[str]) -> dict[str, str]:
+    """By layer, the name of the curve of its median λ; where a run was resumed with a later version, the later one."""
+    named = sorted((name for name in curves if name.startswith(MEDIANS)), key=lambda name: name.startswith(MEDIANS[0]))
+    return {name.partition("/")[2]: name for name in named}
 
 
 def layer_colours(deepest: int) -> Any:
