@@ -110,8 +110,8 @@ def main() -> None:
     for name, make in {"ours": ours, "fla": fla}.items():
         if options.only not in (None, name):
             continue
-        for heads in map(int, options.heads.split(",")):
-            for scalar, packed in CASES:
+        for scalar, packed in CASES:
+            for heads in map(int, options.heads.split(",")):
                 case = {"name": name, "heads": heads, "scalar": scalar, "packed": packed}
                 try:
                     found = measure(make(scalar, packed), inputs(heads, scalar), heads, limits["copy_tb_s"])
