@@ -1,4 +1,4 @@
-"""Whether two backends train alike: python benchmarks/backends.py [--scale mini] [--steps 500] [-- --config text.yaml]
+"""Whether two backends train alike: python benchmarks/backends.py [--scale mini] [--steps 500] [--config text.yaml]
 
 ``triton`` and ``chunked``, and ``chunked`` with chunks of 32 tokens for the size of rounding alone, train from the same
 start on the same tokens, in float32 and in bfloat16. Shown are the largest gap between the losses of the first 20
