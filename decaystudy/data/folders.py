@@ -25,9 +25,11 @@ def writing_to(folder: Path) -> Iterator[None]:
                 "DECAYSTUDY_CACHE at another file system"
             ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            held = f"the disk that holds the cache {folder}"
+            full = f"{held} is full" if error.errno == errno.ENOSPC else f"the quota on {held} is used up"
             raise UserError(
-                f"the disk that holds the cache {folder} is full: free some space or point DECAYSTUDY_CACHE at another "
-                "disk, then run the same command again (what is already tokenized is kept)"
+                f"{full}: free some space or point DECAYSTUDY_CACHE at another disk, then run the same command again "
+                "(what is already tokenized is kept)"
             ) from error
         if not made or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise UserError(

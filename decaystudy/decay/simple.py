@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from decaystudy.decay.base import Decay, check_open_unit
 from decaystudy.decay.declarations import LayerContext, ParameterSpec
+from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ class Simple(Decay):
     p: float = 0.99
     """The λ that every dimension starts at; the paper tries 0.8, 0.9, 0.95 and 0.99."""
     start: float | None = None
-    """Median of λ that every layer starts at, by a constant offset added to Δ; None leaves it at p."""
+    """Median of λ that every layer starts at, by a constant offset added to Δ, in place of p; None leaves it at p."""
 
     name: ClassVar[str] = "simple"
     summary: ClassVar[str] = "logsigmoid(f + Δ), Δ starting at logit(p) (option p)"
@@ -36,6 +37,11 @@ class Simple(Decay):
     def __post_init__(self) -> None:
         check_open_unit(self.name, "p", self.p)
         check_open_unit(self.name, "start", self.start, optional=True)
+        if self.start is not None and self.p != type(self).p:
+            raise UserError(
+                f"decay {self.name!r} has options p: {self.p:g} and start: {self.start:g}, and each says where λ "
+                "starts: leave one of them out"
+            )
 
     def start_median(self, context: LayerContext) -> tuple[float, float]:
         return super().start_median(context) or (self.p, self.p)

@@ -35,7 +35,7 @@ from decaystudy.training.callbacks.throughput import Throughput
 from decaystudy.training.checkpoints import checkpoint_path, last_whole, prune, resumption
 from decaystudy.training.curve_writer import CurveWriter
 from decaystudy.training.frame import RunTotals
-from decaystudy.training.full_disk import full_place, is_full, let_go
+from decaystudy.training.full_disk import is_full, let_go, no_room
 from decaystudy.training.layout import Layout, run_layout
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, log_settings, log_summary, make_loggers
@@ -130,9 +130,7 @@ def fit(
         except OSError as error:
             if is_full(error):
                 let_go(error)
-                raise Failure(
-                    f"no space left on the disk of {full_place(folder.path)}: make room there, and {resumption(folder)}"
-                ) from error
+                raise Failure(f"{no_room(error, folder.path)}, and {resumption(folder)}") from error
             if not folder.config.exists():
                 raise Failure(REMOVED.format(folder.path)) from error
             raise

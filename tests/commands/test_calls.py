@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from decaystudy.cli import VERBS, main
+from decaystudy.commands.explaining import valueless
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 2) -> str:
@@ -146,3 +147,8 @@ def test_a_file_without_a_word(text: str, tmp_path: Path, capsys: pytest.Capture
     file.write_text(text, encoding="utf-8")
     words = ["data-stats", "--data.source", "files", "--data.files", str(file), "--data.tokenizer", "bpe:300"]
     assert "holds no words: give files with text in them" in said(capsys, *words)
+
+
+@pytest.mark.parametrize("given", [[], {}, ["--trainer.max_steps"], ["fit", "--trainer.max_steps", "--out"]])
+def test_the_setting_that_lacks_its_value_is_looked_for_among_any_words(given: list[str] | dict[str, object]) -> None:
+    assert valueless("--trainer", given) == ("--trainer.max_steps" if given else "--trainer")

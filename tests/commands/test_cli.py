@@ -169,16 +169,16 @@ def printed(arguments, capsys):
 
 def test_the_later_setting_wins(tmp_path, capsys):
     (tmp_path / "a.yaml").write_text(
-        "model: {decay: simple, decay_options: {p: 0.9}}\nseed: 4\ntrainer: {max_steps: 9}\n"
+        "model: {decay: gla, decay_options: {temperature: inside}}\nseed: 4\ntrainer: {max_steps: 9}\n"
     )
     (tmp_path / "b.yaml").write_text("seed: 5\n")
     files = ["--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml")]
     got = printed([*files, "--model.decay_options.start", "0.8"], capsys)
     assert got["seed"] == 5 and got["trainer"]["max_steps"] == 9 and got["trainer"]["gradient_clip_val"] == 1.0
-    assert got["model"]["decay_options"] == {"p": 0.9, "start": 0.8} and got["model"]["d_model"] == 128
+    assert got["model"]["decay_options"] == {"temperature": "inside", "start": 0.8} and got["model"]["d_model"] == 128
     assert printed(["--config", files[1], files[3], "--seed", "7"], capsys)["seed"] == 7
     assert printed(["--config", files[1], files[3]], capsys)["seed"] == 5
-    assert printed([*files, "--model.decay", "gla"], capsys)["model"]["decay_options"] == {}
+    assert printed([*files, "--model.decay", "hgrn2"], capsys)["model"]["decay_options"] == {}
     assert printed([*files, "--scale", "160m"], capsys)["model"]["d_model"] == 768
     (tmp_path / "c.yaml").write_text("scale: 410m\n")
     assert printed(["--config", str(tmp_path / "c.yaml")], capsys)["model"]["d_model"] == 1024

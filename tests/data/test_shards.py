@@ -82,16 +82,19 @@ def test_an_altered_tokenizer_is_not_used(config: DataConfig) -> None:
         Corpus.open(config)
 
 
-def test_a_full_disk_is_named_and_loses_nothing(config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "says"), [(errno.ENOSPC, "is full"), (errno.EDQUOT, "^the quota on .* is used up")])
+def test_a_full_disk_is_named_and_loses_nothing(
+    number: int, says: str, config: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     corpus = Corpus.open(config)
     corpus.index(0)
     rename = os.replace
 
     def full(source: Path, target: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(UserError, match="is full: free some space"):
+    with pytest.raises(UserError, match=f"{says}: free some space"):
         corpus.index(1)
     monkeypatch.setattr(os, "replace", rename)
     assert corpus.shards.missing() == [1, 2]

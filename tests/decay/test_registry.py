@@ -23,6 +23,7 @@ def test_names_and_summaries():
         ("simple", {"stat": 0.9}, "did you mean 'start'"),
         ("simple", {"p": 1.0}, "between 0 and 1"),
         ("simple", {"p": "x"}, "between 0 and 1"),
+        ("simple", {"p": 0.8, "start": 0.9}, "has options p: 0.8 and start: 0.9, and each says where λ starts"),
         ("constant", {"c": 0}, "above 0"),
         ("lightnet", {"start": 0.9}, "it takes none"),
         ("tnl", {"start": 0.9}, "it takes none"),

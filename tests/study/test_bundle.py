@@ -21,6 +21,7 @@ from tests.study.bundled import STUDY, call, study_of
         (("bundle", "smal"), "no study 'smal' has been run in"),
         (("bundle", "small", "-o", "away/small.bundle"), "the folder away does not exist"),
         (("bundle", "small", "-o", "out"), "out is a folder: name a file"),
+        (("bundle", "small", "-o", "-"), "not written to standard output: name a file, such as -o small.bundle"),
         (("bundle", "small", "-o", "file/small.yaml"), "file/small.yaml is there and is no bundle"),
         (("rejudge",), "give FILE (bundles, "),
         (("rejudge", "nothing.bundle"), "nothing.bundle does not exist"),

@@ -62,6 +62,18 @@ def test_a_server_that_is_killed_each_time() -> None:
         Forked(Unlucky())  # type: ignore[arg-type]
 
 
+def test_a_server_that_goes_on_refusing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused:
+        def start(self) -> None:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with pytest.raises(Failure, match="has refused connections for 10 seconds: see whether it hangs"):
+        Forked(Refused())  # type: ignore[arg-type]
+    assert sum(slept) == pytest.approx(10, abs=0.1)
+
+
 def test_a_dead_server_that_is_not_seen_to_have_ended_yet() -> None:
     """Its socket is closed before its parent can tell that it has ended."""
 

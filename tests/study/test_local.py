@@ -83,6 +83,16 @@ def test_small_runs_share_a_gpu(runs: list[Run], tmp_path: Path, monkeypatch: py
     launcher.close()
 
 
+@pytest.mark.parametrize(("gpus", "times"), [([], 1), (["4"], 0)])
+def test_sharing_without_a_gpu_has_no_effect_and_is_told_of(
+    gpus: list[str], times: int, runs: list[Run], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A plan for a machine with GPUs is often looked at on one without."""
+    LocalLauncher(ExecutionOptions(runs_per_gpu=2), gpus=gpus).check(runs)
+    LocalLauncher(ExecutionOptions(), gpus=gpus).check(runs)
+    assert caplog.text.count("--runs-per-gpu has no effect here: these runs use no GPU of this machine") == times
+
+
 def test_how_many_runs_share_a_gpu(runs: list[Run]) -> None:
     config = runs[0].config
     assert runs_that_share(config, None, 64) == 6

@@ -1,6 +1,7 @@
 """What --slurm.extra and --slurm.time take, and what they refuse with a sentence."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from decaystudy.cli import main
 from decaystudy.errors import UserError
 from decaystudy.study.execution import slurm
+from decaystudy.study.execution.launcher import ExecutionOptions
 from decaystudy.study.execution.slurm_options import SlurmOptions, join_extra, minutes, parse_extra
 from tests.study import small
 
@@ -171,10 +173,32 @@ def test_a_controller_that_is_busy_is_asked_again_and_one_that_is_not_set_up_is_
     assert (tmp_path / "calls").read_text().count("asked") == asked
 
 
+def test_jobs_of_a_cluster_share_no_gpu() -> None:
+    with pytest.raises(UserError, match="--runs-per-gpu 2 with --launcher slurm: each job has GPUs of its own; leave"):
+        slurm.SlurmLauncher(ExecutionOptions(launcher="slurm", runs_per_gpu=2))
+    slurm.SlurmLauncher(ExecutionOptions(launcher="slurm", runs_per_gpu=1))
+
+
 @pytest.mark.parametrize("name", ["partition", "account", "extra"])
 def test_no_setting_breaks_a_line_of_the_script(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What follows a line break would be run as a command of the job."""
     call = ["run-study", str(small.write_study(tmp_path)), "--out", str(tmp_path / "out"), "--dry-run", "--launcher"]
     assert main([*call, "slurm", f"--slurm.{name}", "qos=high\ntouch owned"]) == 2
     said = capsys.readouterr().err
-    assert f"--slurm.{name} is 'qos=high\\ntouch owned'" in said and "holds no line break" in said
+    assert f"--slurm.{name} is 'qos=high\\ntouch owned'" in said and "with a line break in it: a line" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a\tb", "a tab"),
+        ("a\u00a0b", "U+00A0 (no-break space)"),
+        ("a\u202eb", "U+202E (right-to-left override)"),
+        ("a\x07b", "U+0007 (a control character)"),
+    ],
+)
+def test_a_setting_with_what_nobody_sees_says_what_it_is(text: str, says: str) -> None:
+    """As copied from a page of the web: a no-break space."""
+    with pytest.raises(UserError, match=re.escape(f"with {says} in it: a line of sbatch options takes visible")):
+        SlurmOptions(account=text)
+    assert SlurmOptions(extra="comment=größer").extra == "comment=größer"

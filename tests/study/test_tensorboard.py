@@ -1,5 +1,6 @@
 """``decaystudy tensorboard``: a study's runs by name with its texts, what has no curves, and how it ends."""
 
+import errno
 import importlib.util
 import json
 import shutil
@@ -23,6 +24,7 @@ from decaystudy.runs import events
 from decaystudy.study.definition.expand import expand
 from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
+from decaystudy.study.reporting import board
 from decaystudy.study.run import StudyRequest, run_study
 from tests.study import small
 from tests.study.planted import plant
@@ -200,3 +202,16 @@ def test_nothing_of_tensorboard_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip().endswith("2 []"), done.stdout
+
+
+@pytest.mark.parametrize(("named", "place"), [(None, "tensorboard"), ("elsewhere", "elsewhere")])
+def test_a_report_says_where_it_could_write_nothing_for_tensorboard(
+    named: str | None, place: str, out: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", named)
+
+    monkeypatch.setattr(board, "write_board", full)
+    assert main(["report", "small", "--out", str(out)]) == 0
+    where = out / "small" / place if named is None else place
+    assert f"nothing was written for TensorBoard ({where}: no space left on device)" in caplog.text

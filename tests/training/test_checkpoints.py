@@ -1,5 +1,6 @@
 """Checkpoints that are cut, changed, or have no room: named, and the one before is used; and folders that vanish."""
 
+import errno
 import os
 import random
 import shutil
@@ -144,6 +145,26 @@ def test_the_disk_that_is_full_is_named_and_not_another(disk, tmp_path, monkeypa
     (disk / "filling").write_bytes(bytes(2_000_000))
     assert full_disk.full_place(tmp_path) == disk
     assert full_disk.full_place(disk / "filling") == disk / "filling"
+    monkeypatch.setattr(full_disk, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setenv("DECAYSTUDY_CACHE", str(disk / "cache" / "of-mine"))
+    assert full_disk.full_place(tmp_path) == disk, "in which the cache was to be made"
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EDQUOT, "the quota on the disk of {} is used up: remove files there or have it raised, and the same"),
+        (errno.EFBIG, "a file of {} would be larger than is allowed: raise the limit (ulimit -f), or move the folder"),
+        (errno.ENOSPC, "no space left on the disk of {}: make room there, and the same command resumes at step 4"),
+    ],
+)
+def test_what_has_no_room_is_told_by_its_kind(number, says, tmp_path, monkeypatch, capsys):
+    def fail():
+        raise OSError(number, os.strerror(number))
+
+    small.at_step(monkeypatch, 6, fail)
+    assert small.fit(tmp_path / "run") == 1
+    assert says.format(tmp_path / "run") in capsys.readouterr().err
 
 
 @pytest.mark.slow

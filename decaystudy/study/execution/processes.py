@@ -24,6 +24,9 @@ from decaystudy.study.execution.worker import EVALUATE_MANY
 ORPHANED = 255
 """What multiprocessing gives as the exit code of a process whose own parent, the server of forks, has died."""
 
+REFUSED_SECONDS, MOST_REFUSED_SECONDS = 0.05, 10.0
+"""Between two tries to reach the server of forks, and for how long it may refuse."""
+
 
 class JobProcess(Protocol):
     """A process that does a job."""
@@ -185,7 +188,7 @@ def start_forked(process: BaseProcess) -> None:
     """Start a process of ``forkserver``'s; a server that was killed, as for want of memory, is started anew once.
 
     Raises:
-        Failure: the new one died too.
+        Failure: the new one died too, or it refuses.
     """
     deaths = refusals = 0
     while True:
@@ -195,18 +198,19 @@ def start_forked(process: BaseProcess) -> None:
         except ConnectionRefusedError as error:
             # A dead server closes its socket before its parent can see that it has ended, and starts another.
             refusals += 1
-            last = refusals == 200
-            cause: Exception = error
+            if refusals * REFUSED_SECONDS >= MOST_REFUSED_SECONDS:
+                raise Failure(
+                    f"the process that runs are forked from has refused connections for {MOST_REFUSED_SECONDS:g} "
+                    "seconds: see whether it hangs, end it, and call the same command again, which resumes"
+                ) from error
         except (EOFError, ConnectionError) as error:
             deaths += 1
-            last = deaths == 2
-            cause = error
-        if last:
-            raise Failure(
-                "the process that runs are forked from was killed, and so was the one in its place: see whether "
-                "memory is short, and call the same command again, which resumes"
-            ) from cause
-        time.sleep(0.05)
+            if deaths == 2:
+                raise Failure(
+                    "the process that runs are forked from was killed, and so was the one in its place: see whether "
+                    "memory is short, and call the same command again, which resumes"
+                ) from error
+        time.sleep(REFUSED_SECONDS)
 
 
 def forkserver(*modules: str) -> Any:

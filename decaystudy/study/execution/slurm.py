@@ -55,6 +55,11 @@ class SlurmLauncher(Launcher):
 
     def __init__(self, options: ExecutionOptions, *, max_array_size: int | None = None) -> None:
         super().__init__(options)
+        if (options.runs_per_gpu or 1) > 1:
+            raise UserError(
+                f"--runs-per-gpu {options.runs_per_gpu} with --launcher slurm: each job has GPUs of its own; leave one "
+                "of them out"
+            )
         self._extra = parse_extra(options.slurm.extra)
         self._max_array_size = max_array_size
 

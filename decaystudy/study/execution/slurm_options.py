@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import asdict, dataclass
 
 from decaystudy.checks import shown
@@ -55,6 +56,7 @@ INNER_NAMES = {
     "gpu-freq": ("memory", "graphics", "verbose"),
 }
 _FORMS = {re.sub(r"\[?=\]?$", "", option): option for option in SBATCH_OPTIONS}
+_UNSEEN = {"\n": "a line break", "\r": "a line break", "\t": "a tab"}
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
 _TIME = re.compile(r"(?:(?P<days>\d{1,9})-)?(?P<first>\d{1,9})(?::(?P<second>\d{1,9}))?(?::(?P<third>\d{1,9}))?")
 
@@ -90,12 +92,22 @@ class SlurmOptions:
             if number is not None and number < least:
                 raise UserError(f"--slurm.{name} is {number}: give at least {least}")
         for name, text in asdict(self).items():
-            if isinstance(text, str) and not text.isprintable():
-                raise UserError(f"--slurm.{name} is {shown(text)}: a line of sbatch options holds no line break or tab")
+            unseen = next((one for one in text if not one.isprintable()), None) if isinstance(text, str) else None
+            if unseen is not None:
+                what = _UNSEEN.get(unseen) or _unicode_name(unseen)
+                raise UserError(
+                    f"--slurm.{name} is {shown(text)}, with {what} in it: a line of sbatch options takes visible "
+                    "characters and plain spaces only; take it out"
+                )
         if self.memory is not None and not _MEMORY.fullmatch(self.memory.strip()):
             raise UserError(f"--slurm.memory is {shown(self.memory)}: give a number with a unit, such as 64GB")
         minutes(self.time)
         parse_extra(self.extra)
+
+
+def _unicode_name(character: str) -> str:
+    """As in U+00A0 (no-break space)."""
+    return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character').lower()})"
 
 
 def minutes(limit: str) -> int:

@@ -63,7 +63,8 @@ def keep_study_board(store: Store, plan: Plan, results: StudyResults) -> None:
         write_study_board(store, plan, results)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        LOG.warning("nothing was written for TensorBoard (%s: %s)", error.filename, why)
+        place = error.filename or board_folder(store, plan.study)
+        LOG.warning("nothing was written for TensorBoard (%s: %s)", place, why)
     except (UserError, ImportError) as error:
         LOG.warning("nothing was written for TensorBoard: %s", error)
 

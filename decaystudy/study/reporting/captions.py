@@ -23,9 +23,9 @@ CAPTIONS = {
     "decays": "Half-life of the median λ of each layer over validation text, geometric mean over seeds, with λ itself "
     "on the right; colour for the decay, dash for the level, hollow points for the start. Bands, for up to four cells, "
     "span the quartiles of λ in a layer: they show how λ spreads over tokens, heads and dimensions, and are no "
-    "intervals. The grey line is λ = 0.8.",
+    "intervals. The grey line is λ = 0.8. Half-lives below 0.1 or above 10,000 tokens are drawn there.",
     "decay_curves": "Half-life of the median λ of each layer while its cell was trained, geometric mean over seeds, "
-    "without intervals; one panel per cell whose λ moved. Half-lives above 10,000 tokens are drawn there.",
+    "without intervals; one panel per cell whose λ moved. Half-lives below 0.1 or above 10,000 tokens are drawn there.",
     "loss_by_decay": f"Loss of each cell against its median λ over layers, mean over seeds. {_BAR} of the loss.",
 }
 _ALTS = {

@@ -1,4 +1,4 @@
-"""The figure of a study on how the losses of its runs fell."""
+"""The figure of a study on how the losses of its runs fell; and the curves of its runs, of losses and of λ."""
 
 from __future__ import annotations
 

@@ -55,6 +55,8 @@ def bundle(study: str, *, out: str = "runs", file: str | None = None) -> int:
     """
     store = Store(out)
     plan = read_plan(store, study)
+    if file == "-":
+        raise UserError(f"a bundle is not written to standard output: name a file, such as -o {plan.study}.bundle")
     path = Path(file or f"{plan.study}.bundle").expanduser()
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file, such as -o {path / f'{plan.study}.bundle'}")
