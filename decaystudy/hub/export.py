@@ -49,7 +49,7 @@ def export(run_folder: str | Path, target: str | Path) -> Path:
     # The code first, by which an export that was cut short is known, and the settings last, which make it whole.
     write_text(folder / f"{CODE_FILE}.py", CODE)
     weights = {f"model.{name}": value for name, value in run.model.state_dict().items()}
-    write_weights(folder / WEIGHTS, weights, model.config.architecture)
+    write_weights(folder / WEIGHTS, weights, run.config.model)
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     GenerationConfig(**ids, pad_token_id=tokenizer.pad_token_id).save_pretrained(folder)

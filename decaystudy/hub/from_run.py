@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from decaystudy.errors import UserError
+from decaystudy.hub.missing import FETCHED, refuse_missing
 from decaystudy.hub.modeling import DecayStudyForCausalLM
 from decaystudy.runs.loading import LoadedRun
-from decaystudy.runs.weights import refuse_missing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -81,7 +81,7 @@ def load_hub_folder(path: str | Path, *, trusted: bool = False) -> tuple[PreTrai
     try:
         folder = Path(path).expanduser()
         model, facts = open_model(folder, dtype="auto", output_loading_info=True, **options)
-        refuse_missing(facts)
+        refuse_missing(facts, dict(model.named_parameters()), FETCHED)
         what = "tokenizer"
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except UserError as error:

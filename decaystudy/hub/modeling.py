@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from decaystudy.hub.agreement import check_agreement
 from decaystudy.hub.cache import StateCache
 from decaystudy.hub.config import DecayStudyConfig
 from decaystudy.hub.embeddings import Embeddings
+from decaystudy.hub.missing import advice_on, refuse_missing, start_others
 from decaystudy.hub.trust import trusting
 from decaystudy.model import DecayTransformer
 from decaystudy.model.resets import document_starts
-from decaystudy.runs.weights import check_architecture, open_to_readers, read_weights, refuse_missing
+from decaystudy.runs.weights import open_to_readers
 
 
 class DecayStudyForCausalLM(Embeddings, GenerationMixin):
@@ -57,25 +59,26 @@ class DecayStudyForCausalLM(Embeddings, GenerationMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As for every model of transformers. Weights in a folder are checked first against their checksum.
+        """As for every model of transformers. Weights in a folder are checked first against their checksum, and
+        config.json against what they were trained with.
 
         Raises:
-            UserError: they are broken or lack some, or the decay is code from elsewhere and ``trust_remote_code`` is
-                not set.
+            UserError: they are broken, lack some or are those of another model, or the decay is code from elsewhere and
+                ``trust_remote_code`` is not set.
         """
-        weights = None
-        if pretrained_model_name_or_path is not None:
-            file = Path(pretrained_model_name_or_path) / kwargs.get("subfolder", "") / "model.safetensors"
-            if file.is_file():
-                read_weights(file)
-                weights = file
+        source = pretrained_model_name_or_path
         told = bool(kwargs.pop("output_loading_info", False))
         open_model: Any = super().from_pretrained
         with trusting(bool(kwargs.get("trust_remote_code"))):
-            model, facts = open_model(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
-        refuse_missing(facts)
-        if weights is not None:
-            check_architecture(weights, model.config.architecture, str(weights.with_name("config.json")))
+            if source is not None:
+                file = Path(source) / (kwargs.get("subfolder") or "") / "model.safetensors"
+                if file.is_file():
+                    check_agreement(file, kwargs)
+            model, facts = open_model(source, *args, output_loading_info=True, **kwargs)
+            # Constants are needed too: a model of this package keeps those of its decay in its files.
+            held = (model.named_parameters(), model.named_buffers())
+            refuse_missing(facts, [name for tensors in held for name, _ in tensors], advice_on(source))
+            start_others(model, facts)
         return (model, facts) if told else model
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -110,7 +110,7 @@ def _compare_results(one: Path, other: Path) -> None:
 
 
 def _compare_weights(one: RunFolder, other: RunFolder) -> None:
-    first, second = read_weights(one.weights), read_weights(other.weights)
+    first, second = read_weights(one.weights).tensors, read_weights(other.weights).tensors
     for name, value in first.items():
         if not torch.equal(value, second[name]):
             apart = float((value.double() - second[name].double()).abs().max())

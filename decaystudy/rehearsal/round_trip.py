@@ -31,7 +31,7 @@ def round_trip(rehearsal: Rehearsal) -> str:
     copies.create()
     files = CheckpointFiles(copies)
     content = files.load_checkpoint(path)
-    weights = {f"model.{name}": value for name, value in read_weights(run.weights).items()}
+    weights = {f"model.{name}": value for name, value in read_weights(run.weights).tensors.items()}
     unequal(content["state_dict"], weights, f"{path.name} and {run.weights.name}")
     again = checkpoint_path(copies, rehearsal.config.max_steps)
     files.save_checkpoint(content, again)

@@ -13,7 +13,7 @@ from decaystudy import versions
 from decaystudy.checks import LARGEST_SEED, check_whole, check_word
 from decaystudy.data.config import DataConfig, token_stream_fingerprint, vocabulary_size
 from decaystudy.data.registry import find_source
-from decaystudy.decay import decay_class
+from decaystudy.decay import decay_class, make_decay
 from decaystudy.errors import UserError, unknown
 from decaystudy.model.config import ModelConfig
 from decaystudy.runs.recipe import RecipeConfig
@@ -172,13 +172,23 @@ class RunConfig:
 
 def canonical_model(model: ModelConfig) -> dict[str, Any]:
     """What a model is, with defaults written out."""
-    values = dataclasses.asdict(model)
-    values.pop("backend")
-    if model.mixer == "softmax":
-        values["position"] = "rope"
-    values["decay_options"] = dataclasses.asdict(model.make_decay())  # type: ignore[call-overload]
-    values["decay_rank"] = model.decay_rank or model.head_dim
+    values = canonical_settings(dataclasses.asdict(model))
+    values["decay_options"] = canonical_options(model.decay, model.decay_options)
     return values
+
+
+def canonical_settings(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The same from the fields of a ``ModelConfig``, whose defaults may be written out already; options as they are."""
+    values = {name: value for name, value in model.items() if name != "backend"}
+    if values["mixer"] == "softmax":
+        values["position"] = "rope"
+    values["decay_rank"] = values["decay_rank"] or values["d_model"] // values["heads"]
+    return values
+
+
+def canonical_options(decay: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a decay."""
+    return dataclasses.asdict(make_decay(decay, options))  # type: ignore[call-overload,no-any-return]
 
 
 def canonical_trainer(settings: Mapping[str, Any]) -> dict[str, Any]:

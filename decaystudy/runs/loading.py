@@ -13,12 +13,13 @@ from decaystudy.data.cache.corpus import Corpus
 from decaystudy.errors import UserError
 from decaystudy.formatting import shortened
 from decaystudy.model import DecayTransformer
+from decaystudy.runs.architecture import check_architecture
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, read_origin, why_changed
 from decaystudy.runs.records import stored_config
 from decaystudy.runs.state import RunState
-from decaystudy.runs.weights import check_architecture, read_weights
+from decaystudy.runs.weights import read_weights
 
 if TYPE_CHECKING:
     from decaystudy.data.tokenizers.tokenizer import Tokenizer
@@ -114,9 +115,9 @@ def load_weights(config: RunConfig, folder: RunFolder, device: torch.device) -> 
         model = DecayTransformer(config.model, seed=config.seed)
     result = folder.read_result()
     weights = read_weights(folder.weights, None if result is None else result.weights)
-    check_architecture(folder.weights, asdict(config.model), str(folder.config))
+    check_architecture(weights.architecture, asdict(config.model), folder.weights, folder.config)
     try:
-        model.load_state_dict(weights, strict=True, assign=True)
+        model.load_state_dict(weights.tensors, strict=True, assign=True)
     except RuntimeError as error:
         line = shortened(str(error), 200)
         raise UserError(f"{folder.weights} does not hold the weights of this run ({line}): train it again") from error

@@ -10,32 +10,40 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.formatting import shortened
 from decaystudy.io import move_into_place
+from decaystudy.model.config import ModelConfig
+from decaystudy.runs.architecture import read_record, recorded
 
 CHECKSUM = "blake2b"
 """Name of the checksum in the metadata."""
-ARCHITECTURE = "architecture"
-"""Name of the model's settings in the metadata, as JSON."""
-FREE = {"backend"}
-"""Settings of a model that may change: its numbers are the same but for rounding."""
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], architecture: Mapping[str, Any] | None = None) -> str:
+@dataclass(frozen=True)
+class Weights:
+    """What a file of weights holds."""
+
+    tensors: dict[str, Tensor]
+    """On the CPU, by name."""
+    architecture: dict[str, Any]
+    """The settings of their model, as far as the file tells."""
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], model: ModelConfig | None = None) -> str:
     """Write the tensors whole or not at all, readable by whoever may read other files of this user.
 
     Args:
-        architecture: the fields of their ``ModelConfig``.
+        model: of which they are.
 
     Returns:
         Their checksum.
@@ -47,9 +55,8 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], architecture: Mappi
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     written = checksum(content)
     try:
-        kept = None if architecture is None else {k: v for k, v in architecture.items() if k not in FREE}
-        own = {} if kept is None else {ARCHITECTURE: json.dumps(kept, sort_keys=True)}
-        save_file(content, temporary, metadata={"format": "pt", CHECKSUM: written, **own})
+        own = {CHECKSUM: written} if model is None else {CHECKSUM: written, **recorded(model)}
+        save_file(content, temporary, metadata={"format": "pt", **own})
         with temporary.open("r+b") as file:
             _sort_metadata(file)
         open_to_readers(temporary)
@@ -70,63 +77,33 @@ def open_to_readers(path: Path) -> None:
     path.chmod(0o666 & ~mask)
 
 
-def read_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
-    """The tensors in the file, on the CPU.
+def read_weights(path: Path, expected: str | None = None) -> Weights:
+    """What the file holds.
 
     Args:
-        expected: their checksum, where it is known. A file without one may hold others, as who edits weights writes.
+        expected: the checksum in result.json, where there is one. A file without a checksum is accepted: programs that
+            edit weights write none.
 
     Raises:
-        UserError: the file is broken, or holds others.
+        UserError: the file is broken, or holds other weights.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder where a file should be: {ADVICE}")
     try:
-        tensors: dict[str, Tensor] = load_file(path)
         with safe_open(path, framework="pt") as file:
-            written = (file.metadata() or {}).get(CHECKSUM)
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read ({shortened(str(error), 200)}): {ADVICE}") from error
+    written = metadata.get(CHECKSUM)
     if written is not None and written != checksum(tensors):
         raise UserError(f"{path} is broken (its checksum is wrong): {ADVICE}")
     if written is not None and expected not in (None, written):
-        raise UserError(f"{path} holds the weights of another run: {ADVICE}")
-    return tensors
-
-
-def check_architecture(path: Path, given: Mapping[str, Any], file: str) -> None:
-    """Refuse settings of a model under which its weights would be another one.
-
-    Args:
-        given: the fields of its ``ModelConfig``.
-        file: that they are from.
-
-    Raises:
-        UserError: which of them are not those that the weights were trained with, as far as the weights tell.
-    """
-    with safe_open(path, framework="pt") as opened:
-        recorded = json.loads((opened.metadata() or {}).get(ARCHITECTURE, "{}"))
-    for name, value in recorded.items():
-        if name in given and json.loads(json.dumps(given[name])) != value:
-            raise UserError(
-                f"{file} says {name} {shown(given[name])}, and the weights in {path} were trained with {shown(value)}: "
-                f"restore {file} from a copy"
-            )
-
-
-def refuse_missing(facts: Mapping[str, Any]) -> None:
-    """Refuse a model some of whose weights are in no file: transformers would draw them at random.
-
-    Args:
-        facts: what ``from_pretrained`` tells with ``output_loading_info``.
-
-    Raises:
-        UserError: which are missing.
-    """
-    missing = sorted(facts["missing_keys"])
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"its weights lack {missing[0]}{more}: {ADVICE}")
+        raise UserError(
+            f"{path} holds other weights than those that result.json was written with (their checksum is "
+            f"{written[:12]}, not {expected[:12]}): {ADVICE}"
+        )
+    return Weights(tensors, read_record(metadata, own=written is not None))
 
 
 def _sort_metadata(file: IO[bytes]) -> None:
@@ -140,7 +117,7 @@ def _sort_metadata(file: IO[bytes]) -> None:
     file.write(text.ljust(size))
 
 
-ADVICE = "restore it from a copy, or remove it and train or export the run again"
+ADVICE = "restore it from a copy, or remove its folder and train or export the run again"
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:

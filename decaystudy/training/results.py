@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import lightning.pytorch as L
 import numpy as np
@@ -106,7 +106,7 @@ def write_finished(
     with replacing(folder.validation_documents) as file:
         np.savez(file, nll=module.document_losses, tokens=held_out.tokens, bytes=held_out.bytes)
     named = {name.removeprefix("model."): value for name, value in weights.items()}
-    folder.write_result(replace(result, weights=write_weights(folder.weights, named, asdict(config.model))))
+    folder.write_result(replace(result, weights=write_weights(folder.weights, named, config.model)))
     folder.write_status("finished", step=result.step, max_steps=config.max_steps, val_loss=result.val_loss)
 
 

@@ -188,33 +188,12 @@ def test_weights_of_another_run_are_never_generated_from(run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     weights = folder / "model.safetensors"
-    write_weights(weights, {name: value + 1e-3 for name, value in read_weights(weights).items()})
+    write_weights(weights, {name: value + 1e-3 for name, value in read_weights(weights).tensors.items()})
     for words in (["generate", str(folder)], ["export", str(folder), str(tmp_path / "elsewhere")]):
         assert main(words) == 2
-        assert f"{weights} holds the weights of another run: restore it" in capsys.readouterr().err
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_weights_that_are_missing_are_never_drawn_at_random(exported, tmp_path, capsys):
-    import shutil
-
-    from safetensors.torch import load_file, save_file
-
-    from decaystudy.errors import UserError
-
-    folder = tmp_path / "model"
-    shutil.copytree(exported, folder)
-    weights = load_file(folder / "model.safetensors")
-    gone = sorted(weights)[0]
-    save_file({k: v for k, v in weights.items() if k != gone}, folder / "model.safetensors", metadata={"format": "pt"})
-    for words in (["generate", str(folder)], ["evaluate", str(folder), "--tasks", "offline", "--limit", "1"]):
-        assert main(words) == 2
         said = capsys.readouterr().err
-        assert f"cannot open the model in {folder}: its weights lack {gone}: restore it" in said and "Trace" not in said
-    with pytest.raises(UserError, match=f"its weights lack {gone}"):
-        AutoModelForCausalLM.from_pretrained(folder)
-    model, facts = AutoModelForCausalLM.from_pretrained(exported, output_loading_info=True)
-    assert not facts["missing_keys"] and model.config.model_type == "decaystudy"
+        assert f"{weights} holds other weights than those that result.json was written with (their checksum is" in said
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_broken_tokenizer_is_named(exported, tmp_path, capsys):
@@ -224,33 +203,6 @@ def test_a_broken_tokenizer_is_named(exported, tmp_path, capsys):
     (tmp_path / "model" / "tokenizer_config.json").write_text("[")
     assert main(["generate", str(tmp_path / "model")]) == 2
     assert f"cannot open the tokenizer in {tmp_path / 'model'}: " in capsys.readouterr().err
-
-
-def test_weights_are_never_read_as_those_of_another_model(exported, run, tmp_path, capsys):  # noqa: F811
-    """Where the shapes are the same, nothing else would tell."""
-    import shutil
-
-    from decaystudy.errors import UserError
-
-    for source, name, old, new in (
-        (exported, "config.json", '"norm_eps": 1e-05', '"norm_eps": 0.1'),
-        (run, "config.yaml", "norm_eps: 1.0e-05", "norm_eps: 0.1"),
-    ):
-        folder = tmp_path / name
-        shutil.copytree(source, folder)
-        text = (folder / name).read_text()
-        assert old in text
-        (folder / name).write_text(text.replace(old, new))
-        assert main(["generate", str(folder)]) == 2
-        said = capsys.readouterr().err
-        assert f"{folder / name} says norm_eps 0.1, and the weights in {folder}/model.safetensors were trained" in said
-        (folder / name).write_text(text.replace('"backend": "auto"', '"backend": "chunked"'))
-        assert main(["generate", str(folder), "--tokens", "1"]) == 0, "whatever computes it"
-    with pytest.raises(UserError, match="says norm_eps"):
-        (tmp_path / "config.json" / "config.json").write_text(
-            (exported / "config.json").read_text().replace('"norm_eps": 1e-05', '"norm_eps": 0.1')
-        )
-        AutoModelForCausalLM.from_pretrained(tmp_path / "config.json")
 
 
 def test_paths_from_home_and_what_is_of_someone_else(run, tmp_path, capsys, monkeypatch):  # noqa: F811

@@ -28,7 +28,7 @@ def test_they_come_back_readable_for_others(tensors, tmp_path):
     assert [other.name for other in tmp_path.iterdir()] == [path.name]
     (tmp_path / "neighbour").write_text("")
     assert path.stat().st_mode == (tmp_path / "neighbour").stat().st_mode
-    for got in (read_weights(path), load_file(path)):
+    for got in (read_weights(path).tensors, load_file(path)):
         assert got.keys() == tensors.keys()
         assert all(torch.equal(got[name], tensors[name]) and got[name].dtype == tensors[name].dtype for name in got)
 
@@ -43,7 +43,7 @@ def test_no_changed_bit_goes_unseen(tensors, tmp_path):
         changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
         try:
-            got = read_weights(path)
+            got = read_weights(path).tensors
         except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)
             refused += 1
@@ -57,4 +57,4 @@ def test_no_changed_bit_goes_unseen(tensors, tmp_path):
 
 def test_weights_of_other_programs_have_no_checksum(tensors, tmp_path):
     save_file(tensors, tmp_path / "theirs.safetensors")
-    assert torch.equal(read_weights(tmp_path / "theirs.safetensors")["b"], tensors["b"])
+    assert torch.equal(read_weights(tmp_path / "theirs.safetensors").tensors["b"], tensors["b"])

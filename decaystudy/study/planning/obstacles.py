@@ -51,7 +51,8 @@ def obstacles(
 
 
 SHORT = 0.5
-"""Of a scale's own tokens: at tiny, that many still leave the loss of guessing tokens by their frequency."""
+"""A run is short if it sees at most this share of its scale's own tokens. After half of tiny's (45 steps), mamba2 is at
+6.31 nats on held-out text, where guessing tokens by their frequency gives 6.26; after all of them, it is at 6.08."""
 
 
 def _too_short(configs: Sequence[RunConfig]) -> list[str]:
