@@ -22,7 +22,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,12 +97,18 @@ class RunFolder:
             raise UserError(f"cannot write to the run folder {self.path}: permission denied; choose another --out")
 
     def remove_if_empty(self) -> None:
-        """Remove the folder if it holds nothing of a run, as after a refusal."""
-        with suppress(OSError):
-            if {*self.path.iterdir()} <= {self.checkpoints, self._lock} and not self.held():
-                self.checkpoints.rmdir()
-                self._lock.unlink(missing_ok=True)
-                self.path.rmdir()
+        """Remove the folder if it holds nothing of a run, as after a refusal, and nobody trains in it."""
+        with suppress(OSError, UserError):
+            if not self._is_empty():
+                return
+            with self.locked():
+                if self._is_empty():  # still: another process may have begun a run there
+                    self.checkpoints.rmdir()
+                    self._lock.unlink()
+            self.path.rmdir()
+
+    def _is_empty(self) -> bool:
+        return {*self.path.iterdir()} <= {self.checkpoints, self._lock}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -111,31 +117,40 @@ class RunFolder:
         Raises:
             UserError: another process holds it.
         """
-        with open(self._lock, "ab") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                doing = self.read_status()
-                who = f" by process {doing.get('pid')} on {doing.get('host')}" if doing else ""
-                raise UserError(
-                    f"{self.path} is being trained{who}: wait for it, or give this run another --out"
-                ) from error
+        with ExitStack() as closing:
+            handle = closing.enter_context(open(self._lock, "ab"))
+            while not self._taken(handle):  # removed since it was opened, by a process that left the folder empty
+                handle = closing.enter_context(open(self._lock, "ab"))
             self._holding = handle
             try:
                 yield
             finally:
                 self._holding = None
 
+    def _taken(self, handle: IO[bytes]) -> bool:
+        """Take the lock by this file; says whether it still is the folder's."""
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            doing = self.read_status()
+            who = f" by process {doing.get('pid')} on {doing.get('host')}" if doing else ""
+            raise UserError(
+                f"{self.path} is being trained{who}: wait for it, or give this run another --out"
+            ) from error
+        return self._is_ours(handle)
+
+    def _is_ours(self, handle: IO[bytes]) -> bool:
+        """Whether a file that is open is the folder's lock, which may have been removed since, or replaced."""
+        try:
+            return os.path.samestat(os.fstat(handle.fileno()), self._lock.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # a file system that doesn't answer for a while takes nothing away
+
     def lost(self) -> bool:
         """Whether this process holds the run, and its folder was removed since then, or replaced by another one."""
-        if self._holding is None:
-            return False
-        try:
-            return not os.path.samestat(os.fstat(self._holding.fileno()), self._lock.stat())
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False  # a file system that doesn't answer for a while takes nothing away
+        return self._holding is not None and not self._is_ours(self._holding)
 
     def held(self) -> bool:
         """Whether a process on this machine (or, on a file system with shared locks, any machine) is training it."""

@@ -32,7 +32,9 @@ class Origin:
     data: dict[str, Any] = field(default_factory=dict)
     """``revision`` of the text, ``tokenizer_digest``, and what else is known."""
     identity: str = ""
-    """``RunConfig.identity_hash()`` of the run, which its result must have too; empty where it isn't recorded."""
+    """``run_identity`` of the run, which its result must have too; empty where it isn't recorded."""
+    settings: str = ""
+    """Digest of the config.yaml that the identity is of; empty where it isn't recorded."""
 
     @classmethod
     def here(cls, config: RunConfig, data: Mapping[str, Any]) -> Origin:

@@ -16,7 +16,7 @@ import yaml
 from decaystudy import __version__
 from decaystudy.checks import shown
 from decaystudy.errors import UserError
-from decaystudy.io import write_text
+from decaystudy.io import digest, read_mapping, write_text
 from decaystudy.runs.config import RunConfig, merge
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, origin_known, origin_to_train, read_origin, why_changed, write_origin
@@ -39,7 +39,7 @@ def claim(folder: RunFolder, config: RunConfig) -> bool:
             no run, as an exported model's, which the run would replace.
     """
     origin = origin_to_train(config)
-    refuse_other_settings(folder, config)
+    identity = run_identity(folder, config)
     if folder.begun():
         refuse_other_origin(folder, config, origin)
     new = not folder.config.exists()
@@ -47,8 +47,25 @@ def claim(folder: RunFolder, config: RunConfig) -> bool:
         raise UserError(f"{folder.weights} is of no run (there is no config.yaml beside it): choose another --out")
     if new:
         write_text(folder.config, dump_config(config))
-    write_origin(folder, replace(origin, identity=config.identity_hash()))
+    write_origin(folder, replace(origin, identity=identity, settings=digest(folder.config.read_bytes())))
     return new
+
+
+def run_identity(folder: RunFolder, config: RunConfig) -> str:
+    """By what a folder's checkpoints and result are known: ``identity_hash`` of its run as it was when the run began.
+
+    Today's may differ though no setting does: the folders of a project were moved, or a newer version has more
+    settings. Where config.yaml was changed since, it is today's.
+
+    Raises:
+        UserError: the folder holds a run with other settings.
+    """
+    refuse_other_settings(folder, config)
+    begun = read_mapping(folder.origin) or {}
+    identity, settings = begun.get("identity"), begun.get("settings")
+    kept = isinstance(identity, str) and identity and folder.config.exists()
+    unchanged = kept and (not settings or settings == digest(folder.config.read_bytes()))
+    return str(identity) if unchanged else config.identity_hash()
 
 
 def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:

@@ -57,7 +57,7 @@ class RunResult:
     """From the start of the process that finished the run to its result, imports and start-up included."""
     seed: int | None = None
     identity: str | None = None
-    """``RunConfig.identity_hash()`` of the run."""
+    """``run_identity`` of the run."""
     unigram_entropy: float | None = None
     """Entropy of the token frequencies of the validation text, nats per token."""
     decay: tuple[LayerDecay, ...] = ()

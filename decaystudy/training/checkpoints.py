@@ -6,24 +6,26 @@ sharded run is a folder of files, with a list of their checksums.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import logging
+import itertools
+import os
 import re
 import shutil
 import zipfile
 import zlib
 from pathlib import Path
 
+from decaystudy.errors import Failure
 from decaystudy.formatting import shortened
-from decaystudy.io import read_mapping, write_json
+from decaystudy.io import move_into_place, read_mapping, write_json
 from decaystudy.runs.folder import RunFolder
 
-LOG = logging.getLogger("decaystudy")
 FILE_NAME = "step={step}.ckpt"
 KEPT = 2
 """Checkpoints kept while a run trains: the last, and the one before, which takes its place if it is broken."""
 IDENTITY = "decaystudy_identity"
-"""In a checkpoint: ``RunConfig.identity_hash()`` of its run."""
+"""In a checkpoint: ``run_identity`` of its run."""
 REST = "meta.pt"
 """In a folder: what is not sharded, under Lightning's name for it."""
 CHECKSUMS = "checksums.json"
@@ -52,48 +54,22 @@ def resumption(folder: RunFolder) -> str:
     return f"the same command resumes at step {step}" if step else "the same command starts the run again"
 
 
-def last_whole(folder: RunFolder, identity: str) -> int:
-    """The step that training resumes from: that of the last whole checkpoint of this run, 0 if there is none.
-
-    Reads the checkpoint through. One that is broken, or another run's, is named in a warning, and the one before takes
-    its place.
-
-    Args:
-        identity: the run's.
-    """
-    found = checkpoints(folder)
-    for step, path in found.items():
-        wrong = f"broken ({why})" if (why := fault(path)) is not None else stranger(path, identity)
-        if wrong is None:
-            return step
-        before = next((other for other in found if other < step), 0)
-        LOG.warning("%s is %s: trying the one before it, of step %d", path, wrong, before)
-    return 0
-
-
-def stranger(path: Path, identity: str) -> str | None:
-    """What a whole checkpoint is, if it is not one of the run with this identity; None if it is, or is too old to say.
-
-    Nothing in it is executed, and no weights are read.
-    """
-    import torch
-
-    try:
-        content = torch.load(path / REST if path.is_dir() else path, map_location="cpu", mmap=True, weights_only=True)
-        recorded = content.get(IDENTITY)
-    except Exception as error:  # whatever a file raises that only looks like a checkpoint
-        return f"broken ({shortened(str(error).strip().split(chr(10))[0], 100)})"
-    return None if recorded in (None, identity) else "another run's"
-
-
 def fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint, None if it is whole."""
-    if path.is_dir():
-        return _fault_of_folder(path)
+    """What is wrong with a checkpoint, None if it is whole.
+
+    Raises:
+        Failure: it cannot be read now, which says nothing about its content.
+    """
     try:
+        if path.is_dir():
+            return _fault_of_folder(path)
         with zipfile.ZipFile(path) as archive:
             record = archive.testzip()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a place in the file that it says of itself, and that cannot be
+            return "a place that it names is outside it"
+        raise unreadable(path, error) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         return str(error).strip().split("\n")[0].lower() or type(error).__name__
     return None if record is None else f"its checksum of {record} is wrong"
 
@@ -106,9 +82,19 @@ def _fault_of_folder(path: Path) -> str | None:
         try:
             if checksum(path / name) != expected:
                 return f"its checksum of {name} is wrong"
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             return f"{name}: {(error.strerror or str(error)).lower()}"
     return None
+
+
+def unreadable(path: Path, error: Exception) -> Failure:
+    """A checkpoint that cannot be read now, as a file server that doesn't answer, or too little memory, makes it."""
+    told = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
+    why = told or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
+    return Failure(
+        f"{path} cannot be read ({shortened(why.lower(), 100)}): call the same command again, or move that checkpoint "
+        "away, and the run resumes from the one before"
+    )
 
 
 def write_checksums(folder: Path) -> None:
@@ -124,7 +110,7 @@ def checksum(path: Path) -> str:
 
 
 def unfinished(path: Path) -> Path:
-    """Where a folder is written before it takes its place; one that is left over is removed by ``tidy``."""
+    """Where a folder is written before it takes its place; one that is left over is removed when the run resumes."""
     return path.with_name(f".{path.name}.tmp")
 
 
@@ -134,14 +120,17 @@ def prune(folder: RunFolder, kept: int) -> None:
         remove(path)
 
 
-def tidy(folder: RunFolder, step: int) -> None:
-    """Remove what a run that resumes at ``step`` has no use for: broken later checkpoints, and unfinished files."""
-    for other, path in checkpoints(folder).items():
-        if other > step:
-            remove(path)
-    for path in _listed(folder):
-        if path.name.startswith(".") and path.name.endswith(".tmp"):
-            remove(path)
+def unfinished_files(folder: RunFolder) -> list[Path]:
+    """What processes have left that were killed as they wrote a checkpoint."""
+    return [path for path in _listed(folder) if path.name.startswith(".") and path.name.endswith(".tmp")]
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a checkpoint so that it is none of this run's any more; returns where it is."""
+    names = itertools.chain([f"{path.name}.other"], (f"{path.name}.other-{i}" for i in itertools.count(2)))
+    target = next(other for name in names if not os.path.lexists(other := path.with_name(name)))
+    move_into_place(path, target)
+    return target
 
 
 def remove(path: Path) -> None:

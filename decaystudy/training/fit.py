@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.heartbeat import Heartbeat
 from decaystudy.runs.memory import machine_memory, too_large
 from decaystudy.runs.origin import begun_origin
-from decaystudy.runs.records import claim, finished_result, release
+from decaystudy.runs.records import claim, finished_result, release, run_identity
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.time_limit import seconds_of
 from decaystudy.training.callbacks.checkpoints import Checkpoints
@@ -32,7 +32,7 @@ from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.stop import Stop, Stopped
 from decaystudy.training.callbacks.telemetry import Telemetry
 from decaystudy.training.callbacks.throughput import Throughput
-from decaystudy.training.checkpoints import checkpoint_path, last_whole, prune, resumption
+from decaystudy.training.checkpoints import checkpoint_path, prune, resumption
 from decaystudy.training.curve_writer import CurveWriter
 from decaystudy.training.frame import RunTotals
 from decaystudy.training.full_disk import is_full, let_go, no_room
@@ -41,6 +41,7 @@ from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.loggers import check_loggers, close_loggers, log_settings, log_summary, make_loggers
 from decaystudy.training.quiet import quieten
 from decaystudy.training.results import result_of_diverged, result_of_finished, write_diverged, write_finished
+from decaystudy.training.resuming import agree_on_resume_point
 from decaystudy.training.strategy import full_weights
 from decaystudy.training.trainer import make_trainer
 from decaystudy.training.world import UNREACHED, World, find_world, uses_gpu
@@ -103,7 +104,9 @@ def fit(
     world = world or find_world(config.trainer)
     layout = run_layout(config, world)
     _check_memory(config, folder, layout)
-    session = _session(config, folder, layout, world)
+    # Once, and not at each checkpoint: it looks at the working directory, which may be gone by then.
+    today, identity = config.identity_hash(), run_identity(folder, config)
+    session = _session(config, folder, layout, world, identity)
     if profiler is not None:
         session.trainer.profiler = profiler  # type: ignore[attr-defined]  # which Trainer sets, and does not declare
     new = world.rank == 0 and claim(folder, config)  # for all of them
@@ -120,9 +123,9 @@ def fit(
         session.progress.heartbeat = heartbeat
         try:
             with _logging(config, folder, session.trainer), session.progress.showing():
-                return _train(config, folder, layout, session)
+                return _train(config, folder, layout, session, {identity, today})
         except Diverged as diverged:
-            result = result_of_diverged(config, diverged, begun_origin(folder))
+            result = result_of_diverged(config, identity, diverged, begun_origin(folder))
             if heartbeat is not None:
                 heartbeat.stop()
                 write_diverged(folder, config, result)
@@ -135,7 +138,7 @@ def fit(
                 raise Failure(REMOVED.format(folder.path)) from error
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(str(error)) from error
+            raise OutOfMemory(str(error).strip() or type(error).__name__) from error
         except RuntimeError as error:
             if "can't allocate memory" in str(error) or "not enough memory" in str(error):
                 raise OutOfMemory(str(error)) from error
@@ -149,12 +152,12 @@ def fit(
             raise
 
 
-def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World) -> Session:
+def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World, identity: str) -> Session:
     every = int(config.trainer.get("log_every_n_steps") or 10)
     losses = StepLoss(look_every=every)
     throughput = Throughput(config.tokens_per_step, window=every)
     show = bool(config.trainer.get("enable_progress_bar", True))
-    checkpoints = Checkpoints(folder, config.recipe.checkpoint_every)
+    checkpoints = Checkpoints(folder, config.recipe.checkpoint_every, identity)
     # The order matters: each callback reads what those before it have measured.
     writer = CurveWriter(folder.path, config.logger)
     start = StartDecays()
@@ -169,7 +172,9 @@ def _session(config: RunConfig, folder: RunFolder, layout: Layout, world: World)
     return Session(losses, throughput, start, progress, checkpoints, stop, trainer)
 
 
-def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Session) -> RunResult:
+def _train(
+    config: RunConfig, folder: RunFolder, layout: Layout, session: Session, identities: Collection[str]
+) -> RunResult:
     module = LanguageModel(config)
     data = DataModule(
         config.data,
@@ -178,7 +183,8 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
         micro_batch_size=layout.micro_batch,
     )
     trainer = session.trainer
-    step = last_whole(folder, config.identity_hash())
+    session.checkpoints.begins = agree_on_resume_point(trainer, module, folder, identities)
+    step = session.checkpoints.begins.step
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint_path(folder, step) if step else None, weights_only=True)
     session.throughput.finish()
     session.checkpoints.save(trainer)
@@ -187,7 +193,14 @@ def _train(config: RunConfig, folder: RunFolder, layout: Layout, session: Sessio
         trainer.validate(module, datamodule=data, verbose=False)
     weights = full_weights(trainer.strategy)  # gathered from all processes, so all take part
     result = result_of_finished(
-        config, session.trainer, module, data, session.losses, session.throughput, session.start
+        config,
+        session.checkpoints.identity,
+        session.trainer,
+        module,
+        data,
+        session.losses,
+        session.throughput,
+        session.start,
     )
     if trainer.is_global_zero:
         if session.progress.heartbeat is not None:
@@ -256,6 +269,7 @@ def _owned(folder: RunFolder, world: World) -> Iterator[Heartbeat | None]:
         yield None
         return
     with folder.locked():
+        folder.create()  # again: the refusal of another process may have removed what was empty so far
         heartbeat = Heartbeat(folder)
         heartbeat.start()
         try:

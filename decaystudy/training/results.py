@@ -29,6 +29,7 @@ from decaystudy.versions import semantics
 
 def result_of_finished(
     config: RunConfig,
+    identity: str,
     trainer: L.Trainer,
     module: LanguageModel,
     data: DataModule,
@@ -60,13 +61,13 @@ def result_of_finished(
         version=semantics(),
         code=config.code(),
         seed=config.seed,
-        identity=config.identity_hash(),
+        identity=identity,
         versions=versions(),
         git_revision=git_revision(),
     )
 
 
-def result_of_diverged(config: RunConfig, diverged: Diverged, origin: Origin | None) -> RunResult:
+def result_of_diverged(config: RunConfig, identity: str, diverged: Diverged, origin: Origin | None) -> RunResult:
     """The result of a run that diverged: at which step, and what loss it had before."""
     began = origin or Origin()
     return RunResult(
@@ -80,7 +81,7 @@ def result_of_diverged(config: RunConfig, diverged: Diverged, origin: Origin | N
         code=began.code,
         data=began.data,
         seed=config.seed,
-        identity=config.identity_hash(),
+        identity=identity,
         versions=versions(),
         git_revision=git_revision(),
     )

@@ -34,8 +34,9 @@ class ShardedStrategy(ModelParallelStrategy):
 
     def setup_environment(self) -> None:
         super().setup_environment()
-        # Its own, since training talks at the same time; on the CPU, where what is written has been copied to.
-        self._group = torch.distributed.new_group(backend="gloo")
+        if self._group is None:
+            # Its own, since training talks at the same time; on the CPU, where what is written has been copied to.
+            self._group = torch.distributed.new_group(backend="gloo")
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
         """Begin to write a checkpoint, once the one before has been written."""

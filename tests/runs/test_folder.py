@@ -1,5 +1,6 @@
 """A run's folder: states, locks, and files that are whole or absent."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -62,6 +63,53 @@ def test_unwritable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another --out"):
         RunFolder(tmp_path / "file" / "run").create()
+
+
+def test_an_empty_folder_is_removed_and_no_other(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    with RunFolder(folder.path).locked():
+        folder.remove_if_empty()
+    assert folder.checkpoints.is_dir(), "somebody holds it"
+    folder.remove_if_empty()
+    assert not folder.path.exists()
+    folder.remove_if_empty()
+    folder.create()
+    folder.config.write_text("seed: 0")
+    folder.remove_if_empty()
+    assert folder.checkpoints.is_dir()
+
+
+def test_a_run_that_begins_as_its_empty_folder_is_being_removed(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    plain = fcntl.flock
+
+    def begins(*arguments):
+        folder.config.write_text("seed: 0")
+        plain(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", begins)
+    with folder.locked():
+        pass  # so that there is a lock
+    folder.config.unlink()
+    folder.remove_if_empty()
+    assert folder.config.exists() and folder.checkpoints.is_dir()
+
+
+def test_a_lock_that_was_removed_before_it_was_taken_is_made_again(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    plain, removed = fcntl.flock, []
+
+    def late(*arguments):
+        if not removed:
+            removed.append(folder.path.joinpath("lock").unlink())
+        plain(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with folder.locked():
+        assert removed and not folder.lost() and RunFolder(folder.path).held()
 
 
 def test_a_folder_keeps_to_its_run(tmp_path):

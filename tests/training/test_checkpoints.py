@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import torch
 
 from decaystudy.training import full_disk
-from decaystudy.training.checkpoints import fault
+from decaystudy.training.checkpoints import fault, write_checksums
 from tests.training import small
 
 
@@ -77,11 +78,61 @@ def pickled(path):
 
 @pytest.mark.parametrize(("harm", "said"), [(others, "is another run's"), (pickled, "is broken (Weights only load")])
 def test_what_only_looks_like_a_checkpoint_of_the_run(harm, said, stopped, undisturbed, caplog, monkeypatch):
+    """It is left aside, for it may be all that another run has."""
     monkeypatch.chdir(stopped)
-    harm(stopped / "checkpoints" / "step=7.ckpt")
+    planted = stopped / "checkpoints" / "step=7.ckpt"
+    harm(planted)
+    content, before = planted.read_bytes(), planted.with_name("step=7.ckpt.other")
+    before.write_bytes(b"left aside earlier")
     assert small.fit(stopped) == 0
     assert f"step=7.ckpt {said}" in caplog.text and "step 4" in caplog.text
     assert small.numbers(stopped) == undisturbed and not (stopped / "owned").exists()
+    assert planted.with_name("step=7.ckpt.other-2").read_bytes() == content
+    assert before.read_bytes() == b"left aside earlier"
+
+
+def test_a_sharded_checkpoint_of_another_run_is_left_aside(stopped, undisturbed, caplog):
+    planted = stopped / "checkpoints" / "step=9.ckpt"
+    planted.mkdir()
+    torch.save({"decaystudy_identity": "0" * 12}, planted / "meta.pt")
+    (planted / "__0_0.distcp").write_bytes(b"its weights")
+    write_checksums(planted)
+    content = {path.name: path.read_bytes() for path in planted.iterdir()}
+    assert small.fit(stopped) == 0
+    assert "step=9.ckpt is another run's" in caplog.text and "step 7" in caplog.text
+    assert small.numbers(stopped) == undisturbed
+    aside = planted.with_name("step=9.ckpt.other")
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == content
+
+
+UNREAD = {
+    "stale": OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
+    "memory": MemoryError(),
+    "mmap": RuntimeError("unable to mmap 400 bytes from file <x>: Cannot allocate memory (12)"),
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "what"), [("load", "stale"), ("load", "memory"), ("load", "mmap"), ("checksums", "stale")]
+)
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(where, what, stopped, undisturbed, monkeypatch, capsys):
+    """A file server that doesn't answer says nothing about what the file holds."""
+    content = {path.name: path.read_bytes() for path in (stopped / "checkpoints").iterdir()}
+
+    def fails(*arguments, **more):
+        raise UNREAD[what]
+
+    with monkeypatch.context() as patch:
+        if where == "load":
+            patch.setattr(torch, "load", fails)
+        else:
+            patch.setattr(zipfile.ZipFile, "testzip", fails)
+        assert small.fit(stopped) == 1
+    said = capsys.readouterr().err
+    assert "step=7.ckpt cannot be read (" in said and "Traceback" not in said and len(said.splitlines()) <= 6
+    assert {path.name: path.read_bytes() for path in (stopped / "checkpoints").iterdir()} == content
+    assert small.fit(stopped) == 0
+    assert small.numbers(stopped) == undisturbed
 
 
 def test_without_a_whole_checkpoint_the_run_starts_again(stopped, undisturbed, caplog):

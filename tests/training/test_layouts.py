@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +32,10 @@ SHORT = ("--trainer.max_steps", "16")
 """Where training has not amplified the rounding of another layout yet."""
 
 
-def start(out: Path, *more: str) -> subprocess.Popen[str]:
+def start(out: Path, *more: str, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "decaystudy", "fit", *small.SETTINGS, *LONG, "--out", str(out), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, **variables}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def finish(out: Path, *more: str) -> dict[str, Any]:
@@ -139,3 +141,55 @@ def test_a_broken_shard_is_named_and_the_one_before_used(undisturbed: dict[str, 
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert result["val_loss"] == undisturbed["fsdp 2"]["val_loss"]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step=40.ckpt"]
+
+
+def unreadable_to(rank: int, folder: Path) -> dict[str, str]:
+    """Variables with which checkpoints cannot be read by one process of a run."""
+    (folder / "sitecustomize.py").write_text(
+        "import errno, os, zipfile\n"
+        "def fails(archive):\n"
+        "    raise OSError(errno.EIO, os.strerror(errno.EIO))\n"
+        f"if os.environ.get('RANK') == '{rank}':\n"
+        "    zipfile.ZipFile.testzip = fails\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.mark.long
+def test_the_first_process_says_where_all_resume(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    """One file server answers it and not another: they must not resume at two steps, nor remove what is whole."""
+    run = tmp_path / "run"
+    process = start(run, *LAYOUTS["ddp 2"])
+    wait_for_step(run, 15, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    saved = small.saved(run)
+    process = start(run, *LAYOUTS["ddp 2"], **unreadable_to(0, tmp_path))
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1 and "Traceback" not in said and len(said.splitlines()) <= 8, said
+    assert f"{saved[-1]} cannot be read (input/output error): call the same command again" in said
+    assert small.saved(run) == saved
+    process = start(run, *LAYOUTS["ddp 2"], **unreadable_to(1, tmp_path))
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0 and "broken" not in said, said
+    assert finish(run, *LAYOUTS["ddp 2"]) == undisturbed["ddp 2"]
+
+
+@pytest.mark.long
+def test_shards_of_another_run_are_left_aside(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    runs = {"0": tmp_path / "run", "1": tmp_path / "other"}
+    for seed, out in runs.items():
+        process = start(out, *LAYOUTS["fsdp 2"], "--seed", seed)
+        wait_for_step(out, 12, process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    others = max((runs["1"] / "checkpoints").iterdir(), key=lambda path: int(path.stem.partition("=")[2]))
+    shutil.copytree(others, runs["0"] / "checkpoints" / "step=39.ckpt")
+    process = start(runs["0"], *LAYOUTS["fsdp 2"])
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0 and said.count("step=39.ckpt is another run's") == 1, said
+    assert finish(runs["0"], *LAYOUTS["fsdp 2"]) == undisturbed["fsdp 2"]
+    aside = runs["0"] / "checkpoints" / "step=39.ckpt.other"
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == {
+        path.name: path.read_bytes() for path in others.iterdir()
+    }

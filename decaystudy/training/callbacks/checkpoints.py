@@ -9,9 +9,10 @@ import lightning.pytorch as L
 import torch
 
 from decaystudy.runs.folder import RunFolder
-from decaystudy.training.checkpoints import IDENTITY, KEPT, checkpoint_path, prune, tidy
+from decaystudy.training.checkpoints import IDENTITY, KEPT, checkpoint_path, prune
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.optimizer import parameter_groups
+from decaystudy.training.resuming import ResumePoint, tidy
 from decaystudy.training.sharded import ShardedStrategy
 
 
@@ -19,18 +20,24 @@ class Checkpoints(L.Callback):
     """Writes a checkpoint every ``every`` steps, and keeps the last ``KEPT``.
 
     Lightning's ModelCheckpoint forgets, when a run is resumed, the checkpoints of the processes before.
+
+    Args:
+        identity: of the run, which its checkpoints are marked with.
     """
 
-    def __init__(self, folder: RunFolder, every: int) -> None:
+    def __init__(self, folder: RunFolder, every: int, identity: str) -> None:
         self.folder = folder
         self.every = every
+        self.identity = identity
+        self.begins = ResumePoint()
+        """The checkpoint that training begins with."""
         self.saved_at = 0
         """The step of the last checkpoint, 0 before the first."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.saved_at = trainer.global_step
         if trainer.is_global_zero:
-            tidy(self.folder, trainer.global_step)
+            tidy(self.folder, self.begins)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -61,7 +68,7 @@ class Checkpoints(L.Callback):
         """Record whose it is, and keep the optimizer's state by the names of parameters: their numbers differ from
         layout to layout."""
         assert isinstance(pl_module, LanguageModel)
-        checkpoint[IDENTITY] = pl_module.config.identity_hash()
+        checkpoint[IDENTITY] = self.identity
         names = [name for group in grouped_names(pl_module) for name in group]
         checkpoint["optimizer_states"] = [by_name(state, names) for state in checkpoint["optimizer_states"]]
 

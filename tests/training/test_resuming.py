@@ -1,0 +1,127 @@
+"""A run is known by what it was when it began: it resumes from elsewhere, and where today its identity is another."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decaystudy.io import write_json
+from tests.training import small
+
+TEXTS = ("--data.source", "files", "--data.files", "texts", "--data.tokenizer", "bpe:300")
+
+
+def write_texts(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for i in range(60):
+        (folder / f"{i:02}.txt").write_text(f"Text number {i}. " + "A line that is said again and again. " * (40 + i))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with texts, and a run on them in ``run`` that was stopped at step 7."""
+    folder = tmp_path_factory.mktemp("home")
+    write_texts(folder / "texts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small.at_step(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert small.fit(folder / "run", *TEXTS) == 143
+    assert small.saved(folder / "run") == ["step=4.ckpt", "step=7.ckpt"]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home: Path) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        assert small.fit(home / "undisturbed", *TEXTS) == 0
+    return small.numbers(home / "undisturbed")
+
+
+def identity(file: Path) -> str:
+    return str(json.loads(file.read_text(encoding="utf-8"))["identity"])
+
+
+def test_a_project_that_was_moved_resumes(
+    home: Path,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    moved = shutil.copytree(home, tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    before = identity(moved / "run/origin.json")
+    assert small.fit(moved / "run", *TEXTS) == 0
+    assert "another run" not in caplog.text
+    assert small.numbers(moved / "run") == undisturbed
+    assert identity(moved / "run/origin.json") == identity(moved / "run/result.json") == before
+    assert identity(moved / "run/origin.json") == identity(home / "undisturbed/origin.json")
+    assert small.fit(moved / "run", *TEXTS) == 0, "it is found finished"
+
+
+def test_text_in_another_place_is_another_setting(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path is compared in full, so that two texts of one name are not confused."""
+    run = shutil.copytree(home / "run", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    saved = small.saved(run)
+    other = [word if word != "texts" else str(home / "texts") for word in TEXTS]
+    assert small.fit(run, *other) == 2
+    assert "data.files is" in capsys.readouterr().err and small.saved(run) == saved
+
+
+@pytest.mark.parametrize("version", ["that records the settings", "from before"])
+def test_an_upgrade_that_changes_no_setting_resumes(
+    version: str,
+    home: Path,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A later release has one more field with a default: all identities differ from those that were recorded."""
+    from decaystudy.runs.config import RunConfig
+
+    plain = RunConfig.identity
+    run = shutil.copytree(home / "run", tmp_path / "run")
+    monkeypatch.chdir(home)
+    before = json.loads((run / "origin.json").read_text(encoding="utf-8"))
+    if version == "from before":
+        del before["settings"]
+        write_json(run / "origin.json", before)
+    monkeypatch.setattr(RunConfig, "identity", lambda config: {**plain(config), "more": 0})
+    assert small.fit(run, *TEXTS) == 0
+    assert "another run" not in caplog.text and small.numbers(run) == undisturbed
+    assert identity(run / "result.json") == before["identity"]
+
+
+def test_settings_that_were_edited_are_another_run(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Someone changes config.yaml by hand: what was trained before stays, under other names."""
+    run = shutil.copytree(home / "run", tmp_path / "run")
+    monkeypatch.chdir(home)
+    held = {name: (run / "checkpoints" / name).read_bytes() for name in small.saved(run)}
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(text.replace("seed: 0", "seed: 1"), encoding="utf-8")
+    assert small.fit(run, *TEXTS, "--seed", 1) == 0
+    assert "step=7.ckpt is another run's" in caplog.text and "step=4.ckpt is another run's" in caplog.text
+    assert {name: (run / "checkpoints" / f"{name}.other").read_bytes() for name in held} == held
+    assert identity(run / "origin.json") == identity(run / "result.json") != identity(home / "run/origin.json")
+
+
+def test_a_working_directory_that_is_removed_while_it_trains(
+    home: Path, undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = shutil.copytree(home / "texts", tmp_path / "work/texts").parent
+    monkeypatch.chdir(there)
+    with monkeypatch.context() as patch:
+        small.at_step(patch, 6, lambda: shutil.rmtree(there))
+        assert small.fit(tmp_path / "run", *TEXTS) == 0
+    assert small.numbers(tmp_path / "run") == undisturbed
