@@ -68,6 +68,8 @@ def fault(path: Path) -> str | None:
     except OSError as error:
         if error.errno == errno.EINVAL:  # a place in the file that it says of itself, and that cannot be
             return "a place that it names is outside it"
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+            return "it is gone"
         raise unreadable(path, error) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         return str(error).strip().split("\n")[0].lower() or type(error).__name__

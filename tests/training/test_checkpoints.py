@@ -12,6 +12,7 @@ import zipfile
 import pytest
 import torch
 
+from decaystudy.errors import Failure
 from decaystudy.training import full_disk
 from decaystudy.training.checkpoints import fault, write_checksums
 from tests.training import small
@@ -161,6 +162,15 @@ def test_any_changed_byte_of_the_content_is_found(stopped, tmp_path):
         got = torch.load(other, weights_only=True)["state_dict"]
         assert all(torch.equal(whole[name], got[name]) for name in whole)
     assert found > 50
+
+
+def test_a_checkpoint_that_is_gone_is_no_link_to_a_disk_that_is(tmp_path):
+    """A link whose target is away for now may lead to the only copy."""
+    path = tmp_path / "step=7.ckpt"
+    assert fault(path) == "it is gone"
+    path.symlink_to(tmp_path / "unmounted" / "step=7.ckpt")
+    with pytest.raises(Failure, match=r"step=7.ckpt cannot be read \(no such file or directory\)"):
+        fault(path)
 
 
 def test_unfinished_files_are_tidied_away(stopped):
