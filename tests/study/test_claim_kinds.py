@@ -177,3 +177,17 @@ def test_the_levels_of_decay_value_tell_one_optimum_from_another(tmp_path: Path)
         found = next(one for one in answer_of(study, store).claims if one.id == "optimum-near-0.8")
         assert found.verdict == verdict, (best, found)
         assert found.decisive is not None and found.decisive.effect == pytest.approx(best, abs=0.03)
+
+
+def test_a_curve_that_does_not_bend_has_no_lowest_point(tmp_path: Path) -> None:
+    """Losses that rise with the half-life all along, and bend less than the seeds' noise."""
+    study = expand(read_study("decay-value"), scale="mini", seeds=(0, 1, 2))
+    levels = {cell.name: float(cell.name.removeprefix("constant-")) for cell in study.cells if "-" in cell.name}
+    decays = {name: [level] * 3 for name, level in levels.items()}
+    half_lives = {name: math.log(math.log(0.5) / math.log(level)) for name, level in levels.items()}
+    effects = {name: 0.15 * x + 0.006 * x**2 for name, x in half_lives.items()}
+    store = Store(tmp_path)
+    plant(study, store, effects, decays=decays, starts=decays, seed_noise=0.05)
+    found = next(one for one in answer_of(study, store).claims if one.id == "optimum-near-0.8")
+    assert found.verdict == "not resolved" and found.decisive is not None
+    assert (found.decisive.effect, found.decisive.low, found.decisive.high) == (None, None, None)

@@ -53,7 +53,7 @@ class Optimum(Claim):
         return set(self.cells)
 
     def parts(self, evidence: Evidence) -> list[ClaimPart]:
-        """The λ of the lowest loss."""
+        """The λ of the lowest loss; without an effect where its interval has no end."""
         about = f"λ of the lowest loss, by {self.statistic} λ"
         wanted = near(self.at).wanted
         found = evidence.optimum(self.cells, self.statistic)
@@ -63,8 +63,10 @@ class Optimum(Claim):
         facts: dict[str, Any] = {}
         if found is not None:
             low, high = finite(found.low), finite(found.high)
+            # A curve that nothing shows to bend has a lowest point by chance, often far from every cell.
+            somewhere = math.isfinite(found.position) and (low is not None or high is not None)
             facts = {
-                "effect": decay_at(found.position) if math.isfinite(found.position) else None,
+                "effect": decay_at(found.position) if somewhere else None,
                 "low": None if low is None else decay_at(low),
                 "high": None if high is None else decay_at(high),
                 "seeds": found.seeds,
