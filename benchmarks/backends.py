@@ -1,9 +1,11 @@
-"""Whether two backends train alike: python benchmarks/backends.py [--scale mini] [--steps 500] [--config text.yaml]
+"""Whether two backends train alike: python benchmarks/backends.py [--scale mini] [--steps 500] [--seeds 1]
+                                                                   [--config text.yaml]
 
 ``triton`` and ``chunked``, and ``chunked`` with chunks of 32 tokens for the size of rounding alone, train from the same
 start on the same tokens, in float32 and in bfloat16. Shown are the largest gap between the losses of the first 20
 steps, the gap between the means of the last 100, and the largest relative gap between the gradient norms of the
-decay's parameters at step 1.
+decay's parameters at step 1. Any rounding makes two runs part, so one gap of the last 100 tells little: with several
+seeds, each with a start and tokens of its own, it is the mean over them, with its standard error.
 """
 
 import sys
@@ -72,11 +74,20 @@ def compare(one: dict[str, object], other: dict[str, object]) -> dict[str, float
     return {"first_20": max(first), "last_100": last, "gradient_norms": max(norms, default=0.0)}
 
 
+def over_seeds(gaps: list[dict[str, float]]) -> dict[str, float]:
+    """The worst of the early gaps, and mean and standard error of the late ones."""
+    late = [gap["last_100"] for gap in gaps]
+    error = statistics.stdev(late) / len(late) ** 0.5 if len(late) > 1 else float("nan")
+    worst = {name: max(gap[name] for gap in gaps) for name in ("first_20", "gradient_norms")}
+    return worst | {"last_100": statistics.mean(late), "last_100_error": error}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="mini")
     parser.add_argument("--decay", default="mamba2")
     parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--config", help="settings of fit, for the data")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
@@ -95,33 +106,44 @@ def main() -> None:
     source.prepare_data()
     source.setup()
     stream = iter(source.train_dataloader())
-    batches = [next(stream)["tokens"].to(device) for _ in range(options.steps)]
+    batches = [[next(stream)["tokens"].to(device) for _ in range(options.steps)] for _ in range(options.seeds)]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(f"{options.scale}, {options.decay}, {options.steps} steps, {name}, torch {torch.__version__}", flush=True)
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    print(
+        f"{options.scale}, {options.decay}, {options.steps} steps, {options.seeds} seeds, {name}, "
+        f"torch {torch.__version__}",
+        flush=True,
+    )
     # Compiled code is kept by what it was made of, which the size of a chunk is no part of.
     torch._inductor.config.force_disable_caches = True
     usual = chunks.CHUNK
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    losses: dict[str, list[dict[str, object]]] = {}
     for precision in options.precisions.split(","):
-        runs = {}
-        for label, backend, size in (
-            ("chunked", "chunked", usual),
-            ("chunked-32", "chunked", 32),
-            ("triton", "triton", usual),
-        ):
-            chunks.CHUNK = size
-            runs[label] = train(config, backend, batches, half=precision == "bfloat16")
-        chunks.CHUNK = usual
-        found[precision] = {label: compare(runs[label], runs["chunked"]) for label in ("triton", "chunked-32")}
-        for label, gaps in found[precision].items():
-            print(
-                f"{precision} {label} against chunked: first 20 losses {gaps['first_20']:.1e}, "
-                f"mean of the last 100 {gaps['last_100']:+.4f} nats, "
-                f"gradient norms of the decay {gaps['gradient_norms']:.1e}",
-                flush=True,
-            )
-        if options.json:
-            options.json.write_text(json.dumps({"gaps": found, "losses": {k: v["losses"] for k, v in runs.items()}}))
+        found[precision] = {"triton": [], "chunked-32": []}
+        losses[precision] = []
+        for seed in range(options.seeds):
+            config.seed = seed
+            runs = {}
+            for label, backend, size in (
+                ("chunked", "chunked", usual),
+                ("chunked-32", "chunked", 32),
+                ("triton", "triton", usual),
+            ):
+                chunks.CHUNK = size
+                runs[label] = train(config, backend, batches[seed], half=precision == "bfloat16")
+            chunks.CHUNK = usual
+            losses[precision].append({label: run["losses"] for label, run in runs.items()})
+            for label, gaps in found[precision].items():
+                gaps.append(compare(runs[label], runs["chunked"]))
+                shown = over_seeds(gaps)
+                print(
+                    f"{precision} {label} against chunked, {seed + 1} seeds: first 20 losses {shown['first_20']:.1e}, "
+                    f"mean of the last 100 {shown['last_100']:+.4f} ± {shown['last_100_error']:.4f} nats, "
+                    f"gradient norms of the decay {shown['gradient_norms']:.1e}",
+                    flush=True,
+                )
+            if options.json:
+                options.json.write_text(json.dumps({"gaps": found, "losses": losses}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What ``decaystudy fit`` adds to a step: python benchmarks/loop.py [--scale tiny] [--steps 60] [--json FILE]
+"""What ``decaystudy fit`` adds to a step: python benchmarks/loop.py [--scale tiny] [--steps 61] [--rows 16]
 
 A bare loop (forward, backward, clipping, AdamW, schedule) and ``fit`` with all that it does beside a step (curves, λ,
 heartbeat, progress) train the same model on the same tokens in turn, in one process, without its validations. The
@@ -35,10 +35,12 @@ from decaystudy.training.optimizer import make_optimizer
 from decaystudy.training.schedule import wsd
 
 
-def config_of(scale: str, steps: int) -> RunConfig:
-    """The scale's own run, cut to so many steps; text that every machine has."""
+def config_of(scale: str, steps: int, rows: int | None) -> RunConfig:
+    """The scale's own run, cut to so many steps and rows per step; text that every machine has."""
     data = {"source": "python-docs", "tokenizer": "auto" if scale == "tiny" else "bpe:8192"}
     recipe = {"validate_every": steps, "checkpoint_every": steps, "warmup_steps": 1}
+    if rows is not None:
+        recipe["global_batch_size"] = rows
     trainer = {"max_steps": steps, "enable_progress_bar": False}
     return RunConfig.build(scale, data=data, recipe=recipe, trainer=trainer)
 
@@ -96,11 +98,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="tiny")
     parser.add_argument("--steps", type=int, default=61)
+    parser.add_argument("--rows", type=int, help="sequences per step (default: the scale's)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args()
     logging.disable(logging.INFO)
-    config = config_of(options.scale, options.steps)
+    config = config_of(options.scale, options.steps, options.rows)
     found: dict[str, list[float]] = {"bare": [], "fit": []}
     looks: list[float] = []
     for number in range(options.rounds):
