@@ -81,6 +81,8 @@ class RunResult:
     """Processes that trained together."""
     micro_batch_size: int | None = None
     """Sequences that a process worked on at once."""
+    backend: str | None = None
+    """What computed attention in training; None for softmax attention and for runs from before."""
     versions: dict[str, str] = field(default_factory=dict)
     """Of the packages that computed the numbers."""
     git_revision: str | None = None

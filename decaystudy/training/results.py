@@ -20,6 +20,7 @@ from decaystudy.runs.records import git_revision, versions
 from decaystudy.runs.result import LayerDecay, RunResult
 from decaystudy.runs.state import RunState
 from decaystudy.runs.weights import write_weights
+from decaystudy.training.attention_backend import attention_backend
 from decaystudy.training.callbacks.start_decays import StartDecays
 from decaystudy.training.callbacks.step_loss import Diverged, StepLoss
 from decaystudy.training.callbacks.throughput import Throughput
@@ -58,6 +59,7 @@ def result_of_finished(
         device=device_name(trainer.strategy.root_device),
         world_size=trainer.world_size,
         micro_batch_size=data.micro_batch_size,
+        backend=attention_backend(config, trainer.strategy.root_device, data.micro_batch_size),
         version=semantics(),
         code=config.code(),
         seed=config.seed,

@@ -85,6 +85,10 @@ def test_what_runs_were_computed_with_is_named_where_it_differs(tmp_path: Path) 
         if run.cell == "c":
             fla = {"flash-linear-attention": "0.6.0"}
             changed = replace(changed, versions=changed.versions | fla, micro_batch_size=4, world_size=2, device="H100")
+        if run.cell in "de":
+            unused = {"flash-linear-attention": "0.6.0", "triton": "3.6.0" if run.seed else "3.7.0"}
+            backend = "chunked" if run.cell == "d" else "triton"
+            changed = replace(result, versions={"torch": "2.13"} | unused, backend=backend)
         folder.write_result(changed)
     results = answer_of(study, store)
     rows = {row.a: row.notes for row in results.comparisons}
@@ -95,6 +99,8 @@ def test_what_runs_were_computed_with_is_named_where_it_differs(tmp_path: Path) 
         "its runs had micro-batches of 4 and 8",
         "its runs had numbers of processes: 1 and 2",
     )
+    assert rows["d"] == (), "what a backend doesn't use can't change its numbers"
+    assert rows["e"] == ("its runs used triton 3.6.0 and 3.7.0 and none",), "of a's runs the backend is not known"
     for text in (as_text(results), as_markdown(results), as_tex(results)):
         assert "its runs had micro-batches of 4 and 8" in text
 

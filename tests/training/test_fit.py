@@ -40,7 +40,7 @@ def test_what_a_run_writes(finished):
     assert got["status"] == "finished" and got["step"] == 6 and got["tokens"] == 6 * 8 * 256 and got["seed"] == 0
     assert got["val_perplexity"] == pytest.approx(math.exp(got["val_loss"]))
     assert got["train_loss"] < 7.7 and got["tokens_per_second"] > 0 and got["unigram_entropy"] > 5
-    assert 0 < got["process_seconds"] < 24 * 3600
+    assert 0 < got["process_seconds"] < 24 * 3600 and got["backend"] == "chunked"
     assert [row["layer"] for row in got["decay"]] == [0, 1, 2]
     assert all(0 < row["q25"] <= row["median"] <= row["q75"] <= 1 for row in got["decay"])
     assert {"torch", "lightning", "python", "decaystudy"} <= set(got["versions"])

@@ -11,8 +11,8 @@ from decaystudy.study.execution.outcomes import Outcome
 
 Cells = Mapping[str, Sequence[Outcome]]
 """The runs of each cell at the learning rate that it is compared at, in the order of its seeds."""
-MACHINE = ("torch", "flash-linear-attention")
-"""Packages that may change numbers a little."""
+PACKAGES = {"torch": None, "flash-linear-attention": "fla", "triton": "triton"}
+"""Packages that may change numbers a little, with the backend that alone uses them."""
 MACHINES = "its runs"
 """Begins what is said of machines that differ."""
 _ENDINGS = {
@@ -75,8 +75,13 @@ def machine_notes(outcomes: Sequence[Outcome]) -> list[str]:
     training amplifies."""
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     notes = []
-    for package in MACHINE:
-        found = {result.versions.get(package, "none") for result in results if result.versions}
+    backends = {result.backend for result in results if result.backend is not None}
+    if len(backends) > 1:
+        notes.append(f"{MACHINES} computed attention by {' and '.join(sorted(backends))}")
+    for package, backend in PACKAGES.items():
+        # Runs from before don't say which backend they used.
+        users = [one for one in results if backend is None or one.backend in (None, backend)]
+        found = {result.versions.get(package, "none") for result in users if result.versions}
         if len(found) > 1:
             notes.append(f"{MACHINES} used {package} {' and '.join(sorted(found))}")
     devices = {result.device for result in results if result.device is not None}
