@@ -70,8 +70,15 @@ def row_of(name: str, claim: Claim, judged: dict[str, StudyResults]) -> tuple[st
 
 
 def chapter(results: StudyResults) -> str:
-    """A study's answer, its tables and its figures."""
-    shown = [tables.comparisons_table(results), tables.cells_table(results), tables.trials_table(results)]
+    """A study's answer, its tables and its figures; its claims where no statement of the paper is tested by them."""
+    of_paper = any(claim.statements for claim in read_study(results.study).claims)
+    shown = [
+        None if of_paper else tables.claims_table(results),
+        tables.comparisons_table(results),
+        tables.cells_table(results),
+        tables.tasks_table(results),
+        tables.trials_table(results),
+    ]
     drawn = [name for name in FIGURES if (EVIDENCE / "figures" / f"{results.study}-{name}.svg").is_file()]
     parts = [
         f"### {results.title}",

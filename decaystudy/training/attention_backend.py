@@ -1,4 +1,4 @@
-"""Which backend computed a run's attention: with `auto` it depends on the device, the precision and what is installed."""
+"""Which backend computed the attention of a run: `auto` goes by device, precision and what is installed."""
 
 from __future__ import annotations
 
