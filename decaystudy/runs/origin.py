@@ -15,7 +15,7 @@ from decaystudy.io import read_mapping, write_json
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.state import FINAL
-from decaystudy.serial import Mismatch, from_plain, to_plain
+from decaystudy.serial import REST, Mismatch, from_plain, to_plain
 
 PINS = {"revision": "text", "tokenizer_digest": "tokenizer"}
 """What a run records of its data that must not change, and what each is of."""
@@ -34,7 +34,9 @@ class Origin:
     identity: str = ""
     """``run_identity`` of the run, which its result must have too; empty where it isn't recorded."""
     settings: str = ""
-    """Digest of the config.yaml that the identity is of; empty where it isn't recorded."""
+    """``settings_digest`` of the config.yaml that the identity is of; empty where it isn't recorded."""
+    more: dict[str, Any] = field(default_factory=dict, metadata=REST)
+    """Facts that a newer version recorded."""
 
     @classmethod
     def here(cls, config: RunConfig, data: Mapping[str, Any]) -> Origin:
@@ -88,7 +90,9 @@ def begun_origin(folder: RunFolder) -> Origin | None:
     try:
         return None if plain is None else from_plain(Origin, plain)
     except Mismatch as error:
-        raise UserError(f"{folder.origin} is no run's origin ({error}): remove {folder.path}") from error
+        raise UserError(
+            f"{folder.origin} is no run's origin ({error}): restore it from a copy, or name another folder"
+        ) from error
 
 
 def write_origin(folder: RunFolder, origin: Origin) -> None:

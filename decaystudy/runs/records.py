@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import json
+import logging
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -17,14 +19,18 @@ from decaystudy import __version__
 from decaystudy.checks import shown
 from decaystudy.errors import UserError
 from decaystudy.io import digest, read_mapping, write_text
-from decaystudy.runs.config import RunConfig, merge
+from decaystudy.runs.config import CADENCES, SECTIONS, RunConfig, canonical, merge
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.origin import Origin, origin_known, origin_to_train, read_origin, why_changed, write_origin
 from decaystudy.runs.result import RunResult
 from decaystudy.runs.state import RunState
+from decaystudy.runs.trainer import DECISIVE
 
+LOG = logging.getLogger("decaystudy")
 ALWAYS = ("step", "tokens", "val_loss", "val_perplexity", "unigram_entropy")
 """What the result of every finished run has."""
+LAYOUT = ("backend", "num_workers", *CADENCES)
+"""Settings of sections that no result depends on."""
 PACKAGES = ("torch", "lightning", "tokenizers", "numpy", "flash-linear-attention", "triton")
 
 
@@ -47,7 +53,15 @@ def claim(folder: RunFolder, config: RunConfig) -> bool:
         raise UserError(f"{folder.weights} is of no run (there is no config.yaml beside it): choose another --out")
     if new:
         write_text(folder.config, dump_config(config))
-    write_origin(folder, replace(origin, identity=identity, settings=digest(folder.config.read_bytes())))
+    if not new and (begun := begun_identity(folder)) not in (None, identity):
+        LOG.warning(
+            "%s doesn't record the settings that its run began with, or they were changed since: what it holds is of "
+            "the run %s and this is %s, so that its checkpoints are set aside and the run begins anew",
+            folder.path,
+            begun,
+            identity,
+        )
+    write_origin(folder, replace(origin, identity=identity, settings=settings_digest(folder)))
     return new
 
 
@@ -55,17 +69,45 @@ def run_identity(folder: RunFolder, config: RunConfig) -> str:
     """By what a folder's checkpoints and result are known: ``identity_hash`` of its run as it was when the run began.
 
     Today's may differ though no setting does: the folders of a project were moved, or a newer version has more
-    settings. Where config.yaml was changed since, it is today's.
+    settings. Where a setting in config.yaml was changed since, or where that isn't known, it is today's.
 
     Raises:
         UserError: the folder holds a run with other settings.
     """
     refuse_other_settings(folder, config)
-    begun = read_mapping(folder.origin) or {}
-    identity, settings = begun.get("identity"), begun.get("settings")
-    kept = isinstance(identity, str) and identity and folder.config.exists()
-    unchanged = kept and (not settings or settings == digest(folder.config.read_bytes()))
-    return str(identity) if unchanged else config.identity_hash()
+    identity, settings = begun_identity(folder), settings_digest(folder)
+    if identity and settings and settings == (read_mapping(folder.origin) or {}).get("settings"):
+        return identity
+    return config.identity_hash()
+
+
+def begun_identity(folder: RunFolder) -> str | None:
+    """The identity that origin.json records; None where it records none."""
+    identity = (read_mapping(folder.origin) or {}).get("identity")
+    return identity if isinstance(identity, str) and identity else None
+
+
+def settings_digest(folder: RunFolder) -> str:
+    """Digest of the settings in config.yaml that count for the results, as they stand there: paths as they are spelled,
+    and no defaults of this version. Empty where there is no config.yaml.
+
+    Raises:
+        UserError: it is no run's configuration.
+    """
+    held = folder.read_config()
+    if held is None:
+        return ""
+    counting: dict[str, Any] = {"seed": held.get("seed")}
+    for section in SECTIONS:
+        counting[section] = {name: value for name, value in section_of(held, section).items() if name not in LAYOUT}
+    counting["trainer"] = {name: value for name, value in section_of(held, "trainer").items() if name in DECISIVE}
+    return digest(json.dumps(canonical(counting), sort_keys=True, default=str).encode())
+
+
+def section_of(held: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of config.yaml; empty where it is none."""
+    values = held.get(name)
+    return values if isinstance(values, Mapping) else {}
 
 
 def finished_result(folder: RunFolder, config: RunConfig) -> RunResult | None:

@@ -109,17 +109,7 @@ def fit(
     session = _session(config, folder, layout, world, identity)
     if profiler is not None:
         session.trainer.profiler = profiler  # type: ignore[attr-defined]  # which Trainer sets, and does not declare
-    new = world.rank == 0 and claim(folder, config)  # for all of them
-    if world.rank == 0:
-        LOG.info(
-            "training %d steps of %s tokens in %s; warm-up over the first %s",
-            config.max_steps,
-            f"{config.tokens_per_step:,}",
-            out,
-            "step" if config.recipe.warmup_steps == 1 else f"{config.recipe.warmup_steps} steps",
-        )
-    untrained = _released_if_untrained(folder, session.trainer, new and world.rank == 0)
-    with session.stop.listening(), untrained, _owned(folder, world) as heartbeat:
+    with session.stop.listening(), _owned(folder, config, session.trainer, world) as heartbeat:
         session.progress.heartbeat = heartbeat
         try:
             with _logging(config, folder, session.trainer), session.progress.showing():
@@ -213,17 +203,6 @@ def _train(
     return result
 
 
-@contextlib.contextmanager
-def _released_if_untrained(folder: RunFolder, trainer: L.Trainer, new: bool) -> Iterator[None]:
-    """Take a new claim back if training fails before its first step, so that the folder is free for other settings."""
-    try:
-        yield
-    except BaseException:
-        if new and trainer.global_step == 0:
-            release(folder)
-        raise
-
-
 def _set_threads(config: RunConfig) -> None:
     """CPU threads as asked for; otherwise few where a GPU computes, as idle ones wait busily and slow other runs."""
     if config.threads is not None:
@@ -263,24 +242,44 @@ def _logging(config: RunConfig, folder: RunFolder, trainer: L.Trainer) -> Iterat
 
 
 @contextlib.contextmanager
-def _owned(folder: RunFolder, world: World) -> Iterator[Heartbeat | None]:
-    """Hold the folder while training; the first process of a run does so for all of them."""
+def _owned(folder: RunFolder, config: RunConfig, trainer: L.Trainer, world: World) -> Iterator[Heartbeat | None]:
+    """Claim and hold the folder while training; the first process of a run does so for all of them."""
     if world.rank != 0:
         yield None
         return
     with folder.locked():
         folder.create()  # again: the refusal of another process may have removed what was empty so far
-        heartbeat = Heartbeat(folder)
-        heartbeat.start()
+        new = claim(folder, config)
         try:
-            yield heartbeat
-        except BaseException as error:
-            heartbeat.stop()
-            ended = isinstance(error, (KeyboardInterrupt, SystemExit, Stopped))
-            state = "killed" if ended else "out-of-memory" if isinstance(error, OutOfMemory) else "failed"
-            facts = {**heartbeat.facts, "message": str(error).strip().split("\n")[0] or type(error).__name__}
-            with contextlib.suppress(OSError):
-                if not folder.lost():
-                    folder.write_status(state, **facts)
+            with _beating(folder) as heartbeat:
+                LOG.info(
+                    "training %d steps of %s tokens in %s; warm-up over the first %s",
+                    config.max_steps,
+                    f"{config.tokens_per_step:,}",
+                    folder.path,
+                    "step" if config.recipe.warmup_steps == 1 else f"{config.recipe.warmup_steps} steps",
+                )
+                yield heartbeat
+        except BaseException:
+            if new and trainer.global_step == 0 and not folder.lost():
+                release(folder)  # nothing was trained, so that the folder is free for other settings
             raise
+
+
+@contextlib.contextmanager
+def _beating(folder: RunFolder) -> Iterator[Heartbeat]:
+    """Write every few seconds that the run is alive, and at the end how it ended."""
+    heartbeat = Heartbeat(folder)
+    heartbeat.start()
+    try:
+        yield heartbeat
+    except BaseException as error:
         heartbeat.stop()
+        ended = isinstance(error, (KeyboardInterrupt, SystemExit, Stopped))
+        state = "killed" if ended else "out-of-memory" if isinstance(error, OutOfMemory) else "failed"
+        facts = {**heartbeat.facts, "message": str(error).strip().split("\n")[0] or type(error).__name__}
+        with contextlib.suppress(OSError):
+            if not folder.lost():
+                folder.write_status(state, **facts)
+        raise
+    heartbeat.stop()

@@ -1,5 +1,6 @@
 """Runs from the command line, in this process: what they write, how they resume, how they end."""
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -12,7 +13,9 @@ from safetensors.torch import load_file
 import decaystudy
 from decaystudy.cli import main
 from decaystudy.model import DecayTransformer, ModelConfig
+from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
+from decaystudy.runs.records import claim
 from decaystudy.training.strategy import checkpoint_activations
 
 # Real runs at scale tiny on the real corpus, only short.
@@ -108,6 +111,26 @@ def test_other_settings_are_refused(finished, capsys):
     assert fit("--out", finished, "--model.decay", "gla") == 2
     said = capsys.readouterr().err
     assert "model.decay is 'mamba2' there and 'gla' here" in said and said.count("\n") == 1
+
+
+def test_a_fit_that_comes_second_takes_nothing_from_the_first(tmp_path, monkeypatch, capsys):
+    """Both see an empty folder, and only one gets its lock."""
+    out, plain = tmp_path / "run", RunFolder.locked
+
+    @contextlib.contextmanager
+    def late(folder):
+        monkeypatch.setattr(RunFolder, "locked", plain)
+        first = RunFolder(out)
+        with first.locked():
+            claim(first, RunConfig.build("tiny", trainer={"max_steps": 6}, data={"validation_tokens": 2000}))
+            (out / "events.out.tfevents.1").write_bytes(b"curves")
+            with folder.locked():
+                yield
+
+    monkeypatch.setattr(RunFolder, "locked", late)
+    assert fit("--out", out) == 2
+    assert "is being trained" in capsys.readouterr().err
+    assert {"config.yaml", "origin.json", "events.out.tfevents.1"} < {path.name for path in out.iterdir()}
 
 
 def test_its_configuration_trains_anew_to_the_same_numbers(finished, tmp_path):

@@ -76,36 +76,87 @@ def test_text_in_another_place_is_another_setting(
     assert "data.files is" in capsys.readouterr().err and small.saved(run) == saved
 
 
-@pytest.mark.parametrize("version", ["that records the settings", "from before"])
-def test_an_upgrade_that_changes_no_setting_resumes(
-    version: str,
+def test_a_comment_in_the_settings_of_a_project_that_was_moved(
     home: Path,
     undisturbed: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Nor do line ends, the order of settings, and those that change no result."""
+    moved = shutil.copytree(home, tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    lines = (
+        (moved / "run/config.yaml").read_text(encoding="utf-8").replace("micro_batch_size: 32", "micro_batch_size: 4")
+    )
+    seed = next(line for line in lines.splitlines() if line.startswith("seed: "))
+    changed = f"# mine\n{lines.replace(seed + chr(10), '')}{seed}\n"
+    (moved / "run/config.yaml").write_bytes(changed.replace("\n", "\r\n").encode())
+    assert small.fit(moved / "run", *TEXTS) == 0
+    assert "another run" not in caplog.text and "set aside" not in caplog.text
+    assert small.numbers(moved / "run") == undisturbed
+
+
+def with_one_more_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A later release has one more field with a default: all identities differ from those that were recorded."""
     from decaystudy.runs.config import RunConfig
 
     plain = RunConfig.identity
+    monkeypatch.setattr(RunConfig, "identity", lambda config: {**plain(config), "more": 0})
+
+
+def test_an_upgrade_that_changes_no_setting_resumes(
+    home: Path,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor does an origin.json in which that release has recorded more."""
     run = shutil.copytree(home / "run", tmp_path / "run")
     monkeypatch.chdir(home)
     before = json.loads((run / "origin.json").read_text(encoding="utf-8"))
-    if version == "from before":
-        del before["settings"]
-        write_json(run / "origin.json", before)
-    monkeypatch.setattr(RunConfig, "identity", lambda config: {**plain(config), "more": 0})
+    write_json(run / "origin.json", {**before, "weather": "fine"})
+    with_one_more_setting(monkeypatch)
     assert small.fit(run, *TEXTS) == 0
     assert "another run" not in caplog.text and small.numbers(run) == undisturbed
     assert identity(run / "result.json") == before["identity"]
 
 
+def forget_settings(run: Path) -> None:
+    """Have a run begun by a version that didn't record its settings."""
+    before = json.loads((run / "origin.json").read_text(encoding="utf-8"))
+    del before["settings"]
+    write_json(run / "origin.json", before)
+
+
+def test_a_run_that_does_not_record_its_settings_counts_as_what_it_is_today(
+    home: Path,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run, later = (shutil.copytree(home / "run", tmp_path / name) for name in ("run", "later"))
+    monkeypatch.chdir(home)
+    for old in (run, later):
+        forget_settings(old)
+    assert small.fit(run, *TEXTS) == 0
+    assert "set aside" not in caplog.text and small.numbers(run) == undisturbed
+    with_one_more_setting(monkeypatch)
+    assert small.fit(later, *TEXTS) == 0
+    assert "doesn't record the settings that its run began with" in caplog.text
+    assert {"step=4.ckpt.other", "step=7.ckpt.other"} < set(small.saved(later))
+
+
+@pytest.mark.parametrize("version", ["that records the settings", "from before"])
 def test_settings_that_were_edited_are_another_run(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    version: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Someone changes config.yaml by hand: what was trained before stays, under other names."""
     run = shutil.copytree(home / "run", tmp_path / "run")
+    if version == "from before":
+        forget_settings(run)
     monkeypatch.chdir(home)
     held = {name: (run / "checkpoints" / name).read_bytes() for name in small.saved(run)}
     text = (run / "config.yaml").read_text(encoding="utf-8")
