@@ -128,7 +128,7 @@ def unfinished_files(folder: RunFolder) -> list[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a checkpoint so that it is none of this run's any more; returns where it is."""
+    """Rename a checkpoint so that it is none of this run's any more, and nothing removes it; returns where it is."""
     names = itertools.chain([f"{path.name}.other"], (f"{path.name}.other-{i}" for i in itertools.count(2)))
     target = next(other for name in names if not os.path.lexists(other := path.with_name(name)))
     move_into_place(path, target)

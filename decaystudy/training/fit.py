@@ -173,8 +173,7 @@ def _train(
         micro_batch_size=layout.micro_batch,
     )
     trainer = session.trainer
-    session.checkpoints.begins = agree_on_resume_point(trainer, module, folder, identities)
-    step = session.checkpoints.begins.step
+    step = agree_on_resume_point(trainer, module, folder, identities)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint_path(folder, step) if step else None, weights_only=True)
     session.throughput.finish()
     session.checkpoints.save(trainer)

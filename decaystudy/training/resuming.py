@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -25,6 +27,8 @@ from decaystudy.training.checkpoints import (
 )
 
 LOG = logging.getLogger("decaystudy")
+LONGEST_READ = timedelta(hours=12)
+"""How long other processes wait while the first one reads checkpoints through."""
 OF_CONTENT = ("PytorchStreamReader", "hasRecord", "mmap can only be used with", "TorchScript")
 """What torch's RuntimeErrors say of a file that is no checkpoint."""
 OF_READING = ("file read failed", "file open failed", "file seek failed", "allocation failed")
@@ -33,21 +37,19 @@ OF_READING = ("file read failed", "file open failed", "file seek failed", "alloc
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """The checkpoint that a run resumes from, and later ones that it doesn't."""
+    """The checkpoint that a run resumes from, and those that it never will."""
 
     step: int = 0
     """Its step, 0 if there is none."""
-    broken: tuple[Path, ...] = ()
-    """Cut or changed: their checksums are wrong."""
-    others: tuple[Path, ...] = ()
-    """Whole, but another run's, or no checkpoints at all."""
+    unused: tuple[Path, ...] = ()
+    """Cut, changed, another run's, or no checkpoints at all."""
 
 
 def find_resume_point(folder: RunFolder, identities: Collection[str]) -> ResumePoint:
     """The last whole checkpoint of this run.
 
-    Reads checkpoints through. One that is broken, or another run's, is named in a warning, and the one before takes its
-    place.
+    Reads checkpoints through, the last one first. One that is broken, or another run's, is named in a warning, and the
+    one before takes its place. Of those before the last whole one only the marks are read.
 
     Args:
         identities: those that the run has, or has had.
@@ -55,21 +57,26 @@ def find_resume_point(folder: RunFolder, identities: Collection[str]) -> ResumeP
     Raises:
         Failure: one cannot be read now.
     """
-    broken: list[Path] = []
-    others: list[Path] = []
+    unused: list[Path] = []
+    point = 0
     found = checkpoints(folder)
     for step, path in found.items():
-        if (why := fault(path)) is not None:
-            broken.append(path)
-            wrong = f"broken ({why})"
-        elif (stranger := why_strange(path, identities)) is not None:
-            others.append(path)
-            wrong = stranger
+        if point:
+            try:
+                wrong = why_strange(path, identities)
+            except Failure:  # it is not needed now, and a new name takes nothing away from it
+                wrong = "not readable now"
         else:
-            return ResumePoint(step, tuple(broken), tuple(others))
+            why = fault(path)
+            wrong = why_strange(path, identities) if why is None else f"broken ({why})"
+        if wrong is None:
+            point = point or step
+            continue
+        unused.append(path)
         before = next((other for other in found if other < step), 0)
-        LOG.warning("%s is %s: trying the one before it, of step %d", path, wrong, before)
-    return ResumePoint(0, tuple(broken), tuple(others))
+        instead = "" if point else f": trying the one before it, of step {before}"
+        LOG.warning("%s is %s%s", path, wrong, instead)
+    return ResumePoint(point, tuple(unused))
 
 
 def why_strange(path: Path, identities: Collection[str]) -> str | None:
@@ -100,34 +107,43 @@ def _is_of_content(said: str) -> bool:
 
 def agree_on_resume_point(
     trainer: L.Trainer, module: L.LightningModule, folder: RunFolder, identities: Collection[str]
-) -> ResumePoint:
-    """``find_resume_point`` of the first process, which tells the others: each might be answered differently.
+) -> int:
+    """The step of the checkpoint to resume from, 0 without one, that the first process finds and tells the others: each
+    might be answered differently. It tidies the folder before anyone reads or writes there.
 
     Raises:
         Failure: a checkpoint cannot be read now.
     """
     if trainer.world_size == 1:
-        return find_resume_point(folder, identities)
+        return _find_and_tidy(folder, identities)
     strategy = trainer.strategy
     strategy.connect(module)
     strategy.setup_environment()  # as the Trainer does later, to which the answer is given
-    found = None
-    if trainer.is_global_zero:
-        try:
-            found = find_resume_point(folder, identities)
-        except Exception:
-            strategy.broadcast(None)
-            raise
-    found = strategy.broadcast(found)
-    if found is None:
-        raise Failure("the first process of this run cannot read its last checkpoint, and says why")
-    return found
+    # On the CPU, and with more time than training gives a process: a large checkpoint takes long to read.
+    group = torch.distributed.new_group(backend="gloo", timeout=LONGEST_READ)
+    answer: list[int | None] = [None]
+    try:
+        if trainer.is_global_zero:
+            answer = [_find_and_tidy(folder, identities)]
+    finally:  # whatever has ended the first process, the others don't wait for it
+        torch.distributed.broadcast_object_list(answer, src=0, group=group)
+    torch.distributed.destroy_process_group(group)
+    if answer[0] is None:
+        raise Failure("the first process of this run could not choose a checkpoint to resume from, and says why")
+    return answer[0]
+
+
+def _find_and_tidy(folder: RunFolder, identities: Collection[str]) -> int:
+    found = find_resume_point(folder, identities)
+    tidy(folder, found)
+    return found.step
 
 
 def tidy(folder: RunFolder, found: ResumePoint) -> None:
-    """Remove what the run that resumes has no use for: broken checkpoints and unfinished files. What is another's
-    stays under another name."""
-    for path in (*found.broken, *unfinished_files(folder)):
+    """Remove unfinished files, and set aside the checkpoints that the run has no use for: one may be all that another
+    run has, or still be on its way into the folder."""
+    for path in unfinished_files(folder):
         remove(path)
-    for path in found.others:
-        LOG.warning("%s is left aside, as %s", path, set_aside(path).name)
+    for path in found.unused:
+        if os.path.lexists(path):
+            LOG.warning("%s is set aside, as %s", path, set_aside(path).name)

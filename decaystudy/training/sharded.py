@@ -33,10 +33,11 @@ class ShardedStrategy(ModelParallelStrategy):
         self._writing: Future[None] | None = None
 
     def setup_environment(self) -> None:
+        if self._group is not None:
+            return  # it is called before training and before each validation, and would make new device meshes
         super().setup_environment()
-        if self._group is None:
-            # Its own, since training talks at the same time; on the CPU, where what is written has been copied to.
-            self._group = torch.distributed.new_group(backend="gloo")
+        # Its own, since training talks at the same time; on the CPU, where what is written has been copied to.
+        self._group = torch.distributed.new_group(backend="gloo")
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
         """Begin to write a checkpoint, once the one before has been written."""

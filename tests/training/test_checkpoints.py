@@ -55,10 +55,14 @@ def junk(path):
 
 @pytest.mark.parametrize("harm", [cut, flip, empty, junk])
 def test_a_broken_checkpoint_is_named_and_the_one_before_used(harm, stopped, undisturbed, caplog):
-    harm(stopped / "checkpoints" / "step=7.ckpt")
+    """And set aside: it may still be on its way into the folder."""
+    path = stopped / "checkpoints" / "step=7.ckpt"
+    harm(path)
+    content = path.read_bytes()
     assert small.fit(stopped) == 0
     assert "step=7.ckpt is broken" in caplog.text and "step 4" in caplog.text
     assert small.numbers(stopped) == undisturbed
+    assert path.with_name("step=7.ckpt.other").read_bytes() == content
 
 
 def others(path):
@@ -79,20 +83,20 @@ def pickled(path):
 
 @pytest.mark.parametrize(("harm", "said"), [(others, "is another run's"), (pickled, "is broken (Weights only load")])
 def test_what_only_looks_like_a_checkpoint_of_the_run(harm, said, stopped, undisturbed, caplog, monkeypatch):
-    """It is left aside, for it may be all that another run has."""
+    """It is set aside, for it may be all that another run has."""
     monkeypatch.chdir(stopped)
     planted = stopped / "checkpoints" / "step=7.ckpt"
     harm(planted)
     content, before = planted.read_bytes(), planted.with_name("step=7.ckpt.other")
-    before.write_bytes(b"left aside earlier")
+    before.write_bytes(b"set aside earlier")
     assert small.fit(stopped) == 0
     assert f"step=7.ckpt {said}" in caplog.text and "step 4" in caplog.text
     assert small.numbers(stopped) == undisturbed and not (stopped / "owned").exists()
     assert planted.with_name("step=7.ckpt.other-2").read_bytes() == content
-    assert before.read_bytes() == b"left aside earlier"
+    assert before.read_bytes() == b"set aside earlier"
 
 
-def test_a_sharded_checkpoint_of_another_run_is_left_aside(stopped, undisturbed, caplog):
+def test_a_sharded_checkpoint_of_another_run_is_set_aside(stopped, undisturbed, caplog):
     planted = stopped / "checkpoints" / "step=9.ckpt"
     planted.mkdir()
     torch.save({"decaystudy_identity": "0" * 12}, planted / "meta.pt")
@@ -104,6 +108,29 @@ def test_a_sharded_checkpoint_of_another_run_is_left_aside(stopped, undisturbed,
     assert small.numbers(stopped) == undisturbed
     aside = planted.with_name("step=9.ckpt.other")
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == content
+
+
+def test_an_earlier_checkpoint_of_another_run_is_set_aside_too(stopped, undisturbed, caplog):
+    """Or it would be removed when the run has written two of its own."""
+    planted = stopped / "checkpoints" / "step=2.ckpt"
+    others(planted)
+    content = planted.read_bytes()
+    assert small.fit(stopped) == 0
+    assert "step=2.ckpt is another run's" in caplog.text and "trying" not in caplog.text
+    assert small.numbers(stopped) == undisturbed
+    assert planted.with_name("step=2.ckpt.other").read_bytes() == content
+    assert small.saved(stopped) == ["step=12.ckpt", "step=2.ckpt.other"]
+
+
+def test_a_run_that_resumes_at_its_last_step_sets_aside_too(stopped, undisturbed):
+    """It was killed before it wrote its result, and takes no step any more."""
+    assert small.fit(stopped) == 0
+    (stopped / "result.json").unlink()
+    planted = stopped / "checkpoints" / "step=20.ckpt"
+    others(planted)
+    assert small.fit(stopped) == 0
+    assert small.numbers(stopped)["model.safetensors"] == undisturbed["model.safetensors"]
+    assert small.saved(stopped) == ["step=12.ckpt", "step=20.ckpt.other"]
 
 
 UNREAD = {

@@ -176,7 +176,7 @@ def test_the_first_process_says_where_all_resume(undisturbed: dict[str, Any], tm
 
 
 @pytest.mark.long
-def test_shards_of_another_run_are_left_aside(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+def test_shards_of_another_run_are_set_aside(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     runs = {"0": tmp_path / "run", "1": tmp_path / "other"}
     for seed, out in runs.items():
         process = start(out, *LAYOUTS["fsdp 2"], "--seed", seed)
@@ -184,12 +184,12 @@ def test_shards_of_another_run_are_left_aside(undisturbed: dict[str, Any], tmp_p
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     others = max((runs["1"] / "checkpoints").iterdir(), key=lambda path: int(path.stem.partition("=")[2]))
-    shutil.copytree(others, runs["0"] / "checkpoints" / "step=39.ckpt")
+    shutil.copytree(others, runs["0"] / "checkpoints" / "step=99.ckpt")  # beyond the last, wherever it stopped
     process = start(runs["0"], *LAYOUTS["fsdp 2"])
     said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0 and said.count("step=39.ckpt is another run's") == 1, said
+    assert process.returncode == 0 and said.count("step=99.ckpt is another run's") == 1, said
     assert finish(runs["0"], *LAYOUTS["fsdp 2"]) == undisturbed["fsdp 2"]
-    aside = runs["0"] / "checkpoints" / "step=39.ckpt.other"
+    aside = runs["0"] / "checkpoints" / "step=99.ckpt.other"
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == {
         path.name: path.read_bytes() for path in others.iterdir()
     }

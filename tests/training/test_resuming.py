@@ -1,15 +1,22 @@
 """A run is known by what it was when it began: it resumes from elsewhere, and where today its identity is another."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from decaystudy.io import write_json
+from decaystudy.runs.folder import RunFolder
+from decaystudy.training import resuming
+from decaystudy.training.sharded import ShardedStrategy
 from tests.training import small
 
 TEXTS = ("--data.source", "files", "--data.files", "texts", "--data.tokenizer", "bpe:300")
@@ -176,3 +183,51 @@ def test_a_working_directory_that_is_removed_while_it_trains(
         small.at_step(patch, 6, lambda: shutil.rmtree(there))
         assert small.fit(tmp_path / "run", *TEXTS) == 0
     assert small.numbers(tmp_path / "run") == undisturbed
+
+
+def agree(rank: int, folder: Path, answers: Any) -> None:
+    """As a process of a run, of which the first is interrupted as it looks for a checkpoint."""
+    group = torch.distributed
+
+    def broadcast(answer: Any) -> Any:
+        group.broadcast_object_list(box := [answer], src=0)
+        return box[0]
+
+    def join() -> None:
+        group.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    resuming.find_resume_point = interrupted  # type: ignore[assignment]
+    strategy = SimpleNamespace(connect=lambda module: None, setup_environment=join, broadcast=broadcast)
+    trainer = SimpleNamespace(world_size=2, is_global_zero=rank == 0, strategy=strategy)
+    try:
+        resuming.agree_on_resume_point(trainer, None, RunFolder(folder), {"a"})  # type: ignore[arg-type]
+    except BaseException as error:
+        answers.put((rank, type(error).__name__))
+
+
+def test_no_process_waits_for_a_first_one_that_was_interrupted(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    processes = [context.Process(target=agree, args=(rank, tmp_path, answers)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    try:
+        assert {answers.get(timeout=30) for _ in processes} == {(0, "KeyboardInterrupt"), (1, "Failure")}
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def test_a_sharded_run_sets_its_processes_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning asks for it before training and before each validation."""
+    calls: list[object] = []
+    monkeypatch.setattr(ModelParallelStrategy, "setup_environment", lambda self: calls.append(self))
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **_: object())
+    strategy = ShardedStrategy(2)
+    for _ in range(3):
+        strategy.setup_environment()
+    assert len(calls) == 1

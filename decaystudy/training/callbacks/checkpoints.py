@@ -12,7 +12,6 @@ from decaystudy.runs.folder import RunFolder
 from decaystudy.training.checkpoints import IDENTITY, KEPT, checkpoint_path, prune
 from decaystudy.training.lightning_module import LanguageModel
 from decaystudy.training.optimizer import parameter_groups
-from decaystudy.training.resuming import ResumePoint, tidy
 from decaystudy.training.sharded import ShardedStrategy
 
 
@@ -29,15 +28,11 @@ class Checkpoints(L.Callback):
         self.folder = folder
         self.every = every
         self.identity = identity
-        self.begins = ResumePoint()
-        """The checkpoint that training begins with."""
         self.saved_at = 0
         """The step of the last checkpoint, 0 before the first."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.saved_at = trainer.global_step
-        if trainer.is_global_zero:
-            tidy(self.folder, self.begins)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
