@@ -22,7 +22,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,8 @@ from decaystudy.yaml_document import load
 HEARTBEAT_SECONDS = 5.0
 # A run on another host counts as dead after this long without a heartbeat.
 STALE_SECONDS = 120.0
+LOCK_TRIES = 20
+"""How often the lock is taken anew where another process removes it in the meantime."""
 SETTINGS = {"scale", "seed", "model", "data", "recipe", "trainer"}
 """What every config.yaml has."""
 
@@ -117,15 +119,27 @@ class RunFolder:
         Raises:
             UserError: another process holds it.
         """
-        with ExitStack() as closing:
-            handle = closing.enter_context(open(self._lock, "ab"))
-            while not self._taken(handle):  # removed since it was opened, by a process that left the folder empty
-                handle = closing.enter_context(open(self._lock, "ab"))
+        with self._lock_file() as handle:
             self._holding = handle
             try:
                 yield
             finally:
                 self._holding = None
+
+    def _lock_file(self) -> IO[bytes]:
+        """The lock's file, locked."""
+        for _ in range(LOCK_TRIES):
+            handle = open(self._lock, "ab")  # noqa: SIM115
+            try:
+                if self._taken(handle):
+                    return handle
+            except BaseException:
+                handle.close()
+                raise
+            handle.close()  # removed since it was opened, by a process that left the folder empty
+        raise UserError(
+            f"{self._lock} is another file each time that it is looked at: choose an --out on another file system"
+        )
 
     def _taken(self, handle: IO[bytes]) -> bool:
         """Take the lock by this file; says whether it still is the folder's."""

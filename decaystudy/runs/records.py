@@ -53,7 +53,7 @@ def claim(folder: RunFolder, config: RunConfig) -> bool:
         raise UserError(f"{folder.weights} is of no run (there is no config.yaml beside it): choose another --out")
     if new:
         write_text(folder.config, dump_config(config))
-    if not new and (begun := begun_identity(folder)) not in (None, identity):
+    elif (begun := begun_identity(folder)) not in (None, identity):
         LOG.warning(
             "%s doesn't record the settings that its run began with, or they were changed since: what it holds is of "
             "the run %s and this is %s, so that its checkpoints are set aside and the run begins anew",

@@ -112,6 +112,26 @@ def test_a_lock_that_was_removed_before_it_was_taken_is_made_again(tmp_path, mon
         assert removed and not folder.lost() and RunFolder(folder.path).held()
 
 
+@pytest.mark.parametrize("changes", [1, 1000])
+def test_a_file_system_whose_inode_numbers_change(changes, tmp_path, monkeypatch):
+    """It is not this process's own lock that is met then."""
+    folder = RunFolder(tmp_path)
+    plain, left = os.path.samestat, [changes]
+
+    def changing(one, other):
+        left[0] -= 1
+        return left[0] < 0 and plain(one, other)
+
+    monkeypatch.setattr(os.path, "samestat", changing)
+    if changes == 1:
+        with folder.locked():
+            assert RunFolder(tmp_path).held()
+    else:
+        with pytest.raises(UserError, match="is another file each time"), folder.locked():
+            pass
+    assert not folder.held()
+
+
 def test_a_folder_keeps_to_its_run(tmp_path):
     folder = RunFolder(tmp_path)
     folder.create()
