@@ -147,6 +147,7 @@ def test_a_name_that_is_no_text(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_runs_studies_and_exports_under_an_ascii_locale(tmp_path):
     from tests.study.small import STUDY
 

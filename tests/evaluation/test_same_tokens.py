@@ -81,6 +81,7 @@ def test_losses_and_generated_text_are_the_same(runs, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_accuracies_and_perplexities_are_the_same_here_and_under_lm_eval(runs, tmp_path):
     found, exported = [], []
     for name, run in runs.items():

@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "loop.py"
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_fit_is_compared_with_a_bare_loop(tmp_path: Path) -> None:
     file = tmp_path / "loop.json"
     command = [sys.executable, str(SCRIPT), "--steps", "13", "--rounds", "1", "--json", str(file)]

@@ -157,6 +157,7 @@ def test_a_study_passes_them_to_its_runs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_runs_of_a_study_use_them(tmp_path):
     text = (
         small.STUDY[: small.STUDY.index("grid:")]
