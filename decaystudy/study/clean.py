@@ -12,6 +12,7 @@ from decaystudy.runs.state import RunState
 from decaystudy.study.execution.store import Store
 from decaystudy.study.planning.record import needed_runs, studies_of
 from decaystudy.training.checkpoints import checkpoints as checkpoints_of
+from decaystudy.training.checkpoints import put_aside
 from decaystudy.training.checkpoints import remove as remove_checkpoint
 
 
@@ -38,6 +39,8 @@ def clean(*, out: str = "runs", checkpoints: bool = False, yes: bool = False) ->
     replaced = [folder for folder in store.replaced() if is_ours(folder)]
     spent = [f for f in idle if checkpoints and f.identity in needed and condition(f) == RunState.FINISHED]
     files = [f for folder in spent if not folder.checkpoints.is_symlink() for f in checkpoints_of(folder).values()]
+    for file in (file for folder in idle if folder.identity in needed for file in put_aside(folder)):
+        print(f"kept: {file} was set aside ({size(bytes_of(file))}): remove it if no run needs it", file=sys.stderr)
     if not unneeded and not replaced and not files:
         print(f"nothing to remove in {store.path}: every run belongs to a study")
         return 0

@@ -30,6 +30,7 @@ REST = "meta.pt"
 """In a folder: what is not sharded, under Lightning's name for it."""
 CHECKSUMS = "checksums.json"
 _WRITTEN = re.compile(r"step=(\d+)\.ckpt")
+_ASIDE = re.compile(r"step=\d+\.ckpt\.other(-\d+)?")
 
 
 def checkpoint_path(folder: RunFolder, step: int) -> Path:
@@ -133,6 +134,11 @@ def set_aside(path: Path) -> Path:
     target = next(other for name in names if not os.path.lexists(other := path.with_name(name)))
     move_into_place(path, target)
     return target
+
+
+def put_aside(folder: RunFolder) -> list[Path]:
+    """What ``set_aside`` has renamed."""
+    return [path for path in _listed(folder) if _ASIDE.fullmatch(path.name)]
 
 
 def remove(path: Path) -> None:

@@ -70,7 +70,8 @@ def test_nothing_is_removed_through_a_link(unneeded: Path, tmp_path: Path, capsy
         assert (tmp_path / path.name / "result.json").exists() and len(folders(unneeded)) == 4
 
 
-def test_checkpoints_behind_a_link_stay(tmp_path: Path) -> None:
+def test_checkpoints_behind_a_link_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And those that a run has set aside, which are named."""
     file = small.write_study(tmp_path / "file")
     store = Store(tmp_path / "out")
     plant(expand(read_study(str(file))), store, {})
@@ -80,8 +81,11 @@ def test_checkpoints_behind_a_link_stay(tmp_path: Path) -> None:
     there.symlink_to(tmp_path / "elsewhere")
     for folder in (here, there):
         (folder / "step=5.ckpt").write_bytes(b"checkpoint")
+    (here / "step=7.ckpt.other-2").write_bytes(b"another's")
     clean(store.path, "--checkpoints")
     assert not (here / "step=5.ckpt").exists() and (tmp_path / "elsewhere/step=5.ckpt").exists()
+    assert (here / "step=7.ckpt.other-2").exists()
+    assert "step=7.ckpt.other-2 was set aside (9 B): remove it if" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"status": "ended"})])
