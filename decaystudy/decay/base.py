@@ -75,6 +75,11 @@ class Decay:
         start: float | None = getattr(self, "start", None)
         return None if start is None else (start, start)
 
+    def idle_options(self) -> str | None:
+        """Options that have no effect beside others, and what to do; None where there are none. They are refused where
+        a model is to be trained, and not where one that was is opened."""
+        return None
+
     # -- tensors ------------------------------------------------------------------------------------------------
     def initial_parameters(
         self, context: LayerContext, generator: Callable[[str], torch.Generator]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from decaystudy.decay.base import Decay, check_open_unit
 from decaystudy.decay.declarations import LayerContext, ParameterSpec
-from decaystudy.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -37,11 +36,11 @@ class Simple(Decay):
     def __post_init__(self) -> None:
         check_open_unit(self.name, "p", self.p)
         check_open_unit(self.name, "start", self.start, optional=True)
-        if self.start is not None and self.p != type(self).p:
-            raise UserError(
-                f"decay {self.name!r} has options p: {self.p:g} and start: {self.start:g}, and each says where λ "
-                "starts: leave one of them out"
-            )
+
+    def idle_options(self) -> str | None:
+        if self.start is None or self.p == type(self).p:
+            return None
+        return f"p: {self.p:g} and start: {self.start:g}, and each says where λ starts: leave one of them out"
 
     def start_median(self, context: LayerContext) -> tuple[float, float]:
         return super().start_median(context) or (self.p, self.p)

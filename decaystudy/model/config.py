@@ -127,6 +127,12 @@ class ModelConfig:
         return self.dplr and not self.make_decay().has_beta(self.layer_context(layer))
 
 
+def refuse_idle_options(config: ModelConfig) -> None:
+    """Refuse options of the decay that would have no effect on a model that is to be trained."""
+    if config.mixer != "softmax" and (idle := config.make_decay().idle_options()) is not None:
+        raise UserError(f"decay {config.decay!r} has options {idle}")
+
+
 def _check_sizes(config: ModelConfig) -> None:
     for name, most in LARGEST.items():
         check_whole(f"model.{name}", getattr(config, name), 1, most)

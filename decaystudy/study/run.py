@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from decaystudy.errors import Terminated, UserError, signal_code
+from decaystudy.model.config import refuse_idle_options
 from decaystudy.output import print_json
 from decaystudy.study.analysis.claim_plans import plan_claims, plan_lines
 from decaystudy.study.analysis.comparisons import loss_pairs
@@ -128,6 +129,7 @@ def run_study(
     store.check([study.name for study in expanded])
     launcher = open_launcher(execution or ExecutionOptions())
     refuse_layouts(expanded, launcher)
+    refuse_idle(expanded, store)
     studies, changed = proposed(expanded, store, trusted=None if attach else (), retried=True)
     if attach:
         refuse_attached(launcher, "--attach")
@@ -176,6 +178,7 @@ def show_plan(request: StudyRequest, execution: ExecutionOptions | None = None, 
     expanded, store = request.expand(), Store(request.out)  # first: it makes the folder of a study file importable
     launcher = open_launcher(execution or ExecutionOptions())
     refuse_layouts(expanded, launcher)
+    refuse_idle(expanded, store)
     studies, changed = proposed(expanded, store, retried=True)
     tasks = tasks_of_runs(studies, always=request.evaluate)
     refuse_unknown_tasks(tasks.values())
@@ -258,6 +261,13 @@ def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, l
         write_call(study, store, request.call(study), replace(plan, accuracy=past_accuracy(store, plan), **more))
         left |= {run.id: run.hours * 3600 * (1 - run.done) for run in plan.runs if run.done < 1}
     return Outlook(left, at_once)
+
+
+def refuse_idle(studies: Sequence[Study], store: Store) -> None:
+    """Refuse options of a decay that have no effect, in runs that have not begun."""
+    for run in union(studies):
+        if store.find(run) is None:
+            refuse_idle_options(run.config.model)
 
 
 def not_evaluated(studies: Sequence[Study], store: Store, tasks: Mapping[str, str]) -> int:

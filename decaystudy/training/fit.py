@@ -15,6 +15,7 @@ from lightning.pytorch.profilers import Profiler
 
 from decaystudy.data import DataModule
 from decaystudy.errors import Failure, UserError
+from decaystudy.model.config import refuse_idle_options
 from decaystudy.runs.config import RunConfig
 from decaystudy.runs.folder import RunFolder
 from decaystudy.runs.heartbeat import Heartbeat
@@ -101,6 +102,8 @@ def fit(
     torch.manual_seed(config.seed)
     # Settings are refused before the folder is claimed, so that a refused run leaves no config.yaml behind.
     check_loggers(config.logger)
+    if not folder.config.exists():
+        refuse_idle_options(config.model)
     world = world or find_world(config.trainer)
     layout = run_layout(config, world)
     _check_memory(config, folder, layout)

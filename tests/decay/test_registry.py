@@ -8,6 +8,7 @@ import pytest
 
 from decaystudy.decay import DECAYS, decay_class, make_decay
 from decaystudy.errors import UserError
+from decaystudy.model.config import ModelConfig, refuse_idle_options
 
 
 def test_names_and_summaries():
@@ -23,7 +24,6 @@ def test_names_and_summaries():
         ("simple", {"stat": 0.9}, "did you mean 'start'"),
         ("simple", {"p": 1.0}, "between 0 and 1"),
         ("simple", {"p": "x"}, "between 0 and 1"),
-        ("simple", {"p": 0.8, "start": 0.9}, "has options p: 0.8 and start: 0.9, and each says where λ starts"),
         ("constant", {"c": 0}, "above 0"),
         ("lightnet", {"start": 0.9}, "it takes none"),
         ("tnl", {"start": 0.9}, "it takes none"),
@@ -74,3 +74,12 @@ def test_a_decay_of_ones_own(names, tmp_path, monkeypatch):
 def test_the_design_space_needs_no_torch():
     code = "import sys, decaystudy.decay, decaystudy.model.count, decaystudy.scales; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_idle_options_are_refused_where_a_model_is_to_be_trained():
+    both = ModelConfig(decay="simple", decay_options={"p": 0.8, "start": 0.9})
+    with pytest.raises(UserError, match=r"has options p: 0.8 and start: 0.9, and each says where λ starts"):
+        refuse_idle_options(both)
+    for options in ({"p": 0.8}, {"start": 0.9}, {}):
+        refuse_idle_options(ModelConfig(decay="simple", decay_options=options))
+    refuse_idle_options(ModelConfig(mixer="softmax"))

@@ -86,7 +86,9 @@ def test_another_architecture_on_purpose(opener, model):
 @pytest.mark.parametrize("opener", [AutoModelForCausalLM, DecayStudyForCausalLM])
 def test_an_edited_config_is_seen_beside_what_the_caller_asks_for(opener, model):
     edit(model, norm_eps=0.1)
-    for more in ({"training_length": 5}, {"config": AutoConfig.from_pretrained(model, training_length=5)}):
+    read = AutoConfig.from_pretrained(model, training_length=5)
+    named = [{"config": str(model)}, {"config": model / "config.json"}] if opener is DecayStudyForCausalLM else []
+    for more in ({"training_length": 5}, {"config": read}, {"ignore_mismatched_sizes": True}, *named):
         with pytest.raises(UserError, match=r"config.json says norm_eps 0.1, and the weights in .* with 1e-05"):
             opener.from_pretrained(model, **more)
     edit(model, norm_eps=1e-5, d_model=64)

@@ -253,3 +253,15 @@ def test_a_slow_first_step_on_a_gpu_is_explained(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "fla", ModuleType("fla"))
     assert fit("--out", tmp_path / "with") == 0
     assert "compiles its kernels for this GPU" in capsys.readouterr().err
+
+
+def test_a_model_with_an_idle_option_is_not_trained_anew_and_a_run_of_one_goes_on(tmp_path, capsys, monkeypatch):
+    both = ["--model.decay", "simple", "--model.decay_options.p", "0.8", "--model.decay_options.start", "0.9"]
+    assert fit("--out", tmp_path / "run", *both) == 2
+    assert "each says where λ starts: leave one of them out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    with monkeypatch.context() as before:  # when such a run could be begun
+        before.setattr("decaystudy.training.fit.refuse_idle_options", lambda model: None)
+        assert fit("--out", tmp_path / "run", *both, "--trainer.max_time", "00:00:00:01") in (0, 75)
+    assert fit("--out", tmp_path / "run", *both) == 0
+    assert main(["decays", str(tmp_path / "run")]) == 0

@@ -59,7 +59,7 @@ class LocalLauncher(Launcher):
         for run in runs:
             check_gpus(run.config, 1)
         if not self.on_gpu(runs):
-            if self.options.runs_per_gpu is not None:
+            if (self.options.runs_per_gpu or 1) > 1:
                 LOG.warning("--runs-per-gpu has no effect here: these runs use no GPU of this machine")
             check_processes("--devices", devices)
             check_processes("--jobs", min(at_once or 1, len(runs)) * devices)
