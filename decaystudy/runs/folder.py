@@ -274,11 +274,15 @@ class RunFolder:
 
 
 def state_of(folder: RunFolder) -> RunState:
-    """The state of a run: that of its result if it has one, whatever its process managed to write down after that."""
+    """The state of a run: that of its result if it has one, whatever its process managed to write down after that.
+
+    One that says it has finished and has no result any more goes on from its last checkpoint, as if it had been killed.
+    """
     result = folder.read_result()
     if result is not None and result.status in FINAL:
         return result.status
-    return folder.state()
+    state = folder.state()
+    return RunState.KILLED if state == RunState.FINISHED and not folder.result.exists() else state
 
 
 def _is(value: Any, kinds: tuple[type, ...] | None) -> bool:

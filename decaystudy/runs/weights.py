@@ -117,7 +117,10 @@ def _sort_metadata(file: IO[bytes]) -> None:
     file.write(text.ljust(size))
 
 
-ADVICE = "restore it from a copy, or remove its folder and train or export the run again"
+ADVICE = (
+    "restore it from a copy, or export it again; a run is finished again from its last checkpoint by the command that "
+    "trained it, once its result.json is removed"
+)
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -264,10 +264,12 @@ def write_plans(request: StudyRequest, studies: Sequence[Study], store: Store, l
 
 
 def refuse_idle(studies: Sequence[Study], store: Store) -> None:
-    """Refuse options of a decay that have no effect, in runs that have not begun."""
-    for run in union(studies):
-        if store.find(run) is None:
-            refuse_idle_options(run.config.model)
+    """Refuse options of a decay that have no effect, in a study that has not begun."""
+    for study in studies:
+        runs = study.runs()
+        if all(store.find(run) is None for run in runs):
+            for run in runs:
+                refuse_idle_options(run.config.model)
 
 
 def not_evaluated(studies: Sequence[Study], store: Store, tasks: Mapping[str, str]) -> int:

@@ -82,7 +82,9 @@ def test_a_result_whose_loss_is_none_is_a_failed_run(tmp_path: Path, loss: float
     results = answer_where(tmp_path, lambda result: replace(result, val_loss=loss))
     (run,) = (run for run in results.runs if (run.cell, run.seed) == ("b", 3))
     assert run.status == "failed" and run.val_loss is None
-    assert "remove its folder and run the study again" in str(run.message) and "validation loss" in str(run.message)
+    assert "remove its result.json and run the study again" in str(run.message) and "validation loss" in str(
+        run.message
+    )
     assert [row.seeds for row in results.comparisons if row.a == "b"] == [4]
 
 
@@ -123,10 +125,10 @@ def link_to_itself(file: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (bomb, "holds more than any losses by document: remove its folder and run the study again"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-40]), "is damaged: remove its folder"),
+        (bomb, "holds more than any losses by document: remove its result.json"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-40]), "is damaged: remove its result.json"),
         (lambda file: np.savez(file, nll=np.ones(3), tokens=np.ones(2), bytes=np.ones(3)), "holds no losses: remove"),
-        (lambda file: np.savez(file, nll=np.ones(3)), "is damaged: remove its folder"),
+        (lambda file: np.savez(file, nll=np.ones(3)), "is damaged: remove its result.json"),
         (link_to_itself, "cannot be read (too many levels of symbolic links): mend that"),
     ],
 )
@@ -286,3 +288,15 @@ def test_unfinished_cells_are_shown_and_never_averaged_over(tmp_path: Path) -> N
     for text in (as_text(results), as_markdown(results), as_csv(results)):
         assert "diverged" in text
     assert next(cell for cell in results.cells if cell.name == "c").val_loss == pytest.approx(3, abs=0.2)
+
+
+def test_a_run_whose_result_was_removed_has_not_finished(tmp_path: Path) -> None:
+    """So that the study finishes it again from its last checkpoint."""
+    study = make(tmp_path)
+    store = Store(tmp_path / "out")
+    plant(study, store, {})
+    folder = folder_of(study, store, "b", 3)
+    folder.write_status("finished", step=7)
+    folder.result.unlink()
+    (run,) = (run for run in answer_of(study, store).runs if (run.cell, run.seed) == ("b", 3))
+    assert run.status == "killed"

@@ -26,7 +26,7 @@ from decaystudy.study.execution.store import Store
 Values = NDArray[np.float64]
 MOST_BYTES = 2**29
 """Of losses by document: those of 20 million documents."""
-ANEW = "{}: remove its folder and run the study again"
+ANEW = "{}: remove its result.json and run the study again, which finishes it from its last checkpoint"
 
 
 @dataclass(frozen=True)
