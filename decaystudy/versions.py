@@ -13,7 +13,7 @@ RECIPE = 1
 """Training: optimizer, schedule, clipping, and which sequences make a step."""
 DATA = 2
 """Data: documents, tokens, the order of the training stream, and what is held out."""
-STATISTICS = 1
+STATISTICS = 2
 """The method by which runs are judged: intervals, verdicts, claims. Nothing is trained again for it."""
 
 

@@ -19,6 +19,7 @@ from decaystudy.study.definition.schema import read_study
 from decaystudy.study.execution.store import Store
 from decaystudy.study.sharing.archive import MANIFEST, unpack
 from decaystudy.study.sharing.differences import differences
+from decaystudy.versions import STATISTICS
 from tests.study import small, test_own_decay, test_scales, test_tuning
 from tests.study.bundled import call, texts, written_anew
 from tests.study.planted import plant
@@ -91,11 +92,11 @@ def test_another_method(bundled: Path, capsys: pytest.CaptureFixture[str]) -> No
     written_anew(bundled, older)
     call("rejudge", bundled)
     said = capsys.readouterr().out
-    assert "judged by method 0 then and 1 now: 1 verdicts and 1 other fields differ" in said
+    assert f"judged by method 0 then and {STATISTICS} now: 1 verdicts and 1 other fields differ" in said
     assert "tiny: comparisons[gla − mamba2].verdict is equivalent in the file and worse judged again" in said
 
     for name in ("method", "schema"):
-        written_anew(bundled, lambda about, results, name=name: about.update({"method": 1, name: 99}))  # type: ignore[misc]
+        written_anew(bundled, lambda about, results, name=name: about.update({"method": STATISTICS, name: 99}))  # type: ignore[misc]
         call("rejudge", bundled, expect=2)
         assert f"{name} 99" in capsys.readouterr().err
     content = io.BytesIO()
