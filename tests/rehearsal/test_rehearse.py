@@ -50,7 +50,8 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", 
 """A step of one task, in which a rehearsal starts its own processes."""
 
 
-@pytest.mark.parametrize("layout", [("--strategy", "auto"), pytest.param(FSDP, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("layout", [("--strategy", "auto"), FSDP])
 def test_this_machine_passes(layout: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in STEP.items():
         monkeypatch.setenv(name, value)
