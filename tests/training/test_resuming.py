@@ -53,15 +53,17 @@ def identity(file: Path) -> str:
     return str(json.loads(file.read_text(encoding="utf-8"))["identity"])
 
 
+@pytest.fixture
+def moved(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project in another folder, which is the working directory."""
+    target = shutil.copytree(home, tmp_path / "moved")
+    monkeypatch.chdir(target)
+    return target
+
+
 def test_a_project_that_was_moved_resumes(
-    home: Path,
-    undisturbed: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    home: Path, moved: Path, undisturbed: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    moved = shutil.copytree(home, tmp_path / "moved")
-    monkeypatch.chdir(moved)
     before = identity(moved / "run/origin.json")
     assert small.fit(moved / "run", *TEXTS) == 0
     assert "another run" not in caplog.text
@@ -84,15 +86,9 @@ def test_text_in_another_place_is_another_setting(
 
 
 def test_a_comment_in_the_settings_of_a_project_that_was_moved(
-    home: Path,
-    undisturbed: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    moved: Path, undisturbed: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nor do line ends, the order of settings, and those that change no result."""
-    moved = shutil.copytree(home, tmp_path / "moved")
-    monkeypatch.chdir(moved)
     lines = (
         (moved / "run/config.yaml").read_text(encoding="utf-8").replace("micro_batch_size: 32", "micro_batch_size: 4")
     )
